@@ -1,0 +1,40 @@
+"""Data as batches that are functions of (seed, step). `DATA` are the kinds that a recipe can name."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from aimgan.data.image_set import Digits, Images, ImageSet
+from aimgan.data.mixtures import Grid, Mixture, Ring
+
+
+class Batches(Protocol):
+    """What training and evaluation know of the data: images in [0, 1], or points in their own units."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One sample's shape."""
+        ...
+
+    @property
+    def epoch_size(self) -> int:
+        """How many samples make an epoch."""
+        ...
+
+    def batch(self, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1) -> Tensor:
+        """Return the batch of step 0, 1, ..., or rank's share of it."""
+        ...
+
+
+class DataSource(Protocol):
+    """A frozen dataclass that says which data, and loads them."""
+
+    def load(self, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Return the data as batches."""
+        ...
+
+
+DATA: dict[str, type] = {"grid": Grid, "ring": Ring, "digits": Digits, "images": Images}
+
+__all__ = ["DATA", "Batches", "DataSource", "Digits", "Grid", "ImageSet", "Images", "Mixture", "Ring"]

@@ -1,0 +1,79 @@
+"""Images as training batches: decoded once, held as uint8, made float in [0, 1] a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from aimgan.data.digits import load_digits
+from aimgan.data.images import ImageData, load_images
+from aimgan.data.sampler import indices
+from aimgan.errors import AimganError
+
+Progress = Callable[[int, int], None]
+
+
+class ImageSet:
+    """The two splits of a source, on one device."""
+
+    def __init__(self, images: ImageData) -> None:
+        self.images = images
+        self._train, self._test = images.train.pixels, images.test.pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One image's (c, h, w)."""
+        return self.images.shape
+
+    @property
+    def epoch_size(self) -> int:
+        """How many training images there are."""
+        return len(self._train)
+
+    def to(self, device: torch.device) -> ImageSet:
+        """Hold the pixels on `device`, where batches are made."""
+        self._train, self._test = self._train.to(device), self._test.to(device)
+        return self
+
+    def batch(self, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1) -> Float[Tensor, "b c h w"]:
+        """Return the batch of step 0, 1, ... (or rank's share of it): every image once an epoch, in a new order."""
+        chosen = indices(self.epoch_size, batch_size, seed, step, rank, world)
+        return as_float(self._train[chosen.to(self._train.device)])
+
+    def test(self, n: int | None = None, seed: int = 0) -> Float[Tensor, "n c h w"]:
+        """Return the first n test images (all without n); the seed changes nothing, since they are fixed."""
+        return as_float(self._test[:n])
+
+
+def as_float(pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Return 0..255 as [0, 1]."""
+    return pixels.float() / 255
+
+
+@dataclass(frozen=True)
+class Images:
+    """Any source of images: a folder, a zip, arrays, parquet files, a Hub id (data/images.py)."""
+
+    path: str = ""
+    size: int | None = None
+    channels: int | None = None
+    test_fraction: float = 0.1
+
+    def load(self, progress: Progress | None = None) -> ImageSet:
+        """Decode the source. Raises AimganError where there is nothing to decode."""
+        if not self.path:
+            raise AimganError("this recipe needs images: pass --data PATH (a folder, a zip, .npz, parquet, a Hub id)")
+        return ImageSet(load_images(self.path, self.size, self.channels, self.test_fraction, progress))
+
+
+@dataclass(frozen=True)
+class Digits:
+    """scikit-learn's 1,797 digits of 8 x 8 pixels: real images that need no download."""
+
+    def load(self, progress: Progress | None = None) -> ImageSet:
+        """Return the digits."""
+        return ImageSet(load_digits())

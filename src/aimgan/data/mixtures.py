@@ -1,0 +1,108 @@
+"""Gaussian mixtures: the 25-mode grid of section 5.3, rings, and any other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from aimgan import noise
+from aimgan.errors import AimganError
+
+EPOCH = 100_000  # samples: an epoch of a mixture (science.md 1, figure 3a)
+
+
+class Mixture:
+    """sum_k weights_k N(means_k, covariances_k), in any dimension.
+
+    `covariances` is (k, d, d), one number (every component's variance in each direction), or (k,) of them. Weights are
+    normalised; equal without any. Raises AimganError where shapes do not fit or a covariance is not positive definite.
+    """
+
+    def __init__(
+        self,
+        means: Sequence[Sequence[float]] | Tensor,
+        covariances: float | Sequence[float] | Tensor,
+        weights: Sequence[float] | Tensor | None = None,
+    ) -> None:
+        self.means = torch.as_tensor(means, dtype=torch.float32)
+        if self.means.ndim != 2 or not self.means.numel():
+            raise AimganError(f"means have shape {tuple(self.means.shape)}; expected (components, dimension)")
+        k, d = self.means.shape
+        given = torch.as_tensor(covariances, dtype=torch.float32)
+        self.covariances = given if given.ndim == 3 else given.expand(k)[:, None, None] * torch.eye(d)
+        if self.covariances.shape != (k, d, d):
+            raise AimganError(f"covariances have shape {tuple(given.shape)}; expected a number, ({k},) or ({k}, {d}, {d})")
+        self._factors, info = torch.linalg.cholesky_ex(self.covariances)
+        if info.any():
+            raise AimganError(f"covariance {int(info.nonzero()[0])} is not positive definite")
+        self.weights = torch.ones(k) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
+        if self.weights.shape != (k,) or not bool((self.weights > 0).all()):
+            raise AimganError(f"weights have shape {tuple(self.weights.shape)}; expected ({k},), all above zero")
+        self.weights = self.weights / self.weights.sum()
+        self._uniform = bool((self.weights == self.weights[0]).all())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One sample's shape."""
+        return (self.means.shape[1],)
+
+    @property
+    def epoch_size(self) -> int:
+        """How many samples count as an epoch: there is no end to them."""
+        return EPOCH
+
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n samples, in the data's own units."""
+        return self.labelled(n, generator)[0]
+
+    def labelled(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
+        """Draw n samples and say which component made each."""
+        k, d = self.means.shape
+        if self._uniform:
+            component = torch.randint(k, (n,), generator=generator)
+        else:
+            component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        eps = torch.randn(n, d, 1, generator=generator)
+        return self.means[component] + (self._factors[component] @ eps).squeeze(2), component
+
+    def batch(self, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1) -> Float[Tensor, "b d"]:
+        """Return the batch of step 0, 1, ... (or rank's share of it): fresh samples each time."""
+        share = batch_size // world
+        return self.sample(batch_size, noise.generator(seed, "data", step))[rank * share : (rank + 1) * share]
+
+    def test(self, n: int = 10_000, seed: int = 0) -> Float[Tensor, "n d"]:
+        """Return n held-out samples: their own stream, which no training step draws from."""
+        return self.sample(n, noise.generator(seed, "test data"))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`side` x `side` modes `spacing` apart about the origin, standard deviation `std` (Srivastava et al. 2017: 25, 2, 0.05)."""
+
+    side: int = 5
+    spacing: float = 2.0
+    std: float = 0.05
+
+    def load(self, progress: object = None) -> Mixture:
+        """Return the mixture."""
+        line = [(i - (self.side - 1) / 2) * self.spacing for i in range(self.side)]
+        return Mixture([(a, b) for a in line for b in line], self.std**2)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """`count` modes on a circle of `radius`, standard deviation `std` (Metz et al. 2017: 8, 2, 0.02)."""
+
+    count: int = 8
+    radius: float = 2.0
+    std: float = 0.02
+
+    def load(self, progress: object = None) -> Mixture:
+        """Return the mixture."""
+        angles = [2 * math.pi * k / self.count for k in range(self.count)]
+        return Mixture([(self.radius * math.cos(a), self.radius * math.sin(a)) for a in angles], self.std**2)

@@ -1,0 +1,287 @@
+"""Where images come from: a folder, a zip, arrays, parquet or a Hub id becomes pixels, or a list of files to decode."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from aimgan.data.decode import Opener, UndecodableError, array_pixels, read_arrays
+from aimgan.errors import AimganError
+
+SUFFIX = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm)$", re.IGNORECASE)
+MAX_MEMBER = 256 * 2**20  # bytes of one zip member, uncompressed
+TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
+EXPECTED = "expected a folder of images, a .zip of one, .npy, .npz, a folder of .parquet, or a Hub id owner/name"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What was left out, by its name in the source, and why."""
+
+    name: str
+    reason: str
+
+
+class Tag(NamedTuple):
+    """An image's name, the same whenever it is loaded; its class; its split, None where a hash of the name decides."""
+
+    name: str
+    label: int | None = None
+    test: bool | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """`total` images still to be opened and decoded, in order."""
+
+    total: int
+    items: Iterable[tuple[Tag, Opener]]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images that were stored as one array; `test` as in `Tag`."""
+
+    pixels: UInt8[np.ndarray, "n c h w"]
+    labels: Int64[np.ndarray, " n"] | None
+    test: bool | None = None
+
+
+def find(source: str, stack: ExitStack) -> Listing | list[Block]:
+    """Return what `source` holds. What must stay open until all is decoded is closed by `stack`."""
+    path = Path(source).expanduser()
+    path = path if os.path.exists(path) else _download(source)
+    if path.is_dir():
+        pair = (path / "train.npz", path / "test.npz")
+        if all(file.is_file() for file in pair):
+            return _arrays(pair[0], False) + _arrays(pair[1], True)
+        tables = sorted(file for file in path.rglob("*.parquet") if file.name != "metadata.parquet")
+        # A banner beside train-*.parquet makes no folder of images, and annotations in parquet no data set of them.
+        named = any(_split_word(Path(file.name)) for file in tables)
+        return _parquet(path, tables) if tables and (named or not _folder(path).total) else _folder(path)
+    readers: dict[str, Callable[[], Listing | list[Block]]] = {
+        ".zip": lambda: _zip(path, stack),
+        ".npy": lambda: _arrays(path),
+        ".npz": lambda: _arrays(path),
+        ".parquet": lambda: _parquet(path.parent, [path]),
+    }
+    if path.suffix.lower() not in readers:
+        raise AimganError(f"{source!r} is not a source of images: {EXPECTED}")
+    return readers[path.suffix.lower()]()
+
+
+def _download(source: str) -> Path:
+    """Fetch the parquet files of the Hub's data set `source`, and return the folder they are in."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        raise AimganError(f"there is no file or folder {source!r}: {EXPECTED}")
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(source, repo_type="dataset", allow_patterns=["*.parquet"]))
+    except Exception as error:  # no network, no such data set, no right to it, no room on the disk
+        raise AimganError(
+            f"there is no file or folder {source!r}, and the Hub could not be reached for a data set of that id "
+            f"({type(error).__name__}: {_line(error)}); check the path, or the id and the network"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
+
+
+# --- files: a folder, a zip ---------------------------------------------------------------------------------------
+
+
+def _folder(root: Path) -> Listing:
+    unreadable: list[Skipped] = []
+    names = _walk(root, lambda error: unreadable.append(Skipped(str(error.filename), str(error.strerror))))
+    tags, outside = _layout(names)
+    return Listing(len(tags), [(tag, partial(_regular, root / tag.name)) for tag in tags], (*unreadable, *outside))
+
+
+def _walk(root: Path, on_error: Callable[[OSError], None]) -> list[str]:
+    """Return the relative names of the images below `root`, sorted; a folder is entered once, whatever links to it."""
+    names: list[str] = []
+    entered = set()
+    for folder, folders, files in os.walk(root, onerror=on_error, followlinks=True):
+        identity = os.stat(folder)
+        if (identity.st_dev, identity.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((identity.st_dev, identity.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(folder).relative_to(root).as_posix()
+        names += [name if below == "." else f"{below}/{name}" for name in files if _is_image(name)]
+    return sorted(names)
+
+
+def _is_image(name: str) -> bool:
+    hidden = any(part.startswith(".") and part.strip(".") for part in name.split("/"))
+    return SUFFIX.search(name) is not None and not hidden
+
+
+def _regular(path: Path) -> Path:
+    if not path.is_file():  # a pipe would block for ever
+        raise UndecodableError("not a regular file")
+    if path.stat().st_size == 0:
+        raise UndecodableError("empty file")
+    return path
+
+
+def _zip(path: Path, stack: ExitStack) -> Listing:
+    """List a zip's images; members are read into memory one at a time, and never written anywhere."""
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise AimganError(f"cannot read {str(path)!r} as a zip: {_line(error)}") from error
+    lock = Lock()  # ZipFile counts its open members without one
+
+    def read(member: zipfile.ZipInfo) -> BytesIO:
+        if member.file_size > MAX_MEMBER:
+            raise UndecodableError(f"{member.file_size:,} bytes, over {MAX_MEMBER:,}")
+        with lock:
+            return _blob(archive.read(member))
+
+    members = {member.filename: member for member in archive.infolist() if _is_image(member.filename)}
+    wrapper = _wrapper(members)
+    members = {name.removeprefix(wrapper): member for name, member in members.items()}
+    tags, outside = _layout(sorted(members))
+    return Listing(len(tags), [(tag, partial(read, members[tag.name])) for tag in tags], outside)
+
+
+def _wrapper(names: Iterable[str]) -> str:
+    """Return the one folder that most zips put around all they hold, as "name/", or ""."""
+    tops = {_top(name) if "/" in name else "" for name in names}
+    return f"{tops.pop()}/" if len(tops) == 1 and not tops & {"", "train", "test"} else ""
+
+
+def _blob(content: bytes | None) -> BytesIO:
+    if not content:
+        raise UndecodableError("empty file")
+    return BytesIO(content)
+
+
+def _top(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _layout(names: list[str]) -> tuple[list[Tag], tuple[Skipped, ...]]:
+    """Read splits and classes off relative names, as the folders say; and, beside them, what lies in neither split."""
+    splits = _splits(_top(name) for name in names if "/" in name)
+    inside = [name for name in names if not splits or _top(name) in splits]
+    below = {name: name.partition("/")[2] if splits else name for name in inside}
+    classes = sorted({_top(rest) for rest in below.values() if "/" in rest})
+    labelled = len(classes) >= 2 and all("/" in rest for rest in below.values())
+    number = {name: index for index, name in enumerate(classes)} if labelled else {}
+    tags = [Tag(name, number.get(_top(below[name])), splits.get(_top(name))) for name in inside]
+    outside = Counter(_top(name) for name in names if name not in below)
+    return tags, tuple(Skipped(top, f"{count:,} images in neither split") for top, count in outside.items())
+
+
+def _splits(names: Iterable[str]) -> dict[str, bool]:
+    """Return which of these names are the train (False) and the test split (True); nothing unless both are there."""
+    by_word = {name.lower(): name for name in sorted(names)}
+    test = next((by_word[word] for word in TEST_NAMES if word in by_word), None)
+    return {by_word["train"]: False, test: True} if "train" in by_word and test else {}
+
+
+# --- arrays: .npy, .npz -------------------------------------------------------------------------------------------
+
+
+def _arrays(path: Path, test: bool | None = None) -> list[Block]:
+    members = read_arrays(path)
+    if {"x_train", "x_test"} <= members.keys():
+        parts = (("train", False), ("test", True))
+        return [_block(path, members[f"x_{name}"], members.get(f"y_{name}"), part) for name, part in parts]
+    labels = members.pop("labels", None)
+    if "images" not in members and len(members) != 1:
+        found = ", ".join(sorted(members)) or "nothing"
+        raise AimganError(f"{str(path)!r} holds {found}; expected `images` (and `labels`), or x_train and x_test")
+    images = members["images"] if "images" in members else next(iter(members.values()))
+    return [_block(path, images, labels, test)]
+
+
+def _block(path: Path, images: np.ndarray, labels: np.ndarray | None, test: bool | None) -> Block:
+    pixels = array_pixels(images, str(path))
+    if labels is None:
+        return Block(pixels, None, test)
+    if labels.dtype.kind not in "iu" or labels.size != len(pixels):
+        got = f"{labels.dtype} labels {labels.shape}"
+        raise AimganError(f"{str(path)!r}: got {got}, expected one integer for each of {len(pixels):,} images")
+    return Block(pixels, labels.reshape(-1).astype(np.int64), test)
+
+
+# --- parquet in the Hub's image layout ----------------------------------------------------------------------------
+
+
+def _parquet(root: Path, files: list[Path]) -> Listing:
+    """List the rows of `train-*.parquet` and `test-*.parquet`; of all files if those two are not both there."""
+    try:
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise AimganError(f"reading parquet in {str(root)!r} needs pyarrow: pip install 'aimgan[data]'") from error
+    groups: dict[str, list[Path]] = {}
+    for file in files:
+        groups.setdefault(_split_word(file.relative_to(root)), []).append(file)
+    splits = _splits(groups)
+    chosen = {word: groups[word] for word in splits} or {"": files}
+    for group in chosen.values():
+        if len(folders := sorted({str(file.parent) for file in group})) > 1:
+            raise AimganError(f"{str(root)!r} holds several data sets; name the folder of one: {', '.join(folders)}")
+    try:
+        total = sum(pq.read_metadata(file).num_rows for group in chosen.values() for file in group)
+    except (ValueError, OSError) as error:
+        raise AimganError(f"cannot read the parquet files in {str(root)!r}: {_line(error)}") from error
+    left = [
+        Skipped(word, f"{len(groups[word])} files in neither split") for word in groups if splits and word not in splits
+    ]
+    return Listing(total, _rows(chosen, splits), tuple(left))
+
+
+def _split_word(file: Path) -> str:
+    """Return the split that `data/train-00000-of-00002.parquet` or `default/train/0000.parquet` says it is, or ""."""
+    pattern = rf"(train|{'|'.join(TEST_NAMES)})(?![a-z])"
+    found = (re.match(pattern, part.lower()) for part in reversed(file.parts))
+    return next((match[1] for match in found if match), "")
+
+
+def _rows(groups: dict[str, list[Path]], splits: dict[str, bool]) -> Iterator[tuple[Tag, Opener]]:
+    for word, files in groups.items():
+        rows = (row for file in files for row in _read(file))
+        for index, (content, label) in enumerate(rows):
+            yield Tag(f"{word} row {index}".strip(), label, splits.get(word)), partial(_blob, content)
+
+
+def _read(file: Path) -> Iterator[tuple[bytes | None, int | None]]:
+    """Yield a file's images as stored, and their labels, a batch in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            schema = table.schema_arrow
+            image = next((name for name in ("image", "img") if name in schema.names), None)
+            if image is None:
+                raise AimganError(f"{str(file)!r} has columns {', '.join(schema.names)}; expected `image` or `img`")
+            labelled = "label" in schema.names and pa.types.is_integer(schema.field("label").type)
+            for batch in table.iter_batches(256, columns=[image, "label"] if labelled else [image]):
+                images = batch.column(image).to_pylist()
+                labels = batch.column("label").to_pylist() if labelled else [None] * len(images)
+                for content, label in zip(images, labels, strict=True):
+                    yield content["bytes"] if isinstance(content, dict) else content, label
+    except (pa.ArrowException, OSError) as error:
+        raise AimganError(f"cannot read {str(file)!r} as parquet: {_line(error)}") from error

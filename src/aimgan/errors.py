@@ -1,0 +1,22 @@
+"""What is raised for a mistake the user can mend: what was got, what was expected, the likely fix, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AimganError(ValueError):
+    """A user's mistake. The command line prints it in one line and exits with 1."""
+
+
+def near_miss(kind: str, got: str, valid: Iterable[str]) -> AimganError:
+    """Return the error for an unknown name: the closest valid one if any is close, and all of them if they are few."""
+    names = sorted(valid)
+    close = get_close_matches(got, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return AimganError(f"unknown {kind} {got!r}{hint}{'.' if not close else ''} Valid: {', '.join(names)}")
+
+
+class Interrupted(Exception):
+    """Work was told to stop (SIGINT, SIGTERM); its state is saved. The command line exits with 130."""

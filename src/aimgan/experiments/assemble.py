@@ -1,0 +1,60 @@
+"""From a recipe to players, and from trained players to a model."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from aimgan import noise
+from aimgan.experiments.recipe import Recipe, to_dict
+from aimgan.model import LatentVariableModel, ModelConfig
+from aimgan.networks import Networks, StandardNormal
+from aimgan.objectives import OBJECTIVES, Objective
+from aimgan.train.engine import Engine
+
+
+def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
+    """Return the recipe with networks for samples of this shape. Raises AimganError where the family cannot."""
+    networks: Any = recipe.networks
+    return replace(recipe, networks=replace(networks, shape=tuple(shape)))
+
+
+def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> Objective:
+    """Make the objective's players with weights drawn from (seed, player), equal for every objective that has them."""
+    objective = OBJECTIVES[recipe.objective]
+    family: Networks = recipe.networks
+    makers = {"G": family.G, "D": family.D, "E": lambda: family.E(objective.reads_features, objective.learned_variance)}
+    made: dict[str, nn.Module] = {"prior": StandardNormal(family.dim)}
+    for name in [f.name for f in fields(objective) if f.name in makers]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(noise.mix(seed, "weights", name) >> 1)
+            made[name] = makers[name]()
+    return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
+
+
+def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
+    """Describe the model that training this recipe leaves."""
+    objective = OBJECTIVES[recipe.objective]
+    arguments = to_dict(recipe)["networks"]
+    return ModelConfig(
+        networks=arguments.pop("kind"),
+        arguments=arguments,
+        objective=recipe.objective,
+        encoder="E" in {f.name for f in fields(objective)},
+        reads_features=objective.reads_features,
+        learned_variance=objective.learned_variance,
+        about=about,
+    )
+
+
+def model_of(engine: Engine, config: ModelConfig) -> LatentVariableModel:
+    """Return a model with copies of the engine's networks (their averages, if it keeps any)."""
+    made = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
+    E = made.get("E")
+    if E is not None and config.reads_features:
+        E = nn.Sequential(made["D"].features, E)
+    return LatentVariableModel(made["G"], E, deepcopy(engine.objective.prior), config)  # type: ignore[attr-defined]

@@ -1,0 +1,76 @@
+"""What a person sees while a run works: bars on a terminal, plain lines where output is piped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+Report = Callable[[int, Mapping[str, Any] | None], None]
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+    )
+
+
+@contextmanager
+def training(console: Console, name: str, start: int, steps: int) -> Iterator[Report]:
+    """Yield `report(step, row)`: a live bar with the losses, or ten lines a run where there is no terminal."""
+    if not console.is_terminal:
+        yield _lines(console, steps)
+        return
+    with _bar(console) as progress:
+        task = progress.add_task(name, total=steps, completed=start, note="")
+
+        def report(step: int, row: Mapping[str, Any] | None) -> None:
+            progress.update(task, completed=step, **({"note": summary(row)} if row else {}))
+
+        yield report
+
+
+def _lines(console: Console, steps: int) -> Report:
+    every = max(1, steps // 10)
+    latest: dict[str, int] = {"printed": -1}
+
+    def report(step: int, row: Mapping[str, Any] | None) -> None:
+        if row is not None and step // every > latest["printed"]:
+            latest["printed"] = step // every
+            console.print(f"step {step:>7,} of {steps:,}  {summary(row)}", highlight=False, soft_wrap=True)
+
+    return report
+
+
+def summary(row: Mapping[str, Any]) -> str:
+    """Return a log row's losses, terms and speed in a line."""
+    shown = [f"{name.split('/')[-1]} {row[name]:.3f}" for name in row if "/" in name and not name.startswith("loss/")]
+    return "  ".join([*shown, f"{row['steps_per_second']:.1f} steps/s"])
+
+
+@contextmanager
+def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Yield `progress(done, total)` for reading images: a bar on a terminal, nothing elsewhere."""
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    with _bar(console) as progress:
+        task: list[TaskID] = []
+
+        def report(done: int, total: int) -> None:
+            if not task:
+                task.append(progress.add_task("decoding images", total=total, note=""))
+            progress.update(task[0], completed=done, total=total)
+
+        yield report

@@ -1,0 +1,83 @@
+"""The end of a run: the model, its scores, its figures, its report. Everything here can be done again from a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+
+from aimgan import noise
+from aimgan.data import ImageSet, Mixture
+from aimgan.experiments import tables
+from aimgan.experiments.evaluation import evaluate, evaluate_data
+from aimgan.experiments.recipe import Recipe
+from aimgan.figures import curves, figure3, grid, pairs
+from aimgan.files import write_json, write_text
+from aimgan.model import LatentVariableModel
+from aimgan.train.run_dir import RunDir
+
+DATA_POINTS, OTHER_POINTS = 100_000, 10_000  # figure 3: "the number of points in (b, c, d) is 10 % of (a)"
+
+
+def finish(
+    model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int, console: Console
+) -> dict[str, Any]:
+    """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
+    model.reestimate_batch_norm(seed)
+    model.save(run.model)
+    with console.status("evaluating"):
+        scores = evaluate(model.to("cpu"), data, seed)
+    run.figures.mkdir(exist_ok=True)
+    paths = draw(model, data, run, recipe, seed)
+    table = tables.of_run(recipe, scores, evaluate_data(data, seed) if isinstance(data, Mixture) else None)
+    write_text(run.path / "report.md", _report(recipe, seed, table, paths, model))
+    write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
+    console.print(table.rich())
+    for path in [run.model, *paths]:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return scores
+
+
+def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int) -> list[Path]:
+    """Draw the run's figures into its folder and return their paths."""
+    made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), f"{recipe.name}, seed {seed}")}
+    if isinstance(data, Mixture):
+        if data.shape == (2,):
+            made["figure3"] = figure_3(model, data, recipe, seed)
+    else:
+        x = data.test(32).cpu()
+        made["samples"] = grid(model.generate(64, noise.generator(seed, "figure samples")), columns=8)
+        if model.E is not None:
+            made["reconstructions"] = grid(pairs(x, model.reconstruct(x)), columns=8)
+            near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours"))
+            made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)
+    return [_save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
+
+
+def figure_3(model: LatentVariableModel, data: Mixture, recipe: Recipe, seed: int) -> Figure:
+    """Draw figure 3 of a model of 2-D data."""
+    x = data.sample(DATA_POINTS, noise.generator(seed, "figure data"))
+    test = data.test(OTHER_POINTS)
+    codes = model.encode(test).mean if model.E is not None else None
+    reconstructions = model.decode(codes) if codes is not None else None
+    samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples"))
+    return figure3(x, codes, reconstructions, samples, f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps")
+
+
+def _report(recipe: Recipe, seed: int, table: tables.Table, figures: list[Path], model: LatentVariableModel) -> str:
+    about = "\n".join(f"- {name}: `{value}`" for name, value in model.config.about.items())
+    pictures = "\n\n".join(f"![{path.stem}](figures/{path.name})" for path in figures)
+    return f"# {recipe.name}, seed {seed}\n\n{about}\n\n{table.markdown()}\n\n{pictures}\n"
+
+
+def _save(figure: Figure | Image.Image, path: Path) -> Path:
+    """Write a picture; without the writer's version in it, so that the same run gives the same bytes."""
+    if isinstance(figure, Image.Image):
+        figure.save(path)
+    else:
+        figure.savefig(path, metadata={"Software": None})
+    return path

@@ -1,0 +1,179 @@
+"""One run from a recipe to a folder: what `aimgan train` calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from aimgan.errors import AimganError, near_miss
+from aimgan.experiments import console as screen
+from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
+from aimgan.experiments.evaluation import running_statistics
+from aimgan.experiments.finish import finish
+from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
+from aimgan.experiments.recipes import RECIPES
+from aimgan.hub import load
+from aimgan.model import LatentVariableModel
+from aimgan.train.adam import Adam
+from aimgan.train.engine import Engine
+from aimgan.train.loop import Loop, learning_rate
+from aimgan.train.run_dir import RunDir
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def train(
+    recipe: str | Recipe,
+    output: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    extend: bool = False,
+    console: Console | None = None,
+) -> LatentVariableModel:
+    """Train a recipe, or go on with it where it was stopped, and return the model.
+
+    The run's folder (`output`, runs/<data>-<objective> without one) gets run.json, metrics.jsonl, checkpoints/, model/,
+    evaluation.json, figures/ and report.md. The same call goes on from the newest checkpoint, or returns the finished
+    model. `settings` is `--set`: objective options, the recipe's numbers, `networks.*` and `data.*`. `extend` allows
+    more steps than the run was begun with.
+
+    Raises AimganError for an unknown name, a bad setting, no data, or a folder that holds another run; Interrupted
+    after SIGINT or SIGTERM, with the state saved.
+    """
+    console = console or Console(quiet=True)
+    recipe = prepared(recipe, data, size, steps, settings)
+    accelerator = Accelerator(cpu=resolved_device(device) == "cpu", mixed_precision=recipe.precision)
+    with screen.decoding(console) as progress:
+        batches = recipe.data.load(progress)
+    recipe = _fitted(recipe, batches)
+    total = recipe.length(batches.epoch_size // recipe.batch_size)
+    run = RunDir(output or Path("runs") / recipe.name.replace("/", "-"))
+    for warning in run.begin(_settings(recipe, seed, total), extend):
+        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+    say_skipped(console, batches)
+    if _finished(run, total):
+        console.print(f"{run.path} is complete: {total:,} steps", soft_wrap=True)
+        return load(run.path)
+
+    if hasattr(batches, "to"):
+        batches = batches.to(accelerator.device)
+    objective = assemble(recipe, seed, accelerator.device)
+    about = {"recipe": recipe.name, "seed": seed, "steps": total, "batch_size": recipe.batch_size, "lr": recipe.lr}
+    config = config_of(recipe, about | {"options": dict(recipe.options)})
+    engine = Engine(objective, Adam(recipe.beta1, recipe.beta2), accelerator, seed, recipe.ema)
+    loop = _loop(recipe, batches, engine, run, total, config)
+    start = loop.resume()
+    if start:
+        console.print(f"going on after step {start:,} of {total:,}", highlight=False)
+    with screen.training(console, recipe.name, start, total) as loop.progress:
+        loop.train()
+    finish(model_of(engine, config), batches, run, recipe, seed, console)
+    return load(run.path)
+
+
+def prepared(
+    recipe: str | Recipe,
+    data: str | Path | None = None,
+    size: int | None = None,
+    steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Return a recipe with a command's flags applied. Raises AimganError for a name or a setting that is not known."""
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise near_miss("recipe", recipe, RECIPES)
+        recipe = RECIPES[recipe]
+    flags = {"data.path": None if data is None else str(data), "data.size": size, "steps": steps}
+    given = {name: value for name, value in flags.items() if value is not None}
+    for name, flag in (("data.path", "--data"), ("data.size", "--size")):
+        if name in given and not hasattr(recipe.data, name.split(".")[1]):
+            raise AimganError(f"recipe {recipe.name} makes its own data: leave {flag} out, or take folder/{recipe.objective}")
+    return with_settings(recipe, {**given, **(settings or {})})
+
+
+def _fitted(recipe: Recipe, batches: Any) -> Recipe:
+    """Fit the networks to the data's shape, and the batch to a small data set."""
+    recipe = fit_networks(recipe, batches.shape)
+    return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
+
+
+def _settings(recipe: Recipe, seed: int, steps: int) -> dict[str, Any]:
+    """What makes a run the run it is, as JSON gives it back."""
+    return json.loads(json.dumps({"recipe": to_dict(recipe), "seed": seed, "steps": steps}))
+
+
+def recorded(run: RunDir) -> tuple[Recipe, int]:
+    """Return the recipe and the seed that a run was made with. Raises AimganError where the folder holds no run."""
+    record = run.read()
+    if record is None:
+        raise AimganError(f"{run.path} holds no run (no run.json): check the path, or train one")
+    return from_dict(record["settings"]["recipe"]), record["settings"]["seed"]
+
+
+def say_skipped(console: Console, batches: Any) -> None:
+    """Name what could not be read, and count it."""
+    skipped = batches.images.skipped if hasattr(batches, "images") else ()
+    for item in skipped[:50]:
+        console.print(f"[yellow]skipped[/] {item.name!r}: {item.reason}", soft_wrap=True, highlight=False)
+    if skipped:
+        used = len(batches.images.train) + len(batches.images.test)
+        console.print(f"skipped {len(skipped)} unreadable images, {used} are used", highlight=False)
+
+
+def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int, config: Any) -> Loop:
+    epoch = batches.epoch_size // recipe.batch_size
+    cluster = engine.accelerator
+    value_range = recipe.networks.value_range
+
+    def batch(step: int) -> torch.Tensor:
+        x = batches.batch(engine.seed, step, recipe.batch_size, cluster.process_index, cluster.num_processes)
+        x = x.to(cluster.device)
+        return x if value_range in (None, (0.0, 1.0)) else x * (value_range[1] - value_range[0]) + value_range[0]
+
+    def evaluated(step: int) -> dict[str, float]:
+        model = model_of(engine, config)
+        if model.E is None:
+            return {}
+        before = running_statistics(model, batches, engine.seed)
+        model.reestimate_batch_norm(engine.seed)
+        after = {name.removesuffix("_running"): v for name, v in running_statistics(model, batches, engine.seed).items()}
+        return {"epoch": round(step / epoch, 4), **after, **before}
+
+    return Loop(
+        engine=engine,
+        batch=batch,
+        rate=learning_rate(recipe.schedule, recipe.lr, steps, epoch, recipe.final_lr),
+        steps=steps,
+        run=run,
+        log_every=max(1, min(100, epoch, steps // 20)),
+        evaluate=evaluated if recipe.evaluate_every else None,
+        evaluate_every=round(recipe.evaluate_every * epoch),
+    )
+
+
+def _finished(run: RunDir, steps: int) -> bool:
+    """Whether the run's last act, its evaluation, has been written for this number of steps."""
+    try:
+        return json.loads(run.evaluation.read_text(encoding="utf-8"))["steps"] == steps and run.model.exists()
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def resolved_device(name: str) -> str:
+    """Return "cpu" or "cuda" for auto, cpu or cuda. Raises AimganError for another name, or no GPU."""
+    if name not in DEVICES:
+        raise near_miss("device", name, DEVICES)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise AimganError("device cuda was asked for, but torch sees no GPU here: use --device cpu, or auto")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"

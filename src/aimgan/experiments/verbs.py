@@ -1,0 +1,163 @@
+"""The command line's verbs on a trained model, one function each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from aimgan import noise
+from aimgan.data import Images, Mixture
+from aimgan.errors import AimganError
+from aimgan.experiments import console as screen
+from aimgan.experiments import tables
+from aimgan.experiments.evaluation import evaluate, evaluate_data
+from aimgan.experiments.recipes import RECIPES
+from aimgan.experiments.training import recorded, resolved_device, say_skipped
+from aimgan.experiments.inputs import Input, read
+from aimgan.figures import grid, pairs, points_figure
+from aimgan.files import write_json
+from aimgan.hub import load
+from aimgan.model import LatentVariableModel
+from aimgan.train.run_dir import RunDir
+
+
+def evaluate_run(
+    run: Path, output: Path | None, data: str | None, seed: int | None, device: str, console: Console
+) -> None:
+    """Score a run's model, print the table, and write the scores as JSON where a file is named."""
+    folder = RunDir(run)
+    recipe, own_seed = recorded(folder)
+    source = recipe.data if data is None else Images(data, *_size(recipe.networks.shape))
+    with screen.decoding(console) as progress:
+        batches = source.load(progress)
+    say_skipped(console, batches)
+    model = load(run, resolved_device(device))
+    seed = own_seed if seed is None else seed
+    scores = evaluate(model, batches, seed)
+    real = evaluate_data(batches, seed) if isinstance(batches, Mixture) else None
+    console.print(tables.of_run(recipe, scores, real).rich())
+    if output is not None:
+        write_json(_parent(output), scores)
+        console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+
+
+def generate(source: str, n: int, output: Path, seed: int, device: str) -> Path:
+    """Write n samples from the prior."""
+    model = load(source, resolved_device(device))
+    x = model.generate(n, noise.generator(seed, "generate", device=model.device))
+    return write(output, {_key(model): x}, x, columns=_columns(n))
+
+
+def reconstruct(source: str, inputs: Sequence[str], output: Path, device: str) -> Path:
+    """Write inputs beside their reconstructions."""
+    model = load(source, resolved_device(device))
+    x = _read(model, inputs).x
+    x_z_x = model.reconstruct(x)
+    both = pairs(x, x_z_x.cpu()) if len(model.shape) == 3 else x_z_x
+    return write(output, {_key(model): x, "reconstructions": x_z_x}, both, columns=2 * min(len(x), 4))
+
+
+def neighbours(source: str, image: str, m: int, output: Path, seed: int, device: str) -> Path:
+    """Write m draws of G(z), z ~ q(z|x), an input; a picture's rows begin with the input."""
+    model = load(source, resolved_device(device))
+    x = _read(model, [image]).x
+    near = model.neighbours(x, m, noise.generator(seed, "neighbours", device=model.device)).cpu()
+    shown = torch.cat((x[:, None], near), dim=1).flatten(0, 1)
+    return write(output, {_key(model): x, "neighbours": near}, shown, columns=m + 1)
+
+
+def interpolate(source: str, a: str, b: str, steps: int, output: Path, device: str) -> Path:
+    """Write G along the line between the codes of a and b."""
+    model = load(source, resolved_device(device))
+    line = model.interpolate(_read(model, [a]).x, _read(model, [b]).x, steps)
+    return write(output, {"interpolations": line}, line.flatten(0, 1), columns=steps)
+
+
+def encode(source: str, data: str, output: Path, device: str) -> Path:
+    """Write mean and log variance of q(z|x), and the inputs' names."""
+    if output.suffix != ".npz":
+        raise AimganError(f"--output is {output}; codes are written as .npz")
+    model = load(source, resolved_device(device))
+    given = _read(model, [data])
+    q = model.encode(given.x)
+    np.savez(
+        _parent(output), mean=q.mean.cpu().numpy(), log_variance=q.log_variance.cpu().numpy(), names=np.array(given.names)
+    )
+    return output
+
+
+def recipe_table() -> tables.Table:
+    """List the recipes."""
+    rows = tuple(
+        (name, type(recipe.data).__name__, type(recipe.networks).__name__, recipe.objective, _length(recipe))
+        for name, recipe in RECIPES.items()
+    )
+    return tables.Table("recipes", ("recipe", "data", "networks", "objective", "length"), rows)
+
+
+def describe(source: str) -> str:
+    """Say what a run or a saved model is: its card, and its scores where it has been evaluated."""
+    folder = RunDir(source)
+    card = f"{tables_of(folder)}" if folder.evaluation.exists() else ""
+    model = load(source)
+    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.named_children()}
+    lines = [f"{name}: {value}" for name, value in model.config.about.items()]
+    lines += [f"objective: {model.config.objective}", f"x: {model.shape}", f"codes: {model.dim} dimensions"]
+    lines += [f"parameters of {name}: {count:,}" for name, count in parameters.items() if count]
+    return "\n".join([*lines, card]).rstrip()
+
+
+def tables_of(folder: RunDir) -> str:
+    """Return a finished run's scores, a line each."""
+    scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))
+    return "\n".join(f"{name}: {value:.4g}" for name, value in scores.items() if isinstance(value, int | float))
+
+
+def write(output: Path, arrays: dict[str, Tensor], picture: Tensor, columns: int) -> Path:
+    """Write a .png of the picture's images (or points), or an .npz of the arrays. Raises AimganError for other endings."""
+    if output.suffix == ".npz":
+        np.savez(_parent(output), **{name: values.detach().cpu().numpy() for name, values in arrays.items()})
+    elif output.suffix == ".png" and picture.ndim == 4:
+        grid(picture.cpu(), columns).save(_parent(output))
+    elif output.suffix == ".png" and picture.shape[1] == 2:
+        points_figure(picture.cpu(), f"{len(picture):,} points").savefig(_parent(output))
+    else:
+        raise AimganError(f"--output is {output}; expected a name that ends in .png (2-D points or images) or .npz")
+    return output
+
+
+def _read(model: LatentVariableModel, inputs: Sequence[str]) -> Input:
+    return read(inputs, model.shape)
+
+
+def _parent(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise AimganError(f"cannot write {path} ({reason.strerror}): choose another --output") from None
+    return path
+
+
+def _key(model: LatentVariableModel) -> str:
+    return "images" if len(model.shape) == 3 else "points"
+
+
+def _columns(n: int) -> int:
+    return max(1, min(16, round(n**0.5)))
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int | None, int | None]:
+    return (shape[1], shape[0]) if len(shape) == 3 else (None, None)
+
+
+def _length(recipe: object) -> str:
+    steps, epochs = getattr(recipe, "steps", None), getattr(recipe, "epochs", None)
+    return f"{steps:,} steps" if steps else f"{epochs:g} epochs"
+
+

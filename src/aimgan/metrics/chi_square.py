@@ -1,0 +1,11 @@
+"""The chi-square distribution: the squared norm of a standard normal vector, which three of the metrics turn on."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.special import gammainc
+
+
+def chi_square_cdf(x: Tensor, degrees: int) -> Tensor:
+    """P(||r||^2 <= x) for r ~ N(0, I) in `degrees` dimensions, elementwise: the regularised lower gamma function."""
+    return gammainc(x.new_full((), degrees / 2), x / 2)

@@ -1,0 +1,107 @@
+"""Reconstruction error (paper section 5.1, Table 1), and two anchors that give its numbers a scale.
+
+The error of one image is the mean over its pixels of (x - G(mu(x)))^2; the table's are the mean and the population
+standard deviation over images. Images here are on [0, 1]; on [-1, 1] the same error is four times as large
+(`on_signed_scale`), and papers seldom say which they print. Points of 2-D data are in their own units.
+
+Two anchors: what an image unrelated to x scores, and what the training mean does. An encoder that beats neither has
+learnt nothing, whatever its error looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructionError:
+    """Sums over images of the error of each; `+` joins batches and processes."""
+
+    count: Float[Tensor, ""]
+    total: Float[Tensor, ""]
+    total_square: Float[Tensor, ""]
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n *shape"], x_z_x: Float[Tensor, "n *shape"]) -> ReconstructionError:
+        """Compare images with their reconstructions. Raises AimganError for unlike shapes or non-finite numbers."""
+        require_same_shape("reconstructions", x_z_x, x)
+        require_finite("images or reconstructions", x_z_x - x)
+        errors = (x_z_x.double() - x.double()).square().flatten(1).mean(1)
+        return cls(errors.new_tensor(len(errors)), errors.sum(), errors.square().sum())
+
+    def __add__(self, other: ReconstructionError) -> ReconstructionError:
+        """Join two parts of the images."""
+        return added(self, other)
+
+    @property
+    def mean(self) -> float:
+        """The mean squared error, over pixels and images."""
+        require_samples(self.count)
+        return float(self.total / self.count)
+
+    @property
+    def std(self) -> float:
+        """The population standard deviation over images of their errors."""
+        require_samples(self.count)
+        return float((self.total_square / self.count - (self.total / self.count).square()).clamp(min=0).sqrt())
+
+    def compute(self) -> dict[str, Any]:
+        """Return reconstruction_mse and reconstruction_mse_std, on the scale of the images given ([0, 1])."""
+        return {"reconstruction_mse": self.mean, "reconstruction_mse_std": self.std}
+
+
+@dataclass(frozen=True, eq=False)
+class PixelMoments:
+    """Sums over images of each pixel and its square: the mean image and the unrelated-pair anchor; `+` joins parts."""
+
+    count: Float[Tensor, ""]
+    total: Float[Tensor, "*shape"]
+    total_square: Float[Tensor, "*shape"]
+
+    @classmethod
+    def of(cls, x: Float[Tensor, "n *shape"]) -> PixelMoments:
+        """Sum one batch of images. Raises AimganError for numbers that are not finite."""
+        require_finite("images", x)
+        pixels = x.double()
+        return cls(pixels.new_tensor(len(pixels)), pixels.sum(0), pixels.square().sum(0))
+
+    def __add__(self, other: PixelMoments) -> PixelMoments:
+        """Join two parts of the images."""
+        return added(self, other)
+
+    @property
+    def mean_image(self) -> Float[Tensor, "*shape"]:
+        """The mean image."""
+        require_samples(self.count)
+        return self.total / self.count
+
+    @property
+    def unrelated_pair_mse(self) -> float:
+        """The mean squared error between two different images, over all n (n - 1) pairs, exactly.
+
+        The mean over pairs i != j of (x_i - x_j)^2 is twice the unbiased variance, so no pair need be formed.
+        """
+        require_samples(self.count, minimum=2)
+        scatter = (self.total_square - self.total.square() / self.count).clamp(min=0)
+        return float(2 * scatter.mean() / (self.count - 1))
+
+
+def unrelated_pair_mse(x: Float[Tensor, "n *shape"]) -> float:
+    """Return the mean squared error between two different images of x, over all pairs; `PixelMoments` takes batches."""
+    return PixelMoments.of(x).unrelated_pair_mse
+
+
+def mean_image_mse(train_mean: Float[Tensor, "*shape"], x: Float[Tensor, "n *shape"]) -> float:
+    """Return the error of answering every image with the training set's mean (`PixelMoments.mean_image`)."""
+    return ReconstructionError.of(x, train_mean.to(x.device).expand_as(x)).mean
+
+
+def on_signed_scale(mse: float) -> float:
+    """Return an error measured on [0, 1] (or its standard deviation) as it is on [-1, 1], x -> 2 x - 1: times 4."""
+    return 4 * mse

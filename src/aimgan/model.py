@@ -1,0 +1,199 @@
+"""What is left after training: a generator, an encoder and a prior, that generate and infer (Algorithm 2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from aimgan import noise
+from aimgan.errors import AimganError, near_miss
+from aimgan.files import recover, replacing_folder, write_json, write_text
+from aimgan.networks import NETWORKS, Networks, Posterior, StandardNormal
+from aimgan.networks.batch_norm import reestimate
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CHUNK = 500  # images that pass the networks at once
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that rebuilds a model: the networks' family and arguments, and what its encoder is."""
+
+    networks: str  # a name of NETWORKS
+    arguments: Mapping[str, Any]  # of that family
+    objective: str
+    encoder: bool  # False for a GAN
+    reads_features: bool
+    learned_variance: bool
+    about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
+
+    def family(self) -> Networks:
+        """Return the family of networks. Raises AimganError for a name or an argument that it does not have."""
+        if self.networks not in NETWORKS:
+            raise near_miss("network family", self.networks, NETWORKS)
+        cls = NETWORKS[self.networks]
+        names = {f.name for f in fields(cls)}
+        unknown = set(self.arguments) - names
+        if unknown:
+            raise near_miss(f"argument of {self.networks}", min(unknown), names)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.arguments.items()})
+
+
+class LatentVariableModel(nn.Module):
+    """p(z) p(x|z) by G, and q(z|x) by E. Images are floats in [0, 1] here, whatever the networks use inside.
+
+    Points (2-D data) keep their own units. Every call runs in evaluation mode and without gradients.
+    """
+
+    def __init__(self, G: nn.Module, E: nn.Module | None, prior: StandardNormal, config: ModelConfig) -> None:
+        super().__init__()
+        self.G, self.E, self.prior, self.config = G, E, prior, config
+        family = config.family()
+        self.shape, self.dim, self._range = tuple(family.shape), family.dim, family.value_range
+        self.eval()
+
+    @classmethod
+    def build(cls, config: ModelConfig) -> LatentVariableModel:
+        """Make the networks that a config describes, with fresh weights."""
+        family = config.family()
+        E: nn.Module | None = None
+        if config.encoder:
+            E = family.E(config.reads_features, config.learned_variance)
+            E = nn.Sequential(family.features(), E) if config.reads_features else E
+        return cls(family.G(), E, StandardNormal(family.dim), config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.prior.origin.device
+
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "n ..."]) -> Posterior:
+        """Return q(z|x) for x (n, *shape): Algorithm 2's first step. Raises AimganError for a model without E."""
+        if self.E is None:
+            raise AimganError(f"this model ({self.config.objective}) has no encoder: it can only generate")
+        x = self.to_networks(self._checked(x))
+        parts = [self.E(chunk) for chunk in x.split(CHUNK)]
+        return Posterior(torch.cat([q.mean for q in parts]), torch.cat([q.log_variance for q in parts]))
+
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
+        """Return G(z), (n, *shape). `generator` is for a G that draws noise of its own (section 4.6)."""
+        if z.ndim != 2 or z.shape[1] != self.dim:
+            raise AimganError(f"codes have shape {tuple(z.shape)}; expected (n, {self.dim})")
+        with _drawing_from(generator):
+            x = torch.cat([self.G(chunk) for chunk in z.to(self.device).split(CHUNK)])
+        return self._to_border(x)
+
+    def reconstruct(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return G(mu(x)), (n, *shape): Algorithm 2."""
+        return self.decode(self.encode(x).mean)
+
+    def neighbours(
+        self, x: Float[Tensor, "n ..."], m: int, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n m ..."]:
+        """Return m images near each x: G(z), z ~ q(z|x), (n, m, *shape): Algorithm 2. Another draw every call."""
+        codes = self.encode(x).sample(_positive("m", m), generator).transpose(0, 1)
+        return self.decode(codes.reshape(-1, self.dim), generator).unflatten(0, (len(x), m))
+
+    def generate(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
+        """Return n images G(z), z ~ p(z), (n, *shape). Another draw every call, unless `generator` is given."""
+        return self.decode(self.prior.sample(_positive("n", n), generator), generator)
+
+    def interpolate(
+        self, a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."], steps: int
+    ) -> Float[Tensor, "n steps ..."]:
+        """Return G along the line from mu(a) to mu(b), both ends included, (n, steps, *shape)."""
+        if len(a) != len(b):
+            raise AimganError(f"a holds {len(a)} images and b {len(b)}; expected as many in both")
+        t = torch.linspace(0, 1, _positive("steps", steps), device=self.device)[None, :, None]
+        line = torch.lerp(self.encode(a).mean[:, None], self.encode(b).mean[:, None], t)
+        return self.decode(line.reshape(-1, self.dim)).unflatten(0, (len(a), steps))
+
+    def reestimate_batch_norm(self, seed: int = 0, batches: int = 50, batch_size: int = 100) -> None:
+        """Take the batch-norm statistics of G and of E's path anew, on G(z) (science.md 4.1; networks/batch_norm.py)."""
+        codes = [self.prior.sample(batch_size, noise.generator(seed, "batch norm", k)) for k in range(batches)]
+        reestimate(self, self._training_path, codes)
+        self.eval()
+
+    def _training_path(self, z: Tensor) -> object:
+        x_z = self.G(z)
+        return x_z if self.E is None else self.E(x_z)
+
+    def to_networks(self, x: Tensor) -> Tensor:
+        """Map images in [0, 1] to the networks' own pixel range."""
+        x = x.to(self.device)
+        return x if self._range is None else x * (self._range[1] - self._range[0]) + self._range[0]
+
+    def _to_border(self, x: Tensor) -> Tensor:
+        return x if self._range is None else (x - self._range[0]) / (self._range[1] - self._range[0])
+
+    def _checked(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[1:]) != self.shape or not x.is_floating_point():
+            kind = str(x.dtype).removeprefix("torch.")
+            units = "" if self._range is None else " in [0, 1]"
+            raise AimganError(f"x is {kind} {tuple(x.shape)}; expected float (n, {', '.join(map(str, self.shape))}){units}")
+        return x
+
+    def save(self, folder: Path | str) -> None:
+        """Write config.json, model.safetensors and a card, whole or not at all. No pickle, no times, no paths."""
+        with replacing_folder(Path(folder)) as fresh:
+            state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+            save_file(state, fresh / WEIGHTS)
+            write_json(fresh / CONFIG, {"format": 1, **asdict(self.config)})
+            write_text(fresh / CARD, _card(self))
+
+
+def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
+    """Read what `LatentVariableModel.save` wrote. Raises AimganError where the folder does not hold a whole model."""
+    recover(folder)
+    try:
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        values = {f.name: values[f.name] for f in fields(ModelConfig)}
+        with torch.random.fork_rng(devices=[]):  # the fresh weights' draws are not the caller's
+            model = LatentVariableModel.build(ModelConfig(**values))
+        model.load_state_dict(load_file(folder / WEIGHTS))
+        return model.to(device)
+    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, json.JSONDecodeError) as reason:
+        if isinstance(reason, AimganError):
+            raise
+        line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+        raise AimganError(f"{folder} holds no whole model ({line}): expected {CONFIG} and {WEIGHTS}") from None
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise AimganError(f"{name} is {value}; expected at least 1")
+    return value
+
+
+@contextmanager
+def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
+    if generator is None:
+        yield
+    else:
+        with noise.stream(generator):
+            yield
+
+
+def _card(model: LatentVariableModel) -> str:
+    count: Callable[[nn.Module | None], int] = lambda net: sum(p.numel() for p in net.parameters()) if net else 0  # noqa: E731
+    about = "\n".join(f"- {name}: `{value}`" for name, value in model.config.about.items())
+    encoder = f"E (with the features it reads) {count(model.E):,}" if model.E else "no encoder"
+    return (
+        f"# {model.config.objective}, made with aimgan\n\n"
+        f"A generative model of x {model.shape} with codes of {model.dim} dimensions.\n\n{about}\n"
+        f"- parameters: G {count(model.G):,}; {encoder}\n\n"
+        '```python\nimport aimgan\n\nmodel = aimgan.load("FOLDER")\nmodel.generate(16)'
+        + ("\nmodel.encode(x).mean\nmodel.reconstruct(x)\n```\n" if model.E else "\n```\n")
+    )

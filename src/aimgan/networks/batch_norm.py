@@ -1,0 +1,49 @@
+"""Batch-norm statistics at inference (science.md 4.1).
+
+In training E sees D's features of generated batches, normalised by those batches' own statistics; the running averages
+mix them with the real batches and lag behind the moving weights. So before a model is saved or evaluated they are taken
+anew: a plain average over batches that pass the networks as they did in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Return the network's batch-norm layers."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+@torch.no_grad()
+def reestimate(network: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> None:
+    """Replace the running statistics inside `network` by their plain average over `forward(batch)` in training mode.
+
+    Networks without batch norm are left as they are, without a forward pass.
+    """
+    layers = batch_norms(network)
+    if not layers:
+        return
+    with _cumulative(network, layers):
+        for batch in batches:
+            forward(batch)
+
+
+@contextmanager
+def _cumulative(network: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
+    momenta, training = [layer.momentum for layer in layers], network.training
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's word for a cumulative average
+    network.train()
+    try:
+        yield
+    finally:
+        network.train(training)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum

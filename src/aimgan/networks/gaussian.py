@@ -1,0 +1,76 @@
+"""The two distributions over codes: the prior p(z) and the posterior q(z|x) that an encoder returns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aimgan import noise
+
+
+class StandardNormal(nn.Module):
+    """p(z) = N(0, I) over codes of `dim` dimensions. Follows `.to(device)`; has no parameters."""
+
+    origin: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.register_buffer("origin", torch.zeros(dim), persistent=False)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
+        """Draw codes (n, dim): from `generator`, or from the training step's own stream."""
+        return noise.normal(n, self.dim, generator=generator, device=self.origin.device, dtype=self.origin.dtype)
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """Return log p(z) in nats."""
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z|x) = N(mean, diag(variance)) of equation 8, one row an image."""
+
+    mean: Float[Tensor, "n d"]
+    log_variance: Float[Tensor, "n d"]
+
+    @property
+    def variance(self) -> Float[Tensor, "n d"]:
+        """sigma^2(x), (n, d)."""
+        return self.log_variance.exp()
+
+    def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
+        """Draw m codes an image: mu + sigma * eps (section 4.6), (m, n, d)."""
+        n, d = self.mean.shape
+        eps = noise.normal(n, m, d, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + (0.5 * self.log_variance).exp() * eps.transpose(0, 1)
+
+    def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """Return log q(z|x) in nats, (n,)."""
+        nll = (z - self.mean).square() / self.variance + self.log_variance + math.log(2 * math.pi)
+        return -0.5 * nll.sum(dim=1)
+
+
+class GaussianHead(nn.Module):
+    """E's last layers: features -> q(z|x). Without a variance network the covariance is the identity (AIM-).
+
+    The variance network is linear in its last layer and gives log sigma^2. `min_log_variance` adds a smooth floor:
+    floor + softplus(raw - floor), which unlike a clamp keeps a gradient below the floor. There is none by default.
+    """
+
+    def __init__(self, mean: nn.Module, log_variance: nn.Module | None, min_log_variance: float | None = None) -> None:
+        super().__init__()
+        self.mean, self.log_variance, self.floor = mean, log_variance, min_log_variance
+
+    def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
+        """Return q(z|x) for features f."""
+        mean = self.mean(f)
+        if self.log_variance is None:
+            return Posterior(mean, torch.zeros_like(mean))
+        raw = self.log_variance(f)
+        return Posterior(mean, raw if self.floor is None else self.floor + F.softplus(raw - self.floor))

@@ -1,0 +1,90 @@
+"""Table 4: the 64 x 64 networks (CIFAR-10, CelebA), layer by layer as science.md 3 settles the printed table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from aimgan.errors import AimganError
+from aimgan.networks.discriminator import Discriminator
+from aimgan.networks.gaussian import GaussianHead
+from aimgan.networks.layers import conv, fc, initialise, leaky, relu, transposed
+
+SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class Table4:
+    """Images in [-1, 1] inside (G ends in tanh). The defaults are the paper's.
+
+    The same rule makes other sizes: the side is a power of two from 8, D halves it to 4 x 4, the widest layer has
+    `width` maps and each step towards the image has half as many.
+    """
+
+    shape: tuple[int, ...] = (3, 64, 64)
+    dim: int = 64
+    width: int = 1024
+    min_log_variance: float | None = None
+
+    def __post_init__(self) -> None:
+        _, h, w = self.shape
+        if h != w or h < 8 or h & (h - 1):
+            raise AimganError(
+                f"Table 4's networks got images of {h} x {w}; expected a square side of 8, 16, 32, 64, ...: pass --size"
+            )
+        smallest = 8 * 2 ** (len(self.maps) - 1)
+        if self.width < smallest or self.width % smallest:
+            raise AimganError(
+                f"width {self.width} at side {h}; expected a multiple of {smallest}, since each of the "
+                f"{len(self.maps)} layers has half as many maps as the one before"
+            )
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The pixel range inside the networks."""
+        return (-1.0, 1.0)
+
+    @property
+    def maps(self) -> list[int]:
+        """D's feature maps from the image down to 4 x 4: 128, 256, 512, 1024 at 64 x 64."""
+        halvings = self.shape[1].bit_length() - 3
+        return [self.width >> k for k in reversed(range(halvings))]
+
+    def G(self) -> nn.Module:
+        """(n, dim) -> (n, c, side, side)."""
+        maps = self.maps[::-1]
+        first = transposed(self.dim, maps[0], relu(), norm=True, stride=1, padding=0)  # 4 x 4
+        doublings = [transposed(a, b, relu(), norm=True) for a, b in zip(maps, maps[1:], strict=False)]
+        last = transposed(maps[-1], self.shape[0], nn.Tanh())
+        return initialise(nn.Sequential(nn.Unflatten(1, (self.dim, 1, 1)), first, *doublings, last))
+
+    def features(self) -> nn.Module:
+        """(n, c, side, side) -> (n, width, 4, 4)."""
+        maps = self.maps
+        first = conv(self.shape[0], maps[0], leaky(SLOPE))
+        halvings = [conv(a, b, leaky(SLOPE), norm=True) for a, b in zip(maps, maps[1:], strict=False)]
+        return initialise(nn.Sequential(first, *halvings))
+
+    def D(self) -> Discriminator:
+        """(n, c, side, side) -> (n,), raw: the printed sigmoid is in the loss."""
+        return Discriminator(self.features(), initialise(conv(self.width, 1, stride=1, padding=0)))
+
+    def E(self, reads_features: bool = True, learned_variance: bool = True) -> nn.Module:
+        """D's features (n, width, 4, 4), or x itself by a trunk of its own, -> q(z|x)."""
+        half, quarter, eighth = self.width // 2, self.width // 4, self.width // 8
+        trunk = nn.Sequential(
+            conv(self.width, half, leaky(SLOPE)),  # 2 x 2
+            conv(half, half, leaky(SLOPE), norm=True),  # 1 x 1
+            conv(half, quarter, leaky(SLOPE), norm=True, kernel=2, stride=1),  # 2 x 2
+            conv(quarter, eighth, leaky(SLOPE), norm=True, kernel=1, stride=1, padding=0),
+            nn.Flatten(),  # 512
+        )
+        log_variance = self._fc(4 * eighth) if learned_variance else None
+        head = GaussianHead(self._fc(4 * eighth), log_variance, self.min_log_variance)
+        on_features = initialise(nn.Sequential(trunk, head))
+        return on_features if reads_features else nn.Sequential(self.features(), on_features)
+
+    def _fc(self, inputs: int) -> nn.Sequential:
+        """FC (mu) and FC (sigma): 64 maps whatever the code's dimension, then a linear layer."""
+        return nn.Sequential(fc(inputs, 64, leaky(SLOPE), norm=True), fc(64, self.dim))

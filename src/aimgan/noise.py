@@ -1,0 +1,77 @@
+"""The one room for randomness: every draw is a function of (seed, step), made for the global batch and sliced by rank.
+
+Nothing random is ever stored in a checkpoint: step 7 of seed 0 draws the same numbers whether it follows step 6 or a
+restart, and n processes draw together what one process draws alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where draws come from inside `stream`: one generator, and this process's share of the global batch."""
+
+    generator: torch.Generator
+    rank: int = 0
+    world: int = 1
+
+
+_STREAM: ContextVar[Stream | None] = ContextVar("aimgan_noise_stream", default=None)
+
+
+def mix(*numbers: int | str) -> int:
+    """Hash integers and labels to 64 bits (splitmix64), so that seeds that differ by one share nothing."""
+    state = 0
+    for number in numbers:
+        value = int.from_bytes(number.encode(), "little") if isinstance(number, str) else number
+        state = (state * 0x9E3779B97F4A7C15 + value + 1) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+def generator(*numbers: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator seeded by these numbers and labels, for draws outside a training step."""
+    return torch.Generator(device=device).manual_seed(mix(*numbers) >> 1)
+
+
+@contextmanager
+def stream(source: torch.Generator, rank: int = 0, world: int = 1) -> Iterator[None]:
+    """Draw from `source` inside the block: `world` processes share each batch, this one takes slice `rank`."""
+    token = _STREAM.set(Stream(source, rank, world))
+    try:
+        yield
+    finally:
+        _STREAM.reset(token)
+
+
+def normal(
+    n: int,
+    *shape: int,
+    generator: torch.Generator | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Draw (n, *shape) standard normal numbers: from `generator`, else this step's stream, else torch's own generator.
+
+    Inside a stream the draw is made for all `world * n` rows and this rank's n are returned.
+    """
+    current = _STREAM.get()
+    if generator is not None or current is None:
+        made_on = generator.device if generator is not None else device
+        return torch.randn(n, *shape, generator=generator, device=made_on, dtype=dtype).to(device=device)
+    rows = torch.randn(
+        current.world * n, *shape, generator=current.generator, device=current.generator.device, dtype=dtype
+    )
+    return rows[current.rank * n : (current.rank + 1) * n].to(device=device)

@@ -1,0 +1,56 @@
+"""What an algorithm is here: a rule that yields updates, and the legend of names that all of them share.
+
+    G  generator, z -> x            z_x    a code made from x
+    E  encoder, -> q(z|x)           x_z    an image made from z
+    D  discriminator, x -> logit    x_z_x  a reconstruction, G of a code made from x
+    D_z, D_xz  discriminators of codes, of pairs
+
+The paper's letters elsewhere: p(z) the prior, q(x) the data, L_d, L_g, L_e the losses, rho the discriminator's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Update:
+    """Move the parameters of `of`, and of nothing else, down the gradient of `loss`."""
+
+    of: nn.Module | tuple[nn.Module, ...]
+    loss: Tensor  # ()
+    terms: Mapping[str, Tensor] = field(default_factory=dict)  # its parts, for the log
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The networks to move, always as a tuple."""
+        return self.of if isinstance(self.of, tuple) else (self.of,)
+
+
+class Prior(Protocol):
+    """p(z): a known distribution of codes."""
+
+    dim: int
+
+    def sample(self, n: int) -> Tensor:
+        """Draw codes of shape (n, dim)."""
+        ...
+
+
+class Objective(Protocol):
+    """A dataclass whose network fields are its players and whose `step` is the paper's algorithm.
+
+    `step` yields an `Update`, or a tuple of them that are simultaneous: all their gradients are taken before anything
+    moves. After a `yield` the code sees the moved networks.
+    """
+
+    reads_features: ClassVar[bool]  # E reads D's features (and never updates them), not x
+    learned_variance: ClassVar[bool]  # E has a variance head
+
+    def step(self, x: Tensor) -> Iterator[Update | tuple[Update, ...]]:
+        """Yield the updates of one training step on the batch x (n, *shape)."""
+        ...

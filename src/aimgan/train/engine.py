@@ -1,0 +1,147 @@
+"""The only place where a gradient is taken or a parameter moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import fields, is_dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from aimgan import noise
+from aimgan.errors import AimganError
+from aimgan.objectives.base import Objective, Update
+from aimgan.train.adam import Rule
+
+Updates = Update | tuple[Update, ...]
+
+
+def players(objective: Objective) -> dict[str, nn.Module]:
+    """Return the objective's networks by field name: those of its fields that have parameters."""
+    assert is_dataclass(objective)
+    values = {f.name: getattr(objective, f.name) for f in fields(objective)}
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, nn.Module) and any(p.requires_grad for p in value.parameters())
+    }
+
+
+class Engine:
+    """Runs an objective's steps: takes each update's gradients, averages them over processes, moves its networks.
+
+    `rule` says how a parameter moves. Everything random is drawn from (seed, step), so that any step can be the first.
+    With `ema` above zero, averages of all players' weights follow the training with that decay (less in the first
+    steps, so that they do not remember the initial weights).
+    """
+
+    def __init__(
+        self, objective: Objective, rule: Rule, accelerator: Accelerator, seed: int = 0, ema: float = 0.0
+    ) -> None:
+        self.objective, self.rule, self.accelerator, self.seed, self.ema = objective, rule, accelerator, seed, ema
+        self.networks = players(objective)
+        self._names = {id(network): name for name, network in self.networks.items()}
+        self._parameters = {name: list(network.parameters()) for name, network in self.networks.items()}
+        self._generator = torch.Generator(device=accelerator.device)
+        self._averages = {name: deepcopy(network) for name, network in self.networks.items()} if ema else {}
+        self._averaged = [p for network in self._averages.values() for p in network.parameters()]
+        self._live = [p for name in self._averages for p in self._parameters[name]]
+        self._mixed = accelerator.mixed_precision != "no"
+
+    @property
+    def inference_networks(self) -> dict[str, nn.Module]:
+        """The players to infer with: the averages where there are any, else the players themselves."""
+        return self._averages or self.networks
+
+    def step(self, x: Tensor, step: int, lr: float) -> dict[str, Tensor]:
+        """Train on one batch (this process's share) and return the losses and their terms, detached, on the device."""
+        log: dict[str, Tensor] = {}
+        source = self._generator.manual_seed(noise.mix(self.seed, "noise", step) >> 1)
+        with noise.stream(source, self.accelerator.process_index, self.accelerator.num_processes):
+            algorithm = iter(self.objective.step(x))
+            while (updates := self._next(algorithm)) is not None:
+                self._move(updates if isinstance(updates, tuple) else (updates,), lr, log)
+        if self._averages:
+            self._average(step)
+        return log
+
+    def _next(self, algorithm: Iterator[Updates]) -> Updates | None:
+        with self.accelerator.autocast() if self._mixed else nullcontext():
+            return next(algorithm, None)
+
+    def _move(self, updates: tuple[Update, ...], lr: float, log: dict[str, Tensor]) -> None:
+        """Take all the gradients, then move all the networks: Algorithm 1's pair of updates is simultaneous."""
+        owners = [[self._name(network) for network in update.networks] for update in updates]
+        named = [name for names in owners for name in names]
+        if len(named) != len(set(named)):
+            raise AimganError(f"simultaneous updates name {named}: a network can be in one of them; add the losses")
+        gradients: list[Tensor] = []
+        for k, (update, names) in enumerate(zip(updates, owners, strict=True)):
+            gradients += self._gradients(update, names, retain_graph=k + 1 < len(updates))
+            log["loss/" + "+".join(names)] = update.loss.detach()
+            log.update(("+".join(names) + "/" + term, value.detach()) for term, value in update.terms.items())
+        self.rule.move([p for name in named for p in self._parameters[name]], gradients, lr)
+
+    def _name(self, network: nn.Module) -> str:
+        if id(network) not in self._names:
+            raise AimganError(f"an update names a network that is no player; the players are {sorted(self.networks)}")
+        return self._names[id(network)]
+
+    def _gradients(self, update: Update, names: list[str], retain_graph: bool) -> list[Tensor]:
+        parameters = [p for name in names for p in self._parameters[name]]
+        grads = torch.autograd.grad(update.loss, parameters, retain_graph=retain_graph, allow_unused=True)
+        if any(gradient is None for gradient in grads):
+            raise AimganError(self._unreached(names, grads))
+        return self._mean_over_processes(list(grads)) if self.accelerator.num_processes > 1 else list(grads)
+
+    def _unreached(self, names: list[str], grads: tuple[Tensor | None, ...]) -> str:
+        labels = [f"{name}.{key}" for name in names for key, _ in self.networks[name].named_parameters()]
+        missed = [label for label, gradient in zip(labels, grads, strict=True) if gradient is None]
+        return (
+            f"{type(self.objective).__name__}: an update moves {'+'.join(names)}, but its loss does not reach "
+            f"{missed[0]}{f' and {len(missed) - 1} more' if len(missed) > 1 else ''}: "
+            "name another network, or remove the layer that the loss does not use"
+        )
+
+    def _mean_over_processes(self, grads: list[Tensor]) -> list[Tensor]:
+        """One flat all-reduce an update; DistributedDataParallel does not work with autograd.grad."""
+        flat = torch.cat([gradient.reshape(-1) for gradient in grads])
+        mean = self.accelerator.reduce(flat, reduction="mean")
+        parts = mean.split([gradient.numel() for gradient in grads])
+        return [part.view_as(gradient) for part, gradient in zip(parts, grads, strict=True)]
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Move the averages towards the weights by 1 - ema (1 / (step + 1) at first); buffers are copied."""
+        torch._foreach_lerp_(self._averaged, self._live, max(1 - self.ema, 1 / (step + 1)))
+        for name, average in self._averages.items():
+            for own, live in zip(average.buffers(), self.networks[name].buffers(), strict=True):
+                own.copy_(live)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that training moves, by name: parameters, buffers, averages, the rule's moments."""
+        tensors = {
+            f"{name}.{key}": value for name, module in self._modules() for key, value in module.state_dict().items()
+        }
+        return tensors | {name: value for name, value in self._rule_state()}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy a saved state into the allocated tensors. Raises AimganError where names or shapes differ."""
+        for name, value in self.state().items():
+            saved = tensors.get(name)
+            if saved is None or saved.shape != value.shape:
+                got = "nothing" if saved is None else tuple(saved.shape)
+                raise AimganError(f"checkpoint has {got} for {name}; expected {tuple(value.shape)}: another recipe?")
+            value.copy_(saved)
+
+    def _modules(self) -> list[tuple[str, nn.Module]]:
+        return [*self.networks.items(), *((f"average.{name}", network) for name, network in self._averages.items())]
+
+    def _rule_state(self) -> Iterator[tuple[str, Tensor]]:
+        for name, network in self.networks.items():
+            for key, parameter in network.named_parameters():
+                for moment, value in self.rule.state(parameter).items():
+                    yield f"moment.{name}.{key}.{moment}", value

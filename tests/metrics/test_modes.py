@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2, entropy
+
+from aimgan.errors import AimganError
+from aimgan.metrics import ModeCounts, kl_floor, mode_metrics
+from aimgan.metrics.modes import truncated_variance
+
+STD = 0.05
+AXIS = torch.tensor([-4.0, -2.0, 0.0, 2.0, 4.0])
+MEANS = torch.cartesian_prod(AXIS, AXIS)
+COVARIANCES = (STD**2 * torch.eye(2)).expand(25, 2, 2)
+WEIGHTS = torch.full((25,), 1 / 25)
+
+
+def grid_samples(n: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
+    g = torch.Generator().manual_seed(seed)
+    modes = torch.randint(25, (n,), generator=g)
+    return MEANS[modes] + scale * STD * torch.randn(n, 2, generator=g)
+
+
+def by_loops(samples, means, covariances, weights):
+    """The metrics again, in numpy, a sample at a time and Euclidean where the covariances are isotropic and equal."""
+    k, d = means.shape
+    isotropic = np.allclose(covariances, covariances[0, 0, 0] * np.eye(d))
+    inverse = np.linalg.inv(covariances)
+    nearest, kept = np.zeros(k), [[] for _ in range(k)]
+    for x in samples:
+        squares = [(x - means[j]) @ inverse[j] @ (x - means[j]) for j in range(k)]
+        euclidean = [math.dist(x, means[j]) for j in range(k)]
+        j = int(np.argmin(euclidean if isotropic else squares))
+        nearest[j] += 1
+        if math.sqrt(squares[j]) <= 3:
+            kept[j].append(x)
+    shrink = chi2.cdf(9, d + 2) / chi2.cdf(9, d)
+    spread = [
+        math.sqrt(np.trace(inverse[j] @ np.cov(np.array(kept[j]).T)) / d / shrink) if len(kept[j]) >= 10 else 0.0
+        for j in range(k)
+    ]
+    return {
+        "modes": sum(bool(xs) for xs in kept),
+        "high_quality": sum(map(len, kept)) / len(samples),
+        "mode_kl": entropy(nearest, weights),
+        "mode_spread": [min(spread), max(spread)],
+        "mode_counts": nearest.tolist(),
+        "mode_high_quality_counts": [len(xs) for xs in kept],
+        "mode_spreads": spread,
+    }
+
+
+def assert_agree(got, expected):
+    for name, value in expected.items():
+        assert got[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+
+
+def test_agrees_with_a_loop_on_a_poor_generator_of_the_grid():
+    samples = torch.cat([grid_samples(600), grid_samples(300, 1, scale=3.0), torch.zeros(20, 2) + 1.2]).double()
+    means, covariances = MEANS.double(), COVARIANCES.double()
+    expected = by_loops(samples.numpy(), means.numpy(), covariances.numpy(), WEIGHTS.numpy())
+    assert_agree(mode_metrics(samples, means, covariances, WEIGHTS.double()), expected)
+
+
+def test_agrees_with_a_loop_where_covariances_differ_and_are_not_isotropic():
+    g = torch.Generator().manual_seed(0)
+    means = torch.randn(4, 3, generator=g, dtype=torch.float64)
+    roots = torch.randn(4, 3, 3, generator=g, dtype=torch.float64)
+    covariances = roots @ roots.mT + 0.1 * torch.eye(3)
+    samples = 2 * torch.randn(500, 3, generator=g, dtype=torch.float64)
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    expected = by_loops(samples.numpy(), means.numpy(), covariances.numpy(), weights.numpy())
+    assert_agree(mode_metrics(samples, means, covariances, weights), expected)
+
+
+def test_real_data_score_25_and_989_per_mille_and_spread_1():
+    n = 50_000
+    got = mode_metrics(grid_samples(n), MEANS, COVARIANCES, WEIGHTS)
+    assert got["modes"] == 25
+    assert got["high_quality"] == pytest.approx(chi2.cdf(9, 2), abs=4 * math.sqrt(0.0111 / n))
+    assert got["mode_kl"] == pytest.approx(kl_floor(n, 25), abs=4 * math.sqrt(2 * 24) / (2 * n))
+    assert got["mode_kl_floor"] == kl_floor(n, 25)
+    # 2,000 samples a mode in 2 dimensions: a standard error of 1 / sqrt(8,000) = 0.011 each, 25 of them
+    assert got["mode_spread"] == pytest.approx([1, 1], abs=0.045)
+    assert sum(got["mode_spreads"]) / 25 == pytest.approx(1, abs=0.008)
+
+
+def test_spread_of_a_gaussian_cut_at_three_standard_deviations_is_one_in_other_dimensions():
+    for d in (1, 3, 8):
+        x = torch.randn(40_000, d, generator=torch.Generator().manual_seed(d))
+        counts = ModeCounts.of(x, torch.zeros(1, d), torch.eye(d)[None])
+        assert float(counts.spread) == pytest.approx(1, abs=0.015)
+
+
+def test_the_truncated_variance_is_the_closed_form_in_two_dimensions():
+    assert truncated_variance(2) == pytest.approx(1 - 4.5 / (math.exp(4.5) - 1), rel=1e-12)
+
+
+def test_collapse_is_seen_by_the_measure_made_for_it():
+    points = mode_metrics(MEANS.repeat(20, 1), MEANS, COVARIANCES, WEIGHTS)
+    assert (points["modes"], points["high_quality"], points["mode_kl"]) == (25, 1.0, pytest.approx(0, abs=1e-7))
+    assert points["mode_spread"] == pytest.approx([0, 0], abs=1e-6)
+    narrow = mode_metrics(grid_samples(5000, scale=0.5), MEANS, COVARIANCES, WEIGHTS)
+    assert narrow["mode_spreads"] == pytest.approx([0.5 / math.sqrt(truncated_variance(2))] * 25, rel=0.15)
+    one = mode_metrics(MEANS[:1] + STD * torch.randn(100, 2), MEANS, COVARIANCES, WEIGHTS)
+    assert (one["modes"], one["mode_kl"]) == (1, pytest.approx(math.log(25)))
+    assert one["mode_spread"][0] == 0
+    assert one["mode_spread"][1] > 0.7
+
+
+def test_the_boundary_of_high_quality_is_three_standard_deviations():
+    samples = torch.tensor([[0.1499, 0.0], [0.1501, 0.0], [1.0, 0.0]])
+    got = mode_metrics(samples, MEANS, COVARIANCES, WEIGHTS)
+    assert got["high_quality"] == pytest.approx(1 / 3)
+    assert got["modes"] == 1
+
+
+def test_kl_floor_is_what_sampling_gives():
+    draws = np.random.default_rng(0).multinomial(2500, [1 / 25] * 25, size=2000) / 2500
+    assert kl_floor(2500, 25) == pytest.approx(np.mean([entropy(f, [1 / 25] * 25) for f in draws]), rel=0.03)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 199), st.integers(0, 2**20))
+def test_parts_add_to_the_whole_in_any_order(cut: int, seed: int):
+    samples = grid_samples(200, seed, scale=1.5)
+    whole = ModeCounts.of(samples, MEANS, COVARIANCES)
+    shuffled = samples[torch.randperm(200, generator=torch.Generator().manual_seed(seed))]
+    parts = [ModeCounts.of(part, MEANS, COVARIANCES) for part in (shuffled[:cut], shuffled[cut:])]
+    torch.testing.assert_close(vars(parts[0] + parts[1]), vars(whole))
+    assert_agree((parts[1] + parts[0]).compute(WEIGHTS), whole.compute(WEIGHTS))
+
+
+@pytest.mark.parametrize(
+    ("samples", "covariances", "weights", "message"),
+    [
+        (torch.full((3, 2), math.nan), COVARIANCES, WEIGHTS, "not finite"),
+        (torch.zeros(3, 2), torch.zeros(25, 2, 2), WEIGHTS, "not positive definite"),
+        (torch.zeros(3, 2), COVARIANCES, torch.ones(25), "sum to 25"),
+        (torch.zeros(0, 2), COVARIANCES, WEIGHTS, "got 0 samples"),
+    ],
+)
+def test_mistakes_are_named(samples, covariances, weights, message):
+    with pytest.raises(AimganError, match=message):
+        mode_metrics(samples, MEANS, covariances, weights)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_samples_of_another_dimension_are_refused():
+    with pytest.raises(AimganError, match="of 1 dimensions, expected the modes' 2"):
+        mode_metrics(torch.zeros(3, 1), MEANS, COVARIANCES, WEIGHTS)
+
+
+def test_counts_of_another_mixture_do_not_add():
+    one = ModeCounts.of(torch.zeros(3, 2), MEANS[:1], COVARIANCES[:1])
+    with pytest.raises(AimganError, match="expected the same"):
+        one + ModeCounts.of(torch.zeros(3, 2), MEANS, COVARIANCES)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from scipy.stats import chi2, norm, wasserstein_distance
+
+from aimgan.errors import AimganError
+from aimgan.metrics import (
+    mmd,
+    mmd_floor,
+    mmd_to_standard_normal,
+    prior_matching,
+    random_directions,
+    share_within,
+    sliced_wasserstein,
+)
+
+SCALES = (1 / 64, 1 / 16, 1 / 4, 1, 4)
+
+
+def draws(n: int, d: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def kernel(a, b):
+    d = len(a)
+    return np.mean([np.exp(-((a - b) ** 2).sum() / (2 * s * d)) for s in SCALES])
+
+
+def test_mmd_agrees_with_loops():
+    a, b = draws(12, 3).numpy(), (0.5 + draws(9, 3, 1)).numpy()
+    within = [np.mean([kernel(x, y) for i, x in enumerate(s) for j, y in enumerate(s) if i != j]) for s in (a, b)]
+    cross = np.mean([kernel(x, y) for x in a for y in b])
+    assert mmd(torch.tensor(a), torch.tensor(b)) == pytest.approx(within[0] + within[1] - 2 * cross, rel=1e-10)
+
+
+def test_mmd_of_more_codes_than_a_block_agrees_with_scipy():
+    a, b = draws(1500, 2).numpy(), draws(1100, 2, 1).numpy() + 0.2
+
+    def kernels(x, y):
+        return sum(np.exp(-cdist(x, y, "sqeuclidean") / (4 * s)) for s in SCALES) / len(SCALES)
+
+    within = [kernels(s, s)[~np.eye(len(s), dtype=bool)].mean() for s in (a, b)]
+    expected = sum(within) - 2 * kernels(a, b).mean()
+    assert mmd(torch.tensor(a), torch.tensor(b)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("d", [1, 2, 16])
+def test_the_closed_form_is_the_limit_of_the_sampled_one(d: int):
+    codes = 0.7 * draws(300, d) + 0.3
+    exact = mmd_to_standard_normal(codes)
+    sampled = [mmd(codes, draws(3000, d, seed)) for seed in range(1, 7)]
+    error = np.std(sampled, ddof=1) / math.sqrt(6)
+    assert exact == pytest.approx(np.mean(sampled), abs=4 * error)
+    assert error < 0.1 * exact  # or the line above would say little
+
+
+@pytest.mark.parametrize("d", [2, 8])
+def test_the_floor_is_the_standard_deviation_over_draws_of_the_prior(d: int):
+    scores = [mmd_to_standard_normal(draws(100, d, seed)) for seed in range(400)]
+    assert np.mean(scores) == pytest.approx(0, abs=4 * mmd_floor(100, d) / 20)
+    assert np.std(scores) == pytest.approx(mmd_floor(100, d), rel=0.2)
+
+
+def test_mmd_sees_each_departure_from_the_prior():
+    z, floor = draws(1000, 2), mmd_floor(1000, 2)
+    assert abs(mmd_to_standard_normal(z)) < 4 * floor
+    ring = z[z.norm(dim=1) > 0.5]  # a hole with 12 % of the prior
+    grid = (2 * z).round() / 2 + 0.02 * draws(1000, 2, 1)  # codes in clumps, empty between
+    for codes in (z + 0.2, 0.8 * z, 1.2 * z, ring, grid):
+        assert mmd_to_standard_normal(codes) > 5 * floor
+
+
+def test_sliced_wasserstein_agrees_with_scipy_in_one_dimension():
+    codes = draws(200, 1) * 2
+    quantiles = norm.ppf((np.arange(200) + 0.5) / 200)
+    got = sliced_wasserstein(codes, torch.ones(1, 1))
+    # scipy gives W1 of two samples: of equal size and sorted, the mean |difference| in place of its square's root mean
+    differences = np.sort(codes.numpy()[:, 0]) - quantiles
+    assert np.abs(differences).mean() == pytest.approx(wasserstein_distance(codes.numpy()[:, 0], quantiles))
+    assert got == pytest.approx(math.sqrt((differences**2).mean()))
+
+
+def test_sliced_wasserstein_of_a_shift_and_of_a_scale_is_closed_form():
+    z, directions = draws(5_000, 3), random_directions(400, 3, torch.Generator().manual_seed(0))
+    assert directions.norm(dim=1).numpy() == pytest.approx(1)
+    shift = torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64)
+    assert sliced_wasserstein(z + shift, directions) == pytest.approx(3 / math.sqrt(3), rel=0.06)
+    assert sliced_wasserstein(2 * z, directions) == pytest.approx(1, rel=0.02)
+    assert sliced_wasserstein(z, directions) < 0.05
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 64])
+def test_share_within_keeps_the_mass_of_the_disk(d: int):
+    z = draws(20_000, d)
+    radius = math.sqrt(chi2.ppf(chi2.cdf(9, 2), d))
+    assert share_within(z) == pytest.approx(float((z.norm(dim=1) <= radius).double().mean()))
+    assert share_within(z) == pytest.approx(1 - math.exp(-4.5), abs=4 * math.sqrt(0.011 / 20_000))
+
+
+def test_share_within_is_the_disk_of_radius_three_in_two_dimensions():
+    codes = torch.tensor([[2.999, 0.0], [0.0, -3.001], [2.2, 2.2], [2.0, 2.0]])
+    assert share_within(codes) == 0.5
+    assert share_within(codes, sigmas=5.0) == 1
+
+
+def test_prior_matching_tells_the_prior_from_a_narrow_code():
+    z = draws(1500, 2)
+    good, bad = (prior_matching(codes, torch.Generator().manual_seed(0)) for codes in (z, 0.7 * z))
+    assert abs(good["prior_mmd"]) < 4 * good["prior_mmd_floor"]
+    assert good["prior_sliced_wasserstein"] < 2 * good["prior_sliced_wasserstein_floor"]
+    assert bad["prior_mmd"] > 20 * bad["prior_mmd_floor"]
+    assert bad["prior_sliced_wasserstein"] == pytest.approx(0.3, rel=0.1)
+    assert bad["share_within_3_sigma"] > good["share_within_3_sigma"]
+    assert good["share_within_3_sigma_prior"] == pytest.approx(0.98889, abs=1e-5)
+    assert prior_matching(z.float(), torch.Generator().manual_seed(0)) == pytest.approx(good, rel=1e-4, abs=1e-7)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 2**20))
+def test_the_order_of_codes_does_not_matter_nor_do_rotations_to_mmd(n: int, d: int, seed: int):
+    codes = draws(n, d, seed) * 1.5
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    rotation = torch.linalg.qr(draws(d, d, seed + 1)).Q
+    directions = random_directions(8, d, torch.Generator().manual_seed(seed))
+    assert sliced_wasserstein(codes[order], directions) == pytest.approx(sliced_wasserstein(codes, directions))
+    for other in (codes[order], codes @ rotation):
+        assert mmd_to_standard_normal(other) == pytest.approx(mmd_to_standard_normal(codes), rel=1e-9, abs=1e-12)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(AimganError, match="got 1 samples, expected at least 2"):
+        mmd_to_standard_normal(draws(1, 2))
+    with pytest.raises(AimganError, match="1 of 4 numbers not finite"):
+        share_within(torch.tensor([[0.0, 1.0], [math.nan, 2.0]]))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_a_reference_of_another_dimension_is_refused():
+    with pytest.raises(AimganError, match="dimension 2, expected the reference's 3"):
+        mmd(draws(4, 2), draws(4, 3))

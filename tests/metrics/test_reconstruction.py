@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aimgan.errors import AimganError
+from aimgan.metrics import PixelMoments, ReconstructionError, mean_image_mse, on_signed_scale, unrelated_pair_mse
+
+
+def images(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
+
+
+def test_agrees_with_a_loop_over_images():
+    x, x_z_x = images(7), images(7, 1)
+    errors = [np.mean((a - b) ** 2) for a, b in zip(x.double().numpy(), x_z_x.double().numpy(), strict=True)]
+    error = ReconstructionError.of(x, x_z_x)
+    assert error.compute() == pytest.approx(
+        {"reconstruction_mse": np.mean(errors), "reconstruction_mse_std": np.std(errors)}
+    )
+
+
+def test_identity_scores_zero_and_a_constant_offset_its_square():
+    x = images(5).double()
+    assert ReconstructionError.of(x, x).compute() == {"reconstruction_mse": 0, "reconstruction_mse_std": 0}
+    off = ReconstructionError.of(x, x + 0.1)
+    assert (off.mean, off.std) == (pytest.approx(0.01), pytest.approx(0, abs=1e-8))
+
+
+def test_the_signed_scale_is_that_of_the_rescaled_images():
+    x, y = images(6), images(6, 1)
+    plain, signed = ReconstructionError.of(x, y), ReconstructionError.of(2 * x - 1, 2 * y - 1)
+    assert on_signed_scale(plain.mean) == pytest.approx(signed.mean, rel=1e-6)
+    assert on_signed_scale(plain.std) == pytest.approx(signed.std, rel=1e-5)
+
+
+def test_points_are_compared_in_their_own_units():
+    assert ReconstructionError.of(torch.zeros(4, 2), torch.full((4, 2), 3.0)).mean == 9
+
+
+def test_unrelated_pairs_agree_with_every_pair():
+    x = images(6).double()
+    pairs = [((a - b) ** 2).mean().item() for a, b in itertools.permutations(x, 2)]
+    assert unrelated_pair_mse(x) == pytest.approx(np.mean(pairs))
+
+
+def test_unrelated_pairs_of_uniform_noise_score_a_sixth():
+    assert unrelated_pair_mse(images(400)) == pytest.approx(2 / 12, rel=0.02)
+
+
+def test_mean_image_is_the_best_constant_answer():
+    x = images(9)
+    anchor = mean_image_mse(PixelMoments.of(x).mean_image, x)
+    assert anchor == pytest.approx(x.double().var(dim=0, correction=0).mean().item())
+    assert 2 * anchor * 9 / 8 == pytest.approx(unrelated_pair_mse(x))
+    assert mean_image_mse(x.mean(0) + 0.1, x) == pytest.approx(anchor + 0.01, rel=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 11), st.integers(0, 2**20))
+def test_parts_add_to_the_whole_in_any_order(cut: int, seed: int):
+    x, y = images(12, seed), images(12, seed + 1)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(seed))
+    first, second = order[:cut], order[cut:]
+    error = ReconstructionError.of(x[first], y[first]) + ReconstructionError.of(x[second], y[second])
+    assert error.compute() == pytest.approx(ReconstructionError.of(x, y).compute())
+    moments = PixelMoments.of(x[first]) + PixelMoments.of(x[second])
+    assert moments.unrelated_pair_mse == pytest.approx(unrelated_pair_mse(x))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_images_are_not_broadcast():
+    with pytest.raises(AimganError, match=r"reconstructions of shape \(1, 3, 4, 5\), expected \(3, 3, 4, 5\)"):
+        ReconstructionError.of(images(3), images(1))
+
+
+def test_mistakes_are_named():
+    x = images(3)
+    with pytest.raises(AimganError, match="not finite"):
+        ReconstructionError.of(x, x * math.nan)
+    with pytest.raises(AimganError, match="got 1 samples, expected at least 2"):
+        unrelated_pair_mse(x[:1])
+    with pytest.raises(AimganError, match="got 0 samples"):
+        _ = ReconstructionError.of(x[:0], x[:0]).mean
