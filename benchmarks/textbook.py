@@ -1,8 +1,8 @@
 """The textbook loop of AIM, to be compared with: each player draws, runs and differentiates its own forward pass.
 
 This is how public GAN code is written: the generator's images are made once for D and again for G and E, `backward()`
-fills every reachable gradient, and D's unwanted ones are cleared afterwards. The networks, the losses and the fused Adam
-are those of the library.
+fills every reachable gradient, and D's unwanted ones are cleared afterwards. The networks, the losses and the fused
+Adam are those of the library.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Textbook:
 
     def __init__(self, aim, lr: float, betas: tuple[float, float]) -> None:
         self.aim = aim
-        adam = dict(lr=lr, betas=betas, fused=True)
+        adam = {"lr": lr, "betas": betas, "fused": True}
         self.of_d = torch.optim.Adam(aim.D.parameters(), **adam)
         self.of_ge = torch.optim.Adam(itertools.chain(aim.G.parameters(), aim.E.parameters()), **adam)
 

@@ -25,7 +25,6 @@ _HOMES = {
     "RECIPES": "aimgan.experiments",
     "Recipe": "aimgan.experiments",
     "load": "aimgan.hub",
-    "train": "aimgan.experiments",
 }
 
 __all__ = [
@@ -41,6 +40,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "train":
+        return import_module("aimgan.train")  # a package that can be called (its docstring says why)
     if name not in _HOMES:
         raise AttributeError(f"module 'aimgan' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

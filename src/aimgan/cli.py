@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aimgan._version import __version__
 from aimgan.errors import AimganError, Interrupted
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 app = typer.Typer(
     help="Generative models that can also infer: train, then encode, reconstruct, generate, interpolate.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,15 +28,18 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"aimgan {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Read the flags that belong to no verb."""
 
@@ -41,28 +47,36 @@ def common(
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="<data>/<objective>, such as grid/aim. The list: aimgan recipes")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder. [runs/<data>-<objective>]")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder. [runs/<data>-<objective>]")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Images: a folder, a zip, .npz, .npy, parquet, a Hub id.")] = None,
     size: Annotated[int | None, typer.Option(help="Side that images are scaled and cropped to.")] = None,
     seed: Seed = 0,
     steps: Annotated[int | None, typer.Option(help="Steps to train for. [the recipe's]")] = None,
     device: Device = "auto",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the objective, a number of the recipe, networks.* or data.*.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An option of the objective, a number of the recipe, networks.* or data.*.",
+        ),
+    ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
 ) -> None:
     """Train a recipe. To go on after a stop, run the same command again.
 
+    \b
     aimgan train grid/aim
     aimgan train folder/aim --data photos --size 64 --output runs/photos
     aimgan train grid/aim --set weighting=none --set lr=1e-3 --output runs/plain
     """  # fmt: skip
-    from rich.console import Console
-
     from aimgan.experiments.training import train as run
 
     settings = dict(_setting(text) for text in set_ or ())
     run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings, extend=extend,
-        console=Console())  # fmt: skip
+        console=_console())  # fmt: skip
 
 
 @app.command()
@@ -75,13 +89,12 @@ def evaluate(
 ) -> None:
     """Score a run's model.
 
+    \b
     aimgan evaluate runs/grid-aim --json scores.json
     """
-    from rich.console import Console
-
     from aimgan.experiments.verbs import evaluate_run
 
-    evaluate_run(run, json_, data, seed, device, Console())
+    evaluate_run(run, json_, data, seed, device, _console())
 
 
 @app.command()
@@ -91,6 +104,7 @@ def generate(
 ) -> None:  # fmt: skip
     """Sample images (or points) from the prior.
 
+    \b
     aimgan generate runs/mnist-aim -n 64 --output samples.png
     """
     from aimgan.experiments import verbs
@@ -103,13 +117,14 @@ def reconstruct(
     run: Run, images: Annotated[list[str], typer.Argument(help="Image files, a folder, a zip, .npz or .npy.")],
     output: Output, device: Device = "auto",
 ) -> None:  # fmt: skip
-    """Encode images and generate them again: originals and reconstructions side by side.
+    """Generate images again from their codes, beside the originals.
 
+    \b
     aimgan reconstruct runs/mnist-aim 3.png 7.png --output both.png
     """
     from aimgan.experiments import verbs
 
-    _wrote(verbs.reconstruct(run, images, output, device))
+    _wrote(verbs.reconstruct(run, images, output, device, _console()))
 
 
 @app.command()
@@ -120,11 +135,12 @@ def neighbours(
 ) -> None:  # fmt: skip
     """Generate images near one: codes drawn from its posterior.
 
+    \b
     aimgan neighbours runs/mnist-aim 7.png -m 8 --output near.png
     """
     from aimgan.experiments import verbs
 
-    _wrote(verbs.neighbours(run, image, m, output, seed, device))
+    _wrote(verbs.neighbours(run, image, m, output, seed, device, _console()))
 
 
 @app.command()
@@ -135,11 +151,12 @@ def interpolate(
 ) -> None:  # fmt: skip
     """Generate along the line between the codes of two images.
 
+    \b
     aimgan interpolate runs/mnist-aim 3.png 8.png --output line.png
     """
     from aimgan.experiments import verbs
 
-    _wrote(verbs.interpolate(run, a, b, steps, output, device))
+    _wrote(verbs.interpolate(run, a, b, steps, output, device, _console()))
 
 
 @app.command()
@@ -150,21 +167,20 @@ def encode(
 ) -> None:  # fmt: skip
     """Write the codes of a data set.
 
+    \b
     aimgan encode runs/mnist-aim photos --output codes.npz
     """
     from aimgan.experiments import verbs
 
-    _wrote(verbs.encode(run, data, output, device))
+    _wrote(verbs.encode(run, data, output, device, _console()))
 
 
 @app.command()
 def recipes() -> None:
     """List the recipes."""
-    from rich.console import Console
-
     from aimgan.experiments.verbs import recipe_table
 
-    Console().print(recipe_table().rich())
+    _console().print(recipe_table().rich())
 
 
 @app.command()
@@ -175,34 +191,30 @@ def info(run: Run) -> None:
     typer.echo(describe(run))
 
 
+def _console() -> Console:
+    from rich.console import Console  # here, so that --help need not wait for it
+
+    return Console()
+
+
 def _wrote(path: Path) -> None:
     typer.echo(f"wrote {path}")
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    """Read NAME=VALUE: a number, true, false, none, or else text."""
+def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise AimganError(f"--set got {text!r}; expected NAME=VALUE, such as --set weight=1")
-    words: dict[str, Any] = {"true": True, "false": False}
-    if name not in ("weighting",):
-        words["none"] = None
-    if value.lower() in words:
-        return name, words[value.lower()]
-    for number in (int, float):
-        try:
-            return name, number(value)
-        except ValueError:
-            continue
     return name, value
 
 
 def main() -> None:
     """Run a command: exit 0 when done, 1 with one line for a user's mistake, 130 when interrupted."""
     # Typer carries click inside since 0.2x and used the package before: this is its base of all usage errors in both.
-    usage_error = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+    usage_error: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+    warnings.formatwarning = lambda message, *_: f"aimgan: {message}\n"
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.Exit as done:
         sys.exit(done.exit_code)
@@ -213,7 +225,9 @@ def main() -> None:
     except Interrupted as stopped:
         _fail(f"{stopped}; run the same command again to go on", 130)
     except usage_error as mistake:
-        _fail(mistake.format_message(), 1)  # type: ignore[attr-defined]
+        _fail(mistake.format_message(), 1)
+    except OSError as reason:  # a full disk, a file that may not be read
+        _fail(str(reason), 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -18,10 +18,15 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     The old target is set aside before the rename and removed after it, so that one of them is there at any moment but
     for the instant between two renames, which `recover` mends.
     """
-    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    target = target.resolve()  # "." has no name, and a link is not what is to be replaced
+    fresh, old = (target.parent / f".{target.name}.{kind}" for kind in ("new", "old"))
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    yield fresh
+    try:
+        yield fresh
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     for path in fresh.rglob("*"):
         if path.is_file():
             _flush(path)
@@ -36,7 +41,8 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 def recover(target: Path) -> None:
     """Put back a folder that a kill caught between `replacing_folder`'s two renames."""
-    old = target.with_name(f".{target.name}.old")
+    target = target.resolve()
+    old = target.parent / f".{target.name}.old"
     if not target.exists() and old.exists():
         old.rename(target)
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from aimgan.errors import AimganError
+from aimgan.files import recover
 from aimgan.model import CARD, CONFIG, WEIGHTS, LatentVariableModel, load_folder
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -18,6 +19,7 @@ def load(source: str | Path, device: str = "cpu") -> LatentVariableModel:
     """
     folder = Path(source)
     for candidate in (folder / "model", folder):
+        recover(candidate)
         if (candidate / CONFIG).exists():
             return load_folder(candidate, device)
     if (folder / "run.json").exists():

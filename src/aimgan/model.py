@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.errors import AimganError, near_miss
-from aimgan.files import recover, replacing_folder, write_json, write_text
+from aimgan.files import replacing_folder, write_json, write_text
 from aimgan.networks import NETWORKS, Networks, Posterior, StandardNormal
 from aimgan.networks.batch_norm import reestimate
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FORMAT = 1  # of config.json
 CHUNK = 500  # images that pass the networks at once
 
 
@@ -83,7 +84,8 @@ class LatentVariableModel(nn.Module):
         if self.E is None:
             raise AimganError(f"this model ({self.config.objective}) has no encoder: it can only generate")
         x = self.to_networks(self._checked(x))
-        parts = [self.E(chunk) for chunk in x.split(CHUNK)]
+        with self._evaluating():
+            parts = [self.E(chunk) for chunk in x.split(CHUNK)]
         return Posterior(torch.cat([q.mean for q in parts]), torch.cat([q.log_variance for q in parts]))
 
     @torch.no_grad()
@@ -91,8 +93,8 @@ class LatentVariableModel(nn.Module):
         """Return G(z), (n, *shape). `generator` is for a G that draws noise of its own (section 4.6)."""
         if z.ndim != 2 or z.shape[1] != self.dim:
             raise AimganError(f"codes have shape {tuple(z.shape)}; expected (n, {self.dim})")
-        with _drawing_from(generator):
-            x = torch.cat([self.G(chunk) for chunk in z.to(self.device).split(CHUNK)])
+        with self._evaluating(), _drawing_from(generator):
+            x = torch.cat([self.G(chunk) for chunk in z.to(self.prior.origin).split(CHUNK)])
         return self._to_border(x)
 
     def reconstruct(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
@@ -121,7 +123,7 @@ class LatentVariableModel(nn.Module):
         return self.decode(line.reshape(-1, self.dim)).unflatten(0, (len(a), steps))
 
     def reestimate_batch_norm(self, seed: int = 0, batches: int = 50, batch_size: int = 100) -> None:
-        """Take the batch-norm statistics of G and of E's path anew, on G(z) (science.md 4.1; networks/batch_norm.py)."""
+        """Take the batch-norm statistics of G and of E's path anew, on G(z) (networks/batch_norm.py says why)."""
         codes = [self.prior.sample(batch_size, noise.generator(seed, "batch norm", k)) for k in range(batches)]
         reestimate(self, self._training_path, codes)
         self.eval()
@@ -132,43 +134,72 @@ class LatentVariableModel(nn.Module):
 
     def to_networks(self, x: Tensor) -> Tensor:
         """Map images in [0, 1] to the networks' own pixel range."""
-        x = x.to(self.device)
+        x = x.to(self.prior.origin)  # its device and type
         return x if self._range is None else x * (self._range[1] - self._range[0]) + self._range[0]
 
     def _to_border(self, x: Tensor) -> Tensor:
         return x if self._range is None else (x - self._range[0]) / (self._range[1] - self._range[0])
 
     def _checked(self, x: Tensor) -> Tensor:
-        if tuple(x.shape[1:]) != self.shape or not x.is_floating_point():
-            kind = str(x.dtype).removeprefix("torch.")
-            units = "" if self._range is None else " in [0, 1]"
-            raise AimganError(f"x is {kind} {tuple(x.shape)}; expected float (n, {', '.join(map(str, self.shape))}){units}")
+        if not isinstance(x, Tensor) or tuple(x.shape[1:]) != self.shape or not x.is_floating_point():
+            got = f"{x.dtype} {tuple(x.shape)}" if hasattr(x, "dtype") else type(x).__name__
+            expected = f"(n, {', '.join(map(str, self.shape))}){'' if self._range is None else ' in [0, 1]'}"
+            raise AimganError(f"x is {got}; expected a float tensor {expected}")
         return x
 
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Put the networks in evaluation mode, and back: a call in the midst of training changes nothing in it."""
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
     def save(self, folder: Path | str) -> None:
-        """Write config.json, model.safetensors and a card, whole or not at all. No pickle, no times, no paths."""
-        with replacing_folder(Path(folder)) as fresh:
+        """Write config.json, model.safetensors and a card, whole or not at all. No pickle, no times, no paths.
+
+        A model that is there is replaced. Raises AimganError for a folder with anything else in it, or unwritable.
+        """
+        try:
+            self._save(Path(folder))
+        except OSError as reason:
+            raise AimganError(f"cannot write {folder} ({reason.strerror}): choose another folder") from None
+
+    def _save(self, folder: Path) -> None:
+        others = {path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, CARD} if folder.exists() else set()
+        if others:
+            raise AimganError(f"{folder} holds {min(others)}, which is no part of a model: choose another folder")
+        with replacing_folder(folder) as fresh:
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
             save_file(state, fresh / WEIGHTS)
-            write_json(fresh / CONFIG, {"format": 1, **asdict(self.config)})
+            write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})
             write_text(fresh / CARD, _card(self))
 
 
 def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
     """Read what `LatentVariableModel.save` wrote. Raises AimganError where the folder does not hold a whole model."""
-    recover(folder)
     try:
         values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        values = {f.name: values[f.name] for f in fields(ModelConfig)}
+        if values["format"] != FORMAT:
+            raise AimganError(f"{folder} is in format {values['format']}; this aimgan reads {FORMAT}: upgrade it")
         with torch.random.fork_rng(devices=[]):  # the fresh weights' draws are not the caller's
-            model = LatentVariableModel.build(ModelConfig(**values))
+            model = LatentVariableModel.build(ModelConfig(**{f.name: values[f.name] for f in fields(ModelConfig)}))
         model.load_state_dict(load_file(folder / WEIGHTS))
+    except AimganError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as reason:
+        line = " ".join(str(reason).split())[:300]
+        raise AimganError(
+            f"{folder} holds no whole model ({type(reason).__name__}: {line}): expected {CONFIG} and {WEIGHTS} as saved"
+        ) from None
+    try:
         return model.to(device)
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, json.JSONDecodeError) as reason:
-        if isinstance(reason, AimganError):
-            raise
-        line = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
-        raise AimganError(f"{folder} holds no whole model ({line}): expected {CONFIG} and {WEIGHTS}") from None
+    except RuntimeError as reason:
+        line = str(reason).splitlines()[0]
+        raise AimganError(f"cannot put a model on device {device!r} ({line}): expected cpu, or cuda") from None
 
 
 def _positive(name: str, value: int) -> int:

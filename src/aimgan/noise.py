@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -32,13 +33,20 @@ _STREAM: ContextVar[Stream | None] = ContextVar("aimgan_noise_stream", default=N
 def mix(*numbers: int | str) -> int:
     """Hash integers and labels to 64 bits (splitmix64), so that seeds that differ by one share nothing."""
     state = 0
-    for number in numbers:
-        value = int.from_bytes(number.encode(), "little") if isinstance(number, str) else number
-        state = (state * 0x9E3779B97F4A7C15 + value + 1) & _MASK
+    for word in chain.from_iterable(map(_words, numbers)):
+        state = (state * 0x9E3779B97F4A7C15 + word + 1) & _MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
     return state
+
+
+def _words(number: int | str) -> list[int]:
+    """An integer as it is; text as 64-bit words, all of them: labels that begin alike must not draw alike."""
+    if isinstance(number, int):
+        return [number]
+    text = number.encode()
+    return [int.from_bytes(text[i : i + 8], "little") for i in range(0, max(len(text), 1), 8)]
 
 
 def generator(*numbers: int | str, device: torch.device | str = "cpu") -> torch.Generator:

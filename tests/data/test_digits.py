@@ -16,5 +16,6 @@ def test_digits_are_scikit_learns_scaled_to_bytes():
     assert pixels.max() == 255
     assert torch.equal((pixels[:, 0].double() * 16 / 255).round(), torch.from_numpy(original.images))
     assert torch.equal(torch.cat([data.train.labels, data.test.labels]), torch.from_numpy(original.target))
+    assert (*data.train.names, *data.test.names) == tuple(f"image {i}" for i in range(1797))
     assert data.skipped == ()
     assert data.source == "scikit-learn digits"

@@ -183,6 +183,9 @@ def test_a_nasty_folder_loads_without_a_word(nasty, capfd):
     assert len(data.train) + len(data.test) == written["good"]
     assert {skipped.name for skipped in data.skipped} == set(written["broken"])
     assert all(skipped.reason for skipped in data.skipped)
+    named = {*data.train.names, *data.test.names}
+    assert len(named) == written["good"]
+    assert all((folder / name).is_file() for name in named - set(written["broken"]))
     assert data.shape == (3, 16, 16)
     assert data.train.labels is data.test.labels is None
     assert data.source == str(folder)
@@ -244,6 +247,7 @@ def test_the_split_is_disjoint_stable_and_near_its_fraction(tmp_path):
     train, test = set(values(before.train.pixels)), set(values(before.test.pixels))
     assert train | test == set(range(200))
     assert len(before.train) + len(before.test) == 200
+    assert before.test.names == tuple(f"{value}.png" for value in values(before.test.pixels))
     assert 20 <= len(test) <= 60
     assert test <= set(values(after.test.pixels))
     assert train <= set(values(after.train.pixels))
@@ -416,6 +420,8 @@ def test_arrays_are_divided_without_loss(tmp_path_factory, n, test_fraction):
     assert sorted(train + test) == list(range(n))
     assert train == sorted(train)
     assert test == sorted(test)
+    assert data.train.names == tuple(f"image {value}" for value in train)
+    assert data.test.names == tuple(f"image {value}" for value in test)
     assert min(len(train), len(test)) >= (n > 1)
 
 
@@ -441,6 +447,7 @@ def test_npz_with_one_array_keras_layout_and_a_folder_of_two(tmp_path):
         assert torch.equal(data.train.pixels[:, 0], torch.from_numpy(images[:6]))
         assert torch.equal(data.test.pixels[:, 0], torch.from_numpy(images[6:]))
         assert data.test.labels.tolist() == [6, 7, 8]
+        assert data.test.names == ("image 6", "image 7", "image 8")
 
 
 def test_arrays_are_resized_as_files_are(tmp_path):
@@ -511,6 +518,7 @@ def test_parquet_files_name_their_splits(tmp_path, layout, test):
     data = load_images(tmp_path)
     assert values(data.train.pixels) == data.train.labels.tolist() == list(range(20))
     assert values(data.test.pixels) == data.test.labels.tolist() == list(range(20, 25))
+    assert data.test.names == tuple(f"{test} row {row}" for row in range(5))
 
 
 def test_parquet_without_a_test_file_is_split_by_row(tmp_path):

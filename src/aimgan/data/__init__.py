@@ -1,14 +1,16 @@
 """Data as batches that are functions of (seed, step). `DATA` are the kinds that a recipe can name."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from aimgan.data.image_set import Digits, Images, ImageSet
 from aimgan.data.mixtures import Grid, Mixture, Ring
+from aimgan.data.sources import Skipped
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What training and evaluation know of the data: images in [0, 1], or points in their own units."""
 
@@ -27,6 +29,7 @@ class Batches(Protocol):
         ...
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """A frozen dataclass that says which data, and loads them."""
 
@@ -37,4 +40,4 @@ class DataSource(Protocol):
 
 DATA: dict[str, type] = {"grid": Grid, "ring": Ring, "digits": Digits, "images": Images}
 
-__all__ = ["DATA", "Batches", "DataSource", "Digits", "Grid", "ImageSet", "Images", "Mixture", "Ring"]
+__all__ = ["DATA", "Batches", "DataSource", "Digits", "Grid", "ImageSet", "Images", "Mixture", "Ring", "Skipped"]

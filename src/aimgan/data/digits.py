@@ -21,5 +21,6 @@ def load_digits() -> ImageData:
     digits = load()
     pixels = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))[:, None]
     labels = torch.from_numpy(digits.target.astype(np.int64))
-    train, test = Split(pixels[:TRAIN], labels[:TRAIN]), Split(pixels[TRAIN:], labels[TRAIN:])
+    names = tuple(f"image {i}" for i in range(len(pixels)))
+    train, test = (Split(pixels[part], labels[part], names[part]) for part in (slice(TRAIN), slice(TRAIN, None)))
     return ImageData(train, test, (), "scikit-learn digits")

@@ -24,6 +24,10 @@ class ImageSet:
         self.images = images
         self._train, self._test = images.train.pixels, images.test.pixels
 
+    def __len__(self) -> int:
+        """The number of images in both splits."""
+        return len(self._train) + len(self._test)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """One image's (c, h, w)."""

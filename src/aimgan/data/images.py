@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +32,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Split:
-    """Images as stored, 0 to 255, and their classes where the source names them."""
+    """Images as stored, 0 to 255, their classes where the source names them, and their own names in it."""
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"] | None
+    names: tuple[str, ...]
 
     def __len__(self) -> int:
         """The number of images."""
@@ -178,8 +179,9 @@ def _conform_all(
         raise _mixed(source, sizes)
     c = channels or max(block.pixels.shape[1] for block in blocks)
     parts = [conform(block.pixels, size or sizes[0][0], c, progress) for block in blocks]
+    number = count()  # goes on from one block to the next, so that a name names one image
     tags = [
-        Tag(f"image {i}", None if block.labels is None else int(block.labels[i]), block.test)
+        Tag(f"image {next(number)}", None if block.labels is None else int(block.labels[i]), block.test)
         for block in blocks
         for i in range(len(block.pixels))
     ]
@@ -195,10 +197,13 @@ def _divide(pixels: UInt8[np.ndarray, "n c h w"], tags: list[Tag], test_fraction
     for to, row in enumerate(train_rows):
         if to != row:
             pixels[to] = pixels[row]
-    train_labels = _labels([tags[row] for row in train_rows])
-    test_labels = _labels([tags[row] for row in np.flatnonzero(is_test)])
-    train = torch.from_numpy(pixels[: len(train_rows)])
-    return Split(train, train_labels), Split(torch.from_numpy(test), test_labels)
+    train_tags = [tags[row] for row in train_rows]
+    test_tags = [tags[row] for row in np.flatnonzero(is_test)]
+    return _split(pixels[: len(train_rows)], train_tags), _split(test, test_tags)
+
+
+def _split(pixels: UInt8[np.ndarray, "n c h w"], tags: list[Tag]) -> Split:
+    return Split(torch.from_numpy(pixels), _labels(tags), tuple(tag.name for tag in tags))
 
 
 def _is_test(tags: list[Tag], test_fraction: float) -> Bool[np.ndarray, " n"]:

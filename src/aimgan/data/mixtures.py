@@ -20,7 +20,8 @@ class Mixture:
     """sum_k weights_k N(means_k, covariances_k), in any dimension.
 
     `covariances` is (k, d, d), one number (every component's variance in each direction), or (k,) of them. Weights are
-    normalised; equal without any. Raises AimganError where shapes do not fit or a covariance is not positive definite.
+    normalised; equal without any. Raises AimganError where shapes do not fit, a number is not finite or a covariance is
+    not positive definite.
     """
 
     def __init__(
@@ -30,19 +31,20 @@ class Mixture:
         weights: Sequence[float] | Tensor | None = None,
     ) -> None:
         self.means = torch.as_tensor(means, dtype=torch.float32)
-        if self.means.ndim != 2 or not self.means.numel():
-            raise AimganError(f"means have shape {tuple(self.means.shape)}; expected (components, dimension)")
+        if self.means.ndim != 2 or not self.means.numel() or not bool(self.means.isfinite().all()):
+            raise AimganError(f"means have shape {(*self.means.shape,)}; expected (components, dimension), all finite")
         k, d = self.means.shape
         given = torch.as_tensor(covariances, dtype=torch.float32)
+        if given.shape not in ((), (k,), (k, d, d)):
+            raise AimganError(f"covariances have shape {(*given.shape,)}; expected a number, ({k},) or ({k}, {d}, {d})")
         self.covariances = given if given.ndim == 3 else given.expand(k)[:, None, None] * torch.eye(d)
-        if self.covariances.shape != (k, d, d):
-            raise AimganError(f"covariances have shape {tuple(given.shape)}; expected a number, ({k},) or ({k}, {d}, {d})")
-        self._factors, info = torch.linalg.cholesky_ex(self.covariances)
-        if info.any():
-            raise AimganError(f"covariance {int(info.nonzero()[0])} is not positive definite")
+        self._factors, failed = torch.linalg.cholesky_ex(self.covariances)
+        bad = (failed > 0) | ~self.covariances.isclose(self.covariances.mT).flatten(1).all(1)
+        if bad.any():
+            raise AimganError(f"covariance {int(bad.nonzero()[0])} is not symmetric and positive definite")
         self.weights = torch.ones(k) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
-        if self.weights.shape != (k,) or not bool((self.weights > 0).all()):
-            raise AimganError(f"weights have shape {tuple(self.weights.shape)}; expected ({k},), all above zero")
+        if self.weights.shape != (k,) or not bool(((self.weights > 0) & self.weights.isfinite()).all()):
+            raise AimganError(f"weights have shape {(*self.weights.shape,)}; expected ({k},), finite and above zero")
         self.weights = self.weights / self.weights.sum()
         self._uniform = bool((self.weights == self.weights[0]).all())
 
@@ -82,7 +84,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Grid:
-    """`side` x `side` modes `spacing` apart about the origin, standard deviation `std` (Srivastava et al. 2017: 25, 2, 0.05)."""
+    """`side` x `side` modes `spacing` apart about the origin, of standard deviation `std`: the 25 of Table 2."""
 
     side: int = 5
     spacing: float = 2.0

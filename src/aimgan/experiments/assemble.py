@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from aimgan import noise
+from aimgan.errors import AimganError
 from aimgan.experiments.recipe import Recipe, to_dict
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.networks import Networks, StandardNormal
@@ -20,12 +21,16 @@ from aimgan.train.engine import Engine
 def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
     """Return the recipe with networks for samples of this shape. Raises AimganError where the family cannot."""
     networks: Any = recipe.networks
+    for name, value in asdict(networks).items():
+        least = 0 if "depth" in name else 1
+        if type(value) is int and value < least:
+            raise AimganError(f"networks.{name} is {value}; expected at least {least}")
     return replace(recipe, networks=replace(networks, shape=tuple(shape)))
 
 
 def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> Objective:
     """Make the objective's players with weights drawn from (seed, player), equal for every objective that has them."""
-    objective = OBJECTIVES[recipe.objective]
+    objective: Any = OBJECTIVES[recipe.objective]
     family: Networks = recipe.networks
     makers = {"G": family.G, "D": family.D, "E": lambda: family.E(objective.reads_features, objective.learned_variance)}
     made: dict[str, nn.Module] = {"prior": StandardNormal(family.dim)}
@@ -38,7 +43,7 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
 
 def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
     """Describe the model that training this recipe leaves."""
-    objective = OBJECTIVES[recipe.objective]
+    objective: Any = OBJECTIVES[recipe.objective]
     arguments = to_dict(recipe)["networks"]
     return ModelConfig(
         networks=arguments.pop("kind"),
@@ -53,7 +58,7 @@ def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
 
 def model_of(engine: Engine, config: ModelConfig) -> LatentVariableModel:
     """Return a model with copies of the engine's networks (their averages, if it keeps any)."""
-    made = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
+    made: dict[str, Any] = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
     E = made.get("E")
     if E is not None and config.reads_features:
         E = nn.Sequential(made["D"].features, E)

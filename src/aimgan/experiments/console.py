@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from aimgan.data import Skipped
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
+SHOWN = 50  # names of skipped images
+
+
+def say(console: Console, text: str, mark: str = "") -> None:
+    """Print a line as it is: no markup is read in a path or a file's name, nothing is wrapped in a pipe."""
+    if mark:
+        console.print(mark, style="yellow", end=" ")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None:
+    """Name what could not be read, and count it."""
+    for item in skipped[:SHOWN]:
+        say(console, f"{item.name!r}: {item.reason}", "skipped")
+    if len(skipped) > SHOWN:
+        say(console, f"and {len(skipped) - SHOWN:,} more")
+    if skipped:
+        say(console, f"skipped {len(skipped):,} that could not be used; {used:,} images are used")
 
 
 def _bar(console: Console) -> Progress:
@@ -36,7 +56,9 @@ def training(console: Console, name: str, start: int, steps: int) -> Iterator[Re
         task = progress.add_task(name, total=steps, completed=start, note="")
 
         def report(step: int, row: Mapping[str, Any] | None) -> None:
-            progress.update(task, completed=step, **({"note": summary(row)} if row else {}))
+            progress.update(task, completed=step)
+            if row:
+                progress.update(task, note=summary(row))
 
         yield report
 
@@ -48,7 +70,7 @@ def _lines(console: Console, steps: int) -> Report:
     def report(step: int, row: Mapping[str, Any] | None) -> None:
         if row is not None and step // every > latest["printed"]:
             latest["printed"] = step // every
-            console.print(f"step {step:>7,} of {steps:,}  {summary(row)}", highlight=False, soft_wrap=True)
+            say(console, f"step {step:>7,} of {steps:,}  {summary(row)}")
 
     return report
 
@@ -66,11 +88,9 @@ def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: None
         return
     with _bar(console) as progress:
-        task: list[TaskID] = []
+        task = progress.add_task("decoding images", total=None, note="", visible=False)
 
         def report(done: int, total: int) -> None:
-            if not task:
-                task.append(progress.add_task("decoding images", total=total, note=""))
-            progress.update(task[0], completed=done, total=total)
+            progress.update(task, completed=done, total=total, visible=True)
 
         yield report

@@ -31,12 +31,14 @@ def evaluate(model: LatentVariableModel, data: Mixture | ImageSet, seed: int = 0
     scores: dict[str, Any] = {}
     if isinstance(data, Mixture):
         scores |= modes(model.generate(SAMPLES, noise.generator(seed, "evaluate")).cpu(), data)
-    if model.E is not None:
-        test = data.test()
+    if model.E is None:
+        return scores
+    test = data.test()
+    if len(test):
         scores |= reconstruction(model, test)
-        if isinstance(data, ImageSet):
-            scores |= anchors(data, test)
-        scores |= calibration(model, seed)
+        scores |= anchors(data, test) if isinstance(data, ImageSet) else {}
+    scores |= calibration(model, seed)
+    if len(test) > 1:
         # q(z) is the mixture of all q(z|x): draws from it, not means, are what can match the prior.
         codes = model.encode(test).sample(1, noise.generator(seed, "codes"))[0].cpu()
         scores |= prior_matching(codes, noise.generator(seed, "prior matching"))

@@ -1,4 +1,4 @@
-"""The end of a run: the model, its scores, its figures, its report. Everything here can be done again from a checkpoint."""
+"""The end of a run: the model, its scores, figures and report. All of it can be done again from a checkpoint."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def figure_3(model: LatentVariableModel, data: Mixture, recipe: Recipe, seed: in
     codes = model.encode(test).mean if model.E is not None else None
     reconstructions = model.decode(codes) if codes is not None else None
     samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples"))
-    return figure3(x, codes, reconstructions, samples, f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps")
+    return figure3(
+        x, codes, reconstructions, samples, f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps"
+    )
 
 
 def _report(recipe: Recipe, seed: int, table: tables.Table, figures: list[Path], model: LatentVariableModel) -> str:

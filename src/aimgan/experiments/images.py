@@ -1,8 +1,8 @@
 """Table 1's data sets, the embedded digits, and a folder of one's own.
 
-    aimgan train digits/aim                                  a minute on two cores, no download
-    aimgan train mnist/aim --data PATH --steps 3000          five epochs
-    aimgan train folder/aim --data PATH --size 64
+aimgan train digits/aim                                  a minute on two cores, no download
+aimgan train mnist/aim --data PATH --steps 3000          five epochs
+aimgan train folder/aim --data PATH --size 64
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aimgan.data.decode import UndecodableError, decode, quiet
-from aimgan.data.image_set import as_float
+from aimgan.data import Skipped
+from aimgan.data.decode import UndecodableError, decode, quiet, read_arrays
+from aimgan.data.image_set import Progress, as_float
 from aimgan.data.images import load_images
 from aimgan.data.sources import SUFFIX
 from aimgan.errors import AimganError
@@ -20,22 +21,27 @@ from aimgan.errors import AimganError
 
 @dataclass(frozen=True)
 class Input:
-    """A batch, and a name for each of its rows."""
+    """A batch, a name for each of its rows, and what of a folder could not be read."""
 
     x: Float[Tensor, "n ..."]
     names: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
-def read(inputs: Sequence[str], shape: tuple[int, ...]) -> Input:
+def read(inputs: Sequence[str], shape: tuple[int, ...], progress: Progress | None = None) -> Input:
     """Read image files, folders and arrays as images of a model's shape (or points), in the order they are named.
 
-    Raises AimganError for what cannot be read: nothing is skipped silently here.
+    Raises AimganError for a file that cannot be read; files of a folder are skipped, and listed.
     """
-    parts = [_points(Path(name), shape) if len(shape) == 1 else _images(name, shape) for name in inputs]
-    return Input(torch.cat([part.x for part in parts]), tuple(name for part in parts for name in part.names))
+    parts = [_points(Path(name), shape) if len(shape) == 1 else _images(name, shape, progress) for name in inputs]
+    return Input(
+        torch.cat([part.x for part in parts]),
+        tuple(name for part in parts for name in part.names),
+        tuple(item for part in parts for item in part.skipped),
+    )
 
 
-def _images(name: str, shape: tuple[int, ...]) -> Input:
+def _images(name: str, shape: tuple[int, ...], progress: Progress | None) -> Input:
     c, side, _ = shape
     path = Path(name)
     if SUFFIX.search(name) and not path.is_dir():
@@ -44,19 +50,20 @@ def _images(name: str, shape: tuple[int, ...]) -> Input:
                 pixels = decode(lambda: path.open("rb"), side, c)
             except UndecodableError as reason:
                 raise AimganError(f"{path} is no image that can be read ({reason})") from None
-        return Input(as_float(torch.from_numpy(pixels)[None]), (name,))
-    data = load_images(name, side, c, test_fraction=0.0)
-    pixels = torch.cat((data.train.pixels, data.test.pixels))
-    return Input(as_float(pixels), (*data.train.names, *data.test.names))
+        return Input(as_float(torch.tensor(pixels)[None]), (name,))
+    data = load_images(name, side, c, test_fraction=0.0, progress=progress)
+    both = torch.cat((data.train.pixels, data.test.pixels))
+    return Input(as_float(both), (*data.train.names, *data.test.names), data.skipped)
 
 
 def _points(path: Path, shape: tuple[int, ...]) -> Input:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        array = loaded if isinstance(loaded, np.ndarray) else loaded["points"]
-        points = torch.from_numpy(np.asarray(array, dtype=np.float32))
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as reason:
-        raise AimganError(f"{path} holds no points ({reason}); expected .npy, or .npz with `points`") from None
+    arrays = read_arrays(path)
+    array = next((arrays[name] for name in ("points", "images") if name in arrays), None)  # a .npy is read as `images`
+    if array is None or array.dtype.kind not in "fiu":
+        raise AimganError(
+            f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected numbers: .npy, or `points` in .npz"
+        )
+    points = torch.tensor(array.astype(np.float32))
     if tuple(points.shape[1:]) != shape or not len(points) or not bool(points.isfinite().all()):
         raise AimganError(f"{path} holds {tuple(points.shape)}; expected finite points (n, {shape[0]}), n above zero")
     return Input(points, tuple(f"{path}:{k}" for k in range(len(points))))

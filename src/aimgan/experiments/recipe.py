@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -13,6 +15,13 @@ from aimgan.objectives import OBJECTIVES
 from aimgan.train.loop import SCHEDULES
 
 NOT_OPTIONS = {"G", "E", "D", "D_z", "D_xz", "prior"}  # an objective's players
+Limit = tuple[tuple[str, ...], Callable[[float], bool], str]
+LIMITS: tuple[Limit, ...] = (
+    (("lr", "epochs", "steps"), lambda value: value > 0, "a number above zero"),
+    (("final_lr", "evaluate_every", "checkpoint_seconds"), lambda value: value >= 0, "a number that is not negative"),
+    (("beta1", "beta2", "ema"), lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    (("batch_size",), lambda value: value >= 2, "at least 2, since batch norm needs a batch"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Recipe:
     ema: float = 0.0  # decay of the averages of the weights; 0: none
     precision: str = "no"  # or "bf16"
     evaluate_every: float = 0.0  # epochs; 0: at the end only
+    checkpoint_seconds: float = field(default=30.0, compare=False)  # changes nothing in the result
 
     def __post_init__(self) -> None:
         for kind, got, valid in (
@@ -50,10 +60,11 @@ class Recipe:
         unknown = set(self.options) - objective_options(self.objective)
         if unknown:
             raise near_miss(f"option of {self.objective}", min(unknown), objective_options(self.objective))
-        for name in ("batch_size", "lr", "epochs", "steps"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise AimganError(f"{name} is {value}; expected a number above zero")
+        for names, allowed, expected in LIMITS:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not (math.isfinite(value) and allowed(value)):
+                    raise AimganError(f"{name} is {value}; expected {expected}")
 
     def length(self, steps_per_epoch: int) -> int:
         """How many steps the run has."""
@@ -70,9 +81,9 @@ def objective_options(name: str) -> set[str]:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Write a recipe by value, for run.json."""
+    """Write a recipe by value, for run.json: all that decides the result."""
     return {
-        **{f.name: getattr(recipe, f.name) for f in fields(recipe)},
+        **{f.name: getattr(recipe, f.name) for f in fields(recipe) if f.compare},
         "data": {"kind": _kind(recipe.data, DATA), **asdict(recipe.data)},  # type: ignore[call-overload]
         "networks": {"kind": _kind(recipe.networks, NETWORKS), **_lists(asdict(recipe.networks))},  # type: ignore[call-overload]
         "options": dict(recipe.options),
@@ -113,40 +124,64 @@ def _lists(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with `--set` applied: the objective's options, the recipe's own numbers, `part.field` of a part.
+    """Return the recipe with `--set` applied: the objective's options, the recipe's numbers, `part.field` of a part.
 
-    Raises AimganError for an unknown name, with the near miss.
+    Text is read as what the field is. Raises AimganError for an unknown name, with the near miss, and a wrong value.
     """
+    networks: Any = recipe.networks
+    given: dict[str, Any] = {}
     for name, value in settings.items():
-        recipe = _with_setting(recipe, name, value)
-    return recipe
+        part, _, key = name.rpartition(".")
+        if part == "networks" and key in {f.name for f in fields(networks)}:
+            given[key] = _typed(type(networks), key, value)
+        else:
+            recipe = _with_setting(recipe, name, value)
+    # All at once, and with the size that is asked of the images: what width is possible depends on it.
+    return replace(recipe, networks=replace(networks, **{**_known_shape(recipe), **given}))
+
+
+def _known_shape(recipe: Recipe) -> dict[str, Any]:
+    """Return the images' shape as far as it is known before they are loaded."""
+    size, channels = getattr(recipe.data, "size", None), getattr(recipe.data, "channels", None)
+    return {"shape": (channels or recipe.networks.shape[0], size, size)} if size else {}
 
 
 def _with_setting(recipe: Recipe, name: str, value: Any) -> Recipe:
     own = {f.name for f in fields(Recipe)} - {"name", "data", "networks", "objective", "options"}
     options = objective_options(recipe.objective)
-    parts = {
-        f"{part}.{f.name}": part for part in ("data", "networks") for f in fields(getattr(recipe, part))
-    }  # fmt: skip
+    parts = {f"{part}.{f.name}" for part in ("data", "networks") for f in fields(getattr(recipe, part))}
     if name in options:
         cls: type = OBJECTIVES[recipe.objective]
         return replace(recipe, options={**recipe.options, name: _typed(cls, name, value)})
     if name in own:
-        extra = {"steps": None} if name == "epochs" else {}
-        return replace(recipe, **{name: _typed(Recipe, name, value)}, **extra)
-    if name in parts:
-        part = getattr(recipe, parts[name])
-        key = name.split(".", 1)[1]
-        return replace(recipe, **{parts[name]: replace(part, **{key: _typed(type(part), key, value)})})
-    raise near_miss(f"setting of {recipe.name}", name, options | own | set(parts))
+        recipe = replace(recipe, steps=None) if name == "epochs" else recipe
+        return replace(recipe, **{name: _typed(Recipe, name, value)})
+    if name in parts:  # of the data: the networks' are taken together
+        data: Any = recipe.data
+        key = name.removeprefix("data.")
+        return replace(recipe, data=replace(data, **{key: _typed(type(data), key, value)}))
+    raise near_miss(f"setting of {recipe.name}", name, options | own | parts)
 
 
 def _typed(cls: type, name: str, value: Any) -> Any:
-    """Check a value against the field's annotation: numbers for numbers, None only where it is allowed."""
+    """Check a value against the field's annotation, and read text as what the field is: weight=1, weighting=none."""
     annotation = str(next(f.type for f in fields(cls) if f.name == name))
     allowed = {part.strip().split("[")[0] for part in annotation.split("|")}
-    kinds = {"int": int, "float": (int, float), "str": str, "bool": bool, "None": type(None), "tuple": (tuple, list)}
-    for kind in allowed:
-        if kind in kinds and isinstance(value, kinds[kind]) and (kind == "bool" or not isinstance(value, bool)):
+    for kind in [kind for kind in KINDS if kind in allowed]:
+        types, read = KINDS[kind]
+        if isinstance(value, types) and (kind == "bool" or not isinstance(value, bool)):
             return value
+        if isinstance(value, str):
+            with suppress(ValueError, KeyError):
+                return read(value)
     raise AimganError(f"{name} is {value!r}; expected {annotation}")
+
+
+KINDS: dict[str, tuple[tuple[type, ...], Callable[[str], Any]]] = {
+    "None": ((type(None),), lambda text: {"none": None}[text.lower()]),
+    "bool": ((bool,), lambda text: {"true": True, "false": False}[text.lower()]),
+    "int": ((int,), int),
+    "float": ((int, float), float),
+    "tuple": ((tuple, list), lambda text: tuple(int(part) for part in text.strip("()").split(","))),
+    "str": ((str,), str),
+}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.table import Table as RichTable
 
 from aimgan.experiments.grid import TABLE_2
@@ -13,26 +14,31 @@ from aimgan.experiments.images import TABLE_1_MSE
 from aimgan.experiments.recipe import Recipe
 
 Scores = Mapping[str, Any]
+DIGITS = "-0123456789"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, column heads and rows of text."""
+    """A title, column heads, rows of text, and what the heads mean."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
 
     def markdown(self) -> str:
         """Return the table in Markdown."""
         lines = [self.columns, tuple("---" for _ in self.columns), *self.rows]
-        return f"**{self.title}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return f"**{self.title}**\n\n{table}" + (f"\n\n{self.note}" if self.note else "")
 
     def rich(self) -> RichTable:
-        """Return the table for a terminal."""
-        table = RichTable(title=self.title)
+        """Return the table for a terminal: it fits 80 columns, which is what a pipe has."""
+        table = RichTable(title=self.title, caption=self.note, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.title_justify = table.caption_justify = "left"
         for k, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if k == 0 else "right", overflow="fold")
+            numbers = all(row[k][:1] in DIGITS for row in self.rows)
+            table.add_column(column, justify="right" if numbers else "left", no_wrap=k == 0)
         for row in self.rows:
             table.add_row(*row)
         return table
@@ -43,16 +49,20 @@ def of_run(recipe: Recipe, scores: Scores, real: Scores | None = None) -> Table:
     return _mixture(recipe, scores, real) if "modes" in scores else _list(recipe, scores)
 
 
+MIXTURE = ("", "modes", "HQ %", "KL", "spread", "MSE", "modes (2,500)", "HQ % (2,500)")
+MEANING = (
+    "HQ: samples within 3 standard deviations of a mode. KL: of the modes' frequencies. spread: the modes' smallest "
+    "and largest standard deviation over the true one. MSE: of reconstructions. (2,500): of the first 2,500 samples, the "
+    "protocol of Srivastava et al. (2017), from whom the baselines' numbers are."
+)
+
+
 def _mixture(recipe: Recipe, scores: Scores, real: Scores | None) -> Table:
-    columns = (
-        "", "modes", "high-quality %", "KL of modes", "mode spread", "reconstruction MSE", "modes (2,500)", "HQ % (2,500)",
-    )  # fmt: skip
     rows = [] if real is None else [mode_row("real data", real)]
-    rows.append(mode_row(f"{recipe.name} (this run)", scores))
+    rows.append(mode_row("this run", scores))
     if recipe.name.startswith("grid/"):
-        rows += [(name, f"{modes:g}", f"{hq:.1f}", *["-"] * 3, f"{modes:g}", f"{hq:.1f}") for name, (modes, hq) in TABLE_2.items()]
-    title = f"{recipe.name}: {scores['samples']:,} samples; 2,500 in the last two columns, as Srivastava et al. (2017)"
-    return Table(title, columns, tuple(rows))
+        rows += [(name, *["-"] * 5, f"{modes:g}", f"{good:.1f}") for name, (modes, good) in TABLE_2.items()]
+    return Table(f"{recipe.name}: {scores['samples']:,} samples", MIXTURE, tuple(rows), MEANING)
 
 
 def mode_row(name: str, scores: Scores) -> tuple[str, ...]:
@@ -64,7 +74,7 @@ def mode_row(name: str, scores: Scores) -> tuple[str, ...]:
         str(scores["modes"]),
         f"{100 * scores['high_quality']:.1f}",
         f"{scores['mode_kl']:.4f}",
-        f"{low:.2f} to {high:.2f}",
+        f"{low:.2f}-{high:.2f}",
         "-" if mse is None else f"{mse:.4f}",
         str(scores["modes_2500"]),
         f"{100 * scores['high_quality_2500']:.1f}",
@@ -72,8 +82,10 @@ def mode_row(name: str, scores: Scores) -> tuple[str, ...]:
 
 
 def _list(recipe: Recipe, scores: Scores) -> Table:
-    rows = [(name, f"{value:.4g}", _paper(recipe, name)) for name, value in scores.items() if isinstance(value, int | float)]
-    return Table(f"{recipe.name}: scores", ("score", "this run", "the paper"), tuple(rows))
+    numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+    rows = tuple((name, f"{value:.4g}", _paper(recipe, name)) for name, value in numbers.items())
+    note = "" if rows else "No score applies to a model of images without an encoder yet."
+    return Table(f"{recipe.name}: scores", ("score", "this run", "the paper"), rows, note)
 
 
 def _paper(recipe: Recipe, score: str) -> str:

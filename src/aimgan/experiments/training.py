@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
+from aimgan.data import DataSource, ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.experiments import console as screen
 from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
@@ -19,7 +20,7 @@ from aimgan.experiments.finish import finish
 from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.experiments.recipes import RECIPES
 from aimgan.hub import load
-from aimgan.model import LatentVariableModel
+from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine
 from aimgan.train.loop import Loop, learning_rate
@@ -54,30 +55,26 @@ def train(
     console = console or Console(quiet=True)
     recipe = prepared(recipe, data, size, steps, settings)
     accelerator = Accelerator(cpu=resolved_device(device) == "cpu", mixed_precision=recipe.precision)
-    with screen.decoding(console) as progress:
-        batches = recipe.data.load(progress)
+    batches = loaded(recipe.data, console, accelerator.device)
     recipe = _fitted(recipe, batches)
+    objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
     total = recipe.length(batches.epoch_size // recipe.batch_size)
     run = RunDir(output or Path("runs") / recipe.name.replace("/", "-"))
     for warning in run.begin(_settings(recipe, seed, total), extend):
-        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
-    say_skipped(console, batches)
+        screen.say(console, warning, "warning:")
     if _finished(run, total):
-        console.print(f"{run.path} is complete: {total:,} steps", soft_wrap=True)
+        screen.say(console, f"{run.path} is complete: {total:,} steps")
         return load(run.path)
 
-    if hasattr(batches, "to"):
-        batches = batches.to(accelerator.device)
-    objective = assemble(recipe, seed, accelerator.device)
     about = {"recipe": recipe.name, "seed": seed, "steps": total, "batch_size": recipe.batch_size, "lr": recipe.lr}
     config = config_of(recipe, about | {"options": dict(recipe.options)})
     engine = Engine(objective, Adam(recipe.beta1, recipe.beta2), accelerator, seed, recipe.ema)
     loop = _loop(recipe, batches, engine, run, total, config)
     start = loop.resume()
     if start:
-        console.print(f"going on after step {start:,} of {total:,}", highlight=False)
+        screen.say(console, f"going on after step {start:,} of {total:,}")
     with screen.training(console, recipe.name, start, total) as loop.progress:
-        loop.train()
+        loop.train(start)
     finish(model_of(engine, config), batches, run, recipe, seed, console)
     return load(run.path)
 
@@ -98,12 +95,25 @@ def prepared(
     given = {name: value for name, value in flags.items() if value is not None}
     for name, flag in (("data.path", "--data"), ("data.size", "--size")):
         if name in given and not hasattr(recipe.data, name.split(".")[1]):
-            raise AimganError(f"recipe {recipe.name} makes its own data: leave {flag} out, or take folder/{recipe.objective}")
+            instead = f"leave {flag} out, or take folder/{recipe.objective}"
+            raise AimganError(f"recipe {recipe.name} makes its own data: {instead}")
     return with_settings(recipe, {**given, **(settings or {})})
+
+
+def loaded(source: DataSource, console: Console, device: torch.device | str = "cpu") -> Any:
+    """Load data, with a bar where they are decoded, and name what was left out."""
+    with screen.decoding(console) as progress:
+        batches = source.load(progress)
+    if isinstance(batches, ImageSet):
+        screen.say_skipped(console, batches.images.skipped, len(batches))
+        batches.to(torch.device(device))
+    return batches
 
 
 def _fitted(recipe: Recipe, batches: Any) -> Recipe:
     """Fit the networks to the data's shape, and the batch to a small data set."""
+    if batches.epoch_size < 2:
+        raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
     recipe = fit_networks(recipe, batches.shape)
     return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
 
@@ -121,17 +131,7 @@ def recorded(run: RunDir) -> tuple[Recipe, int]:
     return from_dict(record["settings"]["recipe"]), record["settings"]["seed"]
 
 
-def say_skipped(console: Console, batches: Any) -> None:
-    """Name what could not be read, and count it."""
-    skipped = batches.images.skipped if hasattr(batches, "images") else ()
-    for item in skipped[:50]:
-        console.print(f"[yellow]skipped[/] {item.name!r}: {item.reason}", soft_wrap=True, highlight=False)
-    if skipped:
-        used = len(batches.images.train) + len(batches.images.test)
-        console.print(f"skipped {len(skipped)} unreadable images, {used} are used", highlight=False)
-
-
-def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int, config: Any) -> Loop:
+def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int, config: ModelConfig) -> Loop:
     epoch = batches.epoch_size // recipe.batch_size
     cluster = engine.accelerator
     value_range = recipe.networks.value_range
@@ -143,12 +143,11 @@ def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int,
 
     def evaluated(step: int) -> dict[str, float]:
         model = model_of(engine, config)
-        if model.E is None:
-            return {}
         before = running_statistics(model, batches, engine.seed)
         model.reestimate_batch_norm(engine.seed)
-        after = {name.removesuffix("_running"): v for name, v in running_statistics(model, batches, engine.seed).items()}
-        return {"epoch": round(step / epoch, 4), **after, **before}
+        after = running_statistics(model, batches, engine.seed)
+        anew = {name.removesuffix("_running"): value for name, value in after.items()}
+        return {"epoch": round(step / epoch, 4), **anew, **before}
 
     return Loop(
         engine=engine,
@@ -157,8 +156,9 @@ def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int,
         steps=steps,
         run=run,
         log_every=max(1, min(100, epoch, steps // 20)),
-        evaluate=evaluated if recipe.evaluate_every else None,
+        evaluate=evaluated if recipe.evaluate_every and config.encoder else None,
         evaluate_every=round(recipe.evaluate_every * epoch),
+        checkpoint_seconds=recipe.checkpoint_seconds,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +19,9 @@ from aimgan.errors import AimganError
 from aimgan.experiments import console as screen
 from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
-from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.training import recorded, resolved_device, say_skipped
 from aimgan.experiments.inputs import Input, read
+from aimgan.experiments.recipes import RECIPES
+from aimgan.experiments.training import loaded, recorded, resolved_device
 from aimgan.figures import grid, pairs, points_figure
 from aimgan.files import write_json
 from aimgan.hub import load
@@ -34,17 +36,18 @@ def evaluate_run(
     folder = RunDir(run)
     recipe, own_seed = recorded(folder)
     source = recipe.data if data is None else Images(data, *_size(recipe.networks.shape))
-    with screen.decoding(console) as progress:
-        batches = source.load(progress)
-    say_skipped(console, batches)
+    batches = loaded(source, console)
     model = load(run, resolved_device(device))
+    if batches.shape != model.shape:
+        raise AimganError(f"the data are {batches.shape}, but {run} is a model of {model.shape}: choose other --data")
     seed = own_seed if seed is None else seed
     scores = evaluate(model, batches, seed)
     real = evaluate_data(batches, seed) if isinstance(batches, Mixture) else None
     console.print(tables.of_run(recipe, scores, real).rich())
     if output is not None:
-        write_json(_parent(output), scores)
-        console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+        with _writing(output):
+            write_json(output, scores)
+        screen.say(console, f"wrote {output}")
 
 
 def generate(source: str, n: int, output: Path, seed: int, device: str) -> Path:
@@ -54,42 +57,39 @@ def generate(source: str, n: int, output: Path, seed: int, device: str) -> Path:
     return write(output, {_key(model): x}, x, columns=_columns(n))
 
 
-def reconstruct(source: str, inputs: Sequence[str], output: Path, device: str) -> Path:
+def reconstruct(source: str, inputs: Sequence[str], output: Path, device: str, console: Console) -> Path:
     """Write inputs beside their reconstructions."""
     model = load(source, resolved_device(device))
-    x = _read(model, inputs).x
+    x = _read(model, inputs, console).x
     x_z_x = model.reconstruct(x)
     both = pairs(x, x_z_x.cpu()) if len(model.shape) == 3 else x_z_x
     return write(output, {_key(model): x, "reconstructions": x_z_x}, both, columns=2 * min(len(x), 4))
 
 
-def neighbours(source: str, image: str, m: int, output: Path, seed: int, device: str) -> Path:
+def neighbours(source: str, image: str, m: int, output: Path, seed: int, device: str, console: Console) -> Path:
     """Write m draws of G(z), z ~ q(z|x), an input; a picture's rows begin with the input."""
     model = load(source, resolved_device(device))
-    x = _read(model, [image]).x
+    x = _read(model, [image], console).x
     near = model.neighbours(x, m, noise.generator(seed, "neighbours", device=model.device)).cpu()
     shown = torch.cat((x[:, None], near), dim=1).flatten(0, 1)
     return write(output, {_key(model): x, "neighbours": near}, shown, columns=m + 1)
 
 
-def interpolate(source: str, a: str, b: str, steps: int, output: Path, device: str) -> Path:
+def interpolate(source: str, a: str, b: str, steps: int, output: Path, device: str, console: Console) -> Path:
     """Write G along the line between the codes of a and b."""
     model = load(source, resolved_device(device))
-    line = model.interpolate(_read(model, [a]).x, _read(model, [b]).x, steps)
+    line = model.interpolate(_read(model, [a], console).x, _read(model, [b], console).x, steps)
     return write(output, {"interpolations": line}, line.flatten(0, 1), columns=steps)
 
 
-def encode(source: str, data: str, output: Path, device: str) -> Path:
+def encode(source: str, data: str, output: Path, device: str, console: Console) -> Path:
     """Write mean and log variance of q(z|x), and the inputs' names."""
-    if output.suffix != ".npz":
+    if output.suffix.lower() != ".npz":
         raise AimganError(f"--output is {output}; codes are written as .npz")
     model = load(source, resolved_device(device))
-    given = _read(model, [data])
+    given = _read(model, [data], console)
     q = model.encode(given.x)
-    np.savez(
-        _parent(output), mean=q.mean.cpu().numpy(), log_variance=q.log_variance.cpu().numpy(), names=np.array(given.names)
-    )
-    return output
+    return write_arrays(output, {"mean": q.mean, "log_variance": q.log_variance}, names=np.array(given.names))
 
 
 def recipe_table() -> tables.Table:
@@ -120,28 +120,44 @@ def tables_of(folder: RunDir) -> str:
 
 
 def write(output: Path, arrays: dict[str, Tensor], picture: Tensor, columns: int) -> Path:
-    """Write a .png of the picture's images (or points), or an .npz of the arrays. Raises AimganError for other endings."""
-    if output.suffix == ".npz":
-        np.savez(_parent(output), **{name: values.detach().cpu().numpy() for name, values in arrays.items()})
-    elif output.suffix == ".png" and picture.ndim == 4:
-        grid(picture.cpu(), columns).save(_parent(output))
-    elif output.suffix == ".png" and picture.shape[1] == 2:
-        points_figure(picture.cpu(), f"{len(picture):,} points").savefig(_parent(output))
-    else:
+    """Write a .png of the picture (of the arrays, if they are points), or an .npz of the arrays.
+
+    Raises AimganError for other endings.
+    """
+    if output.suffix.lower() == ".npz":
+        return write_arrays(output, arrays)
+    if output.suffix.lower() != ".png" or (picture.shape[1:] != (2,) and picture.ndim != 4):
         raise AimganError(f"--output is {output}; expected a name that ends in .png (2-D points or images) or .npz")
+    with _writing(output):
+        if picture.ndim == 4:
+            grid(picture.cpu(), columns).save(output)
+        else:
+            points_figure({name: points.cpu().reshape(-1, 2) for name, points in arrays.items()}).savefig(output)
     return output
 
 
-def _read(model: LatentVariableModel, inputs: Sequence[str]) -> Input:
-    return read(inputs, model.shape)
+def write_arrays(output: Path, arrays: Mapping[str, Tensor], **more: Any) -> Path:
+    """Write an .npz of tensors and arrays."""
+    plain: dict[str, Any] = {name: values.detach().cpu().numpy() for name, values in arrays.items()}
+    with _writing(output):
+        np.savez(output, **plain, **more)
+    return output
 
 
-def _parent(path: Path) -> Path:
+def _read(model: LatentVariableModel, inputs: Sequence[str], console: Console) -> Input:
+    with screen.decoding(console) as progress:
+        given = read(inputs, model.shape, progress)
+    screen.say_skipped(console, given.skipped, len(given.x))
+    return given
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as reason:
-        raise AimganError(f"cannot write {path} ({reason.strerror}): choose another --output") from None
-    return path
+        raise AimganError(f"cannot write {path} ({reason.strerror}): choose another path") from None
 
 
 def _key(model: LatentVariableModel) -> str:
@@ -159,5 +175,3 @@ def _size(shape: tuple[int, ...]) -> tuple[int | None, int | None]:
 def _length(recipe: object) -> str:
     steps, epochs = getattr(recipe, "steps", None), getattr(recipe, "epochs", None)
     return f"{steps:,} steps" if steps else f"{epochs:g} epochs"
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -10,7 +12,7 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 INK, SOFT = "#1f4e79", "#8a8f98"
-Points = Float[Tensor, "n 2"]
+Points = Float[Tensor, "_ 2"]
 
 
 def figure3(data: Points, codes: Points | None, reconstructions: Points | None, samples: Points, title: str) -> Figure:
@@ -24,7 +26,9 @@ def figure3(data: Points, codes: Points | None, reconstructions: Points | None, 
         ("" if reconstructions is None else f"reconstructions of data, {len(reconstructions):,}", reconstructions),
         (f"samples, {len(samples):,}", samples),
     ]
-    shown = [(letter, name, points) for letter, (name, points) in zip("abcd", panels, strict=True) if points is not None]
+    shown = [
+        (letter, name, points) for letter, (name, points) in zip("abcd", panels, strict=True) if points is not None
+    ]
     figure = Figure(figsize=(4 * len(shown), 4.6), dpi=150, layout="constrained")
     limit = 1.25 * float(data.abs().max())
     for axes, (letter, name, points) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
@@ -39,7 +43,7 @@ def figure3(data: Points, codes: Points | None, reconstructions: Points | None, 
 def scatter(axes: Axes, points: Points, limit: float) -> None:
     """Draw points on a square of +- limit; those outside are counted in the corner rather than lost silently."""
     values = np.asarray(points.cpu())
-    size, alpha = (1.2, 0.25) if len(values) > 2_000 else (6.0, 0.7)
+    size, alpha = (1.2, 0.25) if len(values) > 2_000 else (6.0, 0.7) if len(values) > 200 else (24.0, 0.7)
     axes.scatter(values[:, 0], values[:, 1], s=size, alpha=alpha, color=INK, linewidths=0, rasterized=True)
     outside = int((np.abs(values) > limit).any(axis=1).sum())
     if outside:
@@ -48,12 +52,13 @@ def scatter(axes: Axes, points: Points, limit: float) -> None:
     axes.tick_params(labelsize=8)
 
 
-def points_figure(points: Points, title: str) -> Figure:
-    """One panel of points."""
-    figure = Figure(figsize=(5, 5.2), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    scatter(axes, points, 1.1 * float(points.abs().max()) + 1e-6)
-    axes.set_title(title, fontsize=11)
+def points_figure(panels: Mapping[str, Points]) -> Figure:
+    """A panel for each name, all on the same axes' limits."""
+    figure = Figure(figsize=(5 * len(panels), 5.2), dpi=150, layout="constrained")
+    limit = 1.1 * max(float(points.abs().max()) for points in panels.values()) + 1e-6
+    for axes, (name, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        scatter(axes, points, limit)
+        axes.set_title(f"{name}, {len(points):,}", fontsize=11)
     return figure
 
 

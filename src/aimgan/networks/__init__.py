@@ -1,6 +1,6 @@
-"""Networks map tensors. `NETWORKS` are the families that a recipe can name: frozen dataclasses with a method a player."""
+"""Networks map tensors. `NETWORKS`: the families that a recipe can name, frozen dataclasses with a method a player."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
@@ -12,6 +12,7 @@ from aimgan.networks.table3 import Table3
 from aimgan.networks.table4 import Table4
 
 
+@runtime_checkable
 class Networks(Protocol):
     """A family: makes each player anew, with fresh weights from torch's generator."""
 

@@ -36,7 +36,8 @@ def reestimate(network: nn.Module, forward: Callable[[Tensor], object], batches:
 
 @contextmanager
 def _cumulative(network: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
-    momenta, training = [layer.momentum for layer in layers], network.training
+    momenta = [layer.momentum for layer in layers]
+    training = {module: module.training for module in network.modules()}
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # torch's word for a cumulative average
@@ -44,6 +45,7 @@ def _cumulative(network: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
     try:
         yield
     finally:
-        network.train(training)
+        for module, mode in training.items():
+            module.training = mode
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 
@@ -49,5 +51,5 @@ def initialise(network: nn.Module) -> nn.Module:
     return network
 
 
-def _finish(layers: list[nn.Module], norm: nn.Module | None, activation: nn.Module | None) -> nn.Sequential:
+def _finish(layers: Sequence[nn.Module], norm: nn.Module | None, activation: nn.Module | None) -> nn.Sequential:
     return nn.Sequential(*layers, *[layer for layer in (norm, activation) if layer is not None])

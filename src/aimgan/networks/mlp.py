@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator
 from aimgan.networks.gaussian import GaussianHead
 
@@ -52,6 +53,10 @@ class MLP:
     scale: float = 4.0
     generator_norm: bool = False
     min_log_variance: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.shape) not in (1, 3):
+            raise AimganError(f"the MLPs got samples of {tuple(self.shape)}; expected points (k,) or images (c, h, w)")
 
     @property
     def value_range(self) -> tuple[float, float] | None:

@@ -24,7 +24,9 @@ class Table3:
 
     def __post_init__(self) -> None:
         if tuple(self.shape) != (1, 28, 28):
-            raise AimganError(f"Table 3's networks got images of {tuple(self.shape)}; expected (1, 28, 28): pass --size 28")
+            raise AimganError(
+                f"Table 3's networks got images of {tuple(self.shape)}; expected (1, 28, 28): pass --size 28"
+            )
 
     @property
     def value_range(self) -> tuple[float, float]:

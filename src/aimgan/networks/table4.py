@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -28,10 +29,11 @@ class Table4:
     min_log_variance: float | None = None
 
     def __post_init__(self) -> None:
-        _, h, w = self.shape
+        _, h, w = self.shape if len(self.shape) == 3 else (0, 0, 0)
         if h != w or h < 8 or h & (h - 1):
             raise AimganError(
-                f"Table 4's networks got images of {h} x {w}; expected a square side of 8, 16, 32, 64, ...: pass --size"
+                f"Table 4's networks got samples of {tuple(self.shape)}; expected images (c, side, side) with a side "
+                "of 8, 16, 32, 64, ...: pass --size"
             )
         smallest = 8 * 2 ** (len(self.maps) - 1)
         if self.width < smallest or self.width % smallest:
@@ -55,7 +57,7 @@ class Table4:
         """(n, dim) -> (n, c, side, side)."""
         maps = self.maps[::-1]
         first = transposed(self.dim, maps[0], relu(), norm=True, stride=1, padding=0)  # 4 x 4
-        doublings = [transposed(a, b, relu(), norm=True) for a, b in zip(maps, maps[1:], strict=False)]
+        doublings = [transposed(a, b, relu(), norm=True) for a, b in pairwise(maps)]
         last = transposed(maps[-1], self.shape[0], nn.Tanh())
         return initialise(nn.Sequential(nn.Unflatten(1, (self.dim, 1, 1)), first, *doublings, last))
 
@@ -63,7 +65,7 @@ class Table4:
         """(n, c, side, side) -> (n, width, 4, 4)."""
         maps = self.maps
         first = conv(self.shape[0], maps[0], leaky(SLOPE))
-        halvings = [conv(a, b, leaky(SLOPE), norm=True) for a, b in zip(maps, maps[1:], strict=False)]
+        halvings = [conv(a, b, leaky(SLOPE), norm=True) for a, b in pairwise(maps)]
         return initialise(nn.Sequential(first, *halvings))
 
     def D(self) -> Discriminator:

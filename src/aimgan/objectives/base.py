@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -31,6 +31,7 @@ class Update:
         return self.of if isinstance(self.of, tuple) else (self.of,)
 
 
+@runtime_checkable
 class Prior(Protocol):
     """p(z): a known distribution of codes."""
 
@@ -41,6 +42,7 @@ class Prior(Protocol):
         ...
 
 
+@runtime_checkable
 class Objective(Protocol):
     """A dataclass whose network fields are its players and whose `step` is the paper's algorithm.
 

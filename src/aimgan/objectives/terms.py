@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 
+@runtime_checkable
 class DiagonalGaussian(Protocol):
     """q(z|x) = N(mean, diag(exp(log_variance))), one row a sample."""
 
-    mean: Tensor
-    log_variance: Tensor
+    @property
+    def mean(self) -> Tensor:
+        """(n, d)."""
+        ...
+
+    @property
+    def log_variance(self) -> Tensor:
+        """(n, d)."""
+        ...
 
 
 class ValueFunction(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.optim.adam import adam
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
+@runtime_checkable
 class Rule(Protocol):
     """How a parameter moves, given its gradient."""
 

@@ -32,12 +32,16 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], keep: int = 2) -> Path:
-    """Write the state after `step` steps to folder/<step>, then remove all but the newest `keep`."""
+    """Write the state after `step` steps to folder/<step>, then remove all but the newest `keep`.
+
+    What a kill left half written goes too, and torn checkpoints past this step: they were passed over.
+    """
     target = folder / f"{step:09d}"
     with replacing_folder(target) as fresh:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, fresh / TENSORS)
         write_json(fresh / META, {"step": step, "sha256": _checksum(fresh / TENSORS)})
-    for path in _candidates(folder)[keep:]:
+    kept = [path for path in _candidates(folder) if int(path.name) <= step][:keep]
+    for path in {*_candidates(folder), *folder.glob(".*.new"), *folder.glob(".*.old")} - {*kept}:
         shutil.rmtree(path)
     return target
 
@@ -56,7 +60,7 @@ def newest(folder: Path) -> Checkpoint | None:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+    found = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
     return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 

@@ -23,11 +23,12 @@ def players(objective: Objective) -> dict[str, nn.Module]:
     """Return the objective's networks by field name: those of its fields that have parameters."""
     assert is_dataclass(objective)
     values = {f.name: getattr(objective, f.name) for f in fields(objective)}
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, nn.Module) and any(p.requires_grad for p in value.parameters())
-    }
+    return {name: value for name, value in values.items() if isinstance(value, nn.Module) and trainable(value)}
+
+
+def trainable(network: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that training moves, by name. Frozen ones keep their values."""
+    return {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
 
 
 class Engine:
@@ -44,11 +45,11 @@ class Engine:
         self.objective, self.rule, self.accelerator, self.seed, self.ema = objective, rule, accelerator, seed, ema
         self.networks = players(objective)
         self._names = {id(network): name for name, network in self.networks.items()}
-        self._parameters = {name: list(network.parameters()) for name, network in self.networks.items()}
+        self._parameters = {name: trainable(network) for name, network in self.networks.items()}
         self._generator = torch.Generator(device=accelerator.device)
         self._averages = {name: deepcopy(network) for name, network in self.networks.items()} if ema else {}
-        self._averaged = [p for network in self._averages.values() for p in network.parameters()]
-        self._live = [p for name in self._averages for p in self._parameters[name]]
+        self._averaged = [p for network in self._averages.values() for p in trainable(network).values()]
+        self._live = [p for name in self._averages for p in self._parameters[name].values()]
         self._mixed = accelerator.mixed_precision != "no"
 
     @property
@@ -83,7 +84,7 @@ class Engine:
             gradients += self._gradients(update, names, retain_graph=k + 1 < len(updates))
             log["loss/" + "+".join(names)] = update.loss.detach()
             log.update(("+".join(names) + "/" + term, value.detach()) for term, value in update.terms.items())
-        self.rule.move([p for name in named for p in self._parameters[name]], gradients, lr)
+        self.rule.move([p for name in named for p in self._parameters[name].values()], gradients, lr)
 
     def _name(self, network: nn.Module) -> str:
         if id(network) not in self._names:
@@ -91,14 +92,17 @@ class Engine:
         return self._names[id(network)]
 
     def _gradients(self, update: Update, names: list[str], retain_graph: bool) -> list[Tensor]:
-        parameters = [p for name in names for p in self._parameters[name]]
-        grads = torch.autograd.grad(update.loss, parameters, retain_graph=retain_graph, allow_unused=True)
-        if any(gradient is None for gradient in grads):
+        parameters = [p for name in names for p in self._parameters[name].values()]
+        grads: tuple[Tensor | None, ...] = (None,) * len(parameters)
+        if update.loss.requires_grad:
+            grads = torch.autograd.grad(update.loss, parameters, retain_graph=retain_graph, allow_unused=True)
+        found = [gradient for gradient in grads if gradient is not None]
+        if len(found) < len(grads):
             raise AimganError(self._unreached(names, grads))
-        return self._mean_over_processes(list(grads)) if self.accelerator.num_processes > 1 else list(grads)
+        return self._mean_over_processes(found) if self.accelerator.num_processes > 1 else found
 
     def _unreached(self, names: list[str], grads: tuple[Tensor | None, ...]) -> str:
-        labels = [f"{name}.{key}" for name in names for key, _ in self.networks[name].named_parameters()]
+        labels = [f"{name}.{key}" for name in names for key in self._parameters[name]]
         missed = [label for label, gradient in zip(labels, grads, strict=True) if gradient is None]
         return (
             f"{type(self.objective).__name__}: an update moves {'+'.join(names)}, but its loss does not reach "
@@ -126,22 +130,27 @@ class Engine:
         tensors = {
             f"{name}.{key}": value for name, module in self._modules() for key, value in module.state_dict().items()
         }
-        return tensors | {name: value for name, value in self._rule_state()}
+        return tensors | dict(self._rule_state())
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy a saved state into the allocated tensors. Raises AimganError where names or shapes differ."""
-        for name, value in self.state().items():
+        """Copy a saved state into the allocated tensors; other names in it are passed over.
+
+        Raises AimganError, with nothing copied, where one is missing or has another shape.
+        """
+        own = self.state()
+        for name, value in own.items():
             saved = tensors.get(name)
             if saved is None or saved.shape != value.shape:
                 got = "nothing" if saved is None else tuple(saved.shape)
                 raise AimganError(f"checkpoint has {got} for {name}; expected {tuple(value.shape)}: another recipe?")
-            value.copy_(saved)
+        for name, value in own.items():
+            value.copy_(tensors[name])
 
     def _modules(self) -> list[tuple[str, nn.Module]]:
         return [*self.networks.items(), *((f"average.{name}", network) for name, network in self._averages.items())]
 
     def _rule_state(self) -> Iterator[tuple[str, Tensor]]:
-        for name, network in self.networks.items():
-            for key, parameter in network.named_parameters():
+        for name, parameters in self._parameters.items():
+            for key, parameter in parameters.items():
                 for moment, value in self.rule.state(parameter).items():
                     yield f"moment.{name}.{key}.{moment}", value

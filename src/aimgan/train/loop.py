@@ -18,12 +18,12 @@ from aimgan.train import checkpoint
 from aimgan.train.engine import Engine
 from aimgan.train.run_dir import RunDir
 
-
 PENDING = "log."  # before a loss's name in a checkpoint
+REMEDY = "train again with a lower learning rate (--set lr=...) in another --output"
 
 
 class NonFiniteLoss(AimganError):
-    """A loss or one of its terms is not a number: the run stops before it is saved."""
+    """A loss, one of its terms or a weight is not finite: the run stops before such a state is saved."""
 
 
 @dataclass
@@ -57,9 +57,8 @@ class Loop:
         self.run.rewind(start)
         return start
 
-    def train(self) -> None:
-        """Train to the last step from wherever the run stands. Raises Interrupted, with the state saved."""
-        start = self.resume()
+    def train(self, start: int = 0) -> None:
+        """Train from step `start` (what `resume` returned) to the last. Raises Interrupted, with the state saved."""
         began = saved = time.monotonic()
         with self._signals():
             for step in range(start, self.steps):
@@ -100,7 +99,7 @@ class Loop:
             terms = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values[row].tolist(), strict=True))
             raise NonFiniteLoss(
                 f"{type(self.engine.objective).__name__}: {names[column]} is {values[row, column].item()} at step "
-                f"{done - len(values) + row + 1} ({terms}): lower the learning rate (--set lr=...) and run again"
+                f"{done - len(values) + row + 1} ({terms}): {REMEDY}"
             )
         return {PENDING + name: values[:, column] for column, name in enumerate(names)}
 
@@ -111,9 +110,14 @@ class Loop:
 
     def _save(self, done: int) -> None:
         """Save a state that only finite losses led to, with the losses that the next log line will average."""
-        pending = self._pack(done)
+        state = self.engine.state() | self._pack(done)
+        bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+        if bad:
+            raise NonFiniteLoss(
+                f"{type(self.engine.objective).__name__}: {bad[0]} is not finite after step {done}: {REMEDY}"
+            )
         if self.engine.accelerator.is_main_process:
-            checkpoint.save(self.run.checkpoints, done, self.engine.state() | pending)
+            checkpoint.save(self.run.checkpoints, done, state)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self.engine.accelerator.is_main_process:

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from aimgan.errors import AimganError
 from aimgan.files import write_json
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
+LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change: the first is what counts
 
 
 def environment() -> dict[str, Any]:
@@ -64,25 +65,27 @@ class RunDir:
         """
         recorded = self.read()
         if recorded is None:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.path.exists() and not self._empty():
                 raise AimganError(f"{self.path} exists and holds no run: choose another --output")
             self._create(settings)
             return []
         self._same(recorded["settings"], settings, extend)
+        then = recorded.get("environment", {})
         changed = [
-            f"{name}: {recorded['environment'].get(name)} then, {value} now"
+            f"{name}: {then.get(name)} then, {value} now"
             for name, value in environment().items()
-            if recorded["environment"].get(name) != value
+            if then.get(name) != value
         ]
         if recorded["settings"] != dict(settings):
             write_json(self.record, recorded | {"settings": dict(settings)})
-        return [f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"] if changed else []
+        warning = f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"
+        return [warning] if changed else []
+
+    def _empty(self) -> bool:
+        """Whether a run can begin here: what a kill left of the first write of run.json does not count."""
+        return self.path.is_dir() and all(path.name == f".{self.record.name}.new" for path in self.path.iterdir())
 
     def _create(self, settings: Mapping[str, Any]) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as reason:
-            raise AimganError(f"cannot create {self.path} ({reason.strerror}): choose another --output") from None
         record = {
             "settings": dict(settings),
             "environment": environment(),
@@ -90,19 +93,25 @@ class RunDir:
             "command": " ".join(sys.argv),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_json(self.record, record)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.record, record)
+        except OSError as reason:
+            raise AimganError(f"cannot create {self.path} ({reason.strerror}): choose another --output") from None
 
     def _same(self, recorded: dict[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
         """Refuse to resume a run whose settings differ: another schedule is another run (science.md 4.6)."""
-        differing = [name for name in {**recorded, **settings} if recorded.get(name) != settings.get(name)]
-        if extend and "steps" in differing and settings["steps"] >= recorded["steps"]:
-            differing.remove("steps")
-        if differing:
-            name = differing[0]
-            hint = "pass --extend to go on with the new schedule, or" if name == "steps" else "repeat the same command, or"
+        then, now = dict(_flat(recorded)), dict(_flat(settings))
+        differing = [name for name in {**then, **now} if name not in LENGTH and then.get(name) != now.get(name)]
+        more = now.get("steps", 0) - then.get("steps", 0)
+        if differing or more < 0 or (more > 0 and not extend):
+            name = differing[0] if differing else "steps"
+            hint = (
+                "pass --extend to go on with the new schedule" if name == "steps" and more > 0 else "repeat its command"
+            )
             raise AimganError(
-                f"{self.path} holds a run with {name} = {recorded.get(name)}, but {settings.get(name)} was asked for: "
-                f"{hint} choose another --output"
+                f"{self.path} holds a run with {name} = {then.get(name)}, but {now.get(name)} was asked for: "
+                f"{hint}, or choose another --output"
             )
 
     def rewind(self, step: int) -> None:
@@ -110,7 +119,7 @@ class RunDir:
         if not self.metrics.exists():
             return
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
@@ -128,6 +137,15 @@ class RunDir:
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.jsonl."""
         return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by dotted name, as `recipe.networks.width`."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _git_commit() -> str | None:

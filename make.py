@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Everything from nothing: `python3 make.py demo` trains AIM on 25 modes, `python3 make.py test` runs all checks.
+
+Needs Python 3.11+ and its package registry, nothing else: makes .venv beside this file and installs the versions that
+constraints.txt pins. What is installed already is not installed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+
+def run(*command: str | Path) -> None:
+    """Run a command in the project's folder; end with its exit code if it fails."""
+    code = subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+    if code:
+        sys.exit(code if code > 0 else 128 - code)
+
+
+def group(name: str) -> list[str]:
+    """Return a dependency group of pyproject.toml (PEP 735), for a pip that does not know groups yet."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    return [
+        item
+        for entry in groups[name]
+        for item in ([entry] if isinstance(entry, str) else group(entry["include-group"]))
+    ]
+
+
+def install(*extra: str) -> None:
+    """Install the project, editable, with the pinned versions, unless this very request was installed before."""
+    files = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files) + " ".join(extra).encode()).hexdigest()
+    stamp = VENV / f"installed-{'-'.join(sorted(extra))[:20].replace('>', '') or 'core'}"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    if not PYTHON.exists():
+        print("making .venv", flush=True)
+        venv.create(VENV, with_pip=True)
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--constraint", "constraints.txt")
+    print("installing (a few minutes the first time)", flush=True)
+    run(*pip, "--editable", ".", *extra)
+    stamp.write_text(wanted)
+
+
+def demo() -> None:
+    """Train AIM on the 25-mode grid and draw figure 3."""
+    install()
+    run(PYTHON, "-m", "aimgan", "train", "grid/aim", "--output", "runs/grid-aim")
+
+
+def test() -> None:
+    """Lint, types, spelling, tests."""
+    install(*group("dev"))
+    for check in (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), ("codespell_lib", ".")):
+        run(PYTHON, "-m", *check)
+    run(PYTHON, "-m", "pytest", "-q", *sys.argv[2:])
+
+
+if __name__ == "__main__":
+    verbs = {"demo": demo, "test": test}
+    if len(sys.argv) < 2 or sys.argv[1] not in verbs:
+        sys.exit(__doc__)
+    if sys.version_info < (3, 11):  # noqa: UP036 - said in one line instead of a syntax error
+        sys.exit(f"aimgan needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    verbs[sys.argv[1]]()

@@ -1,0 +1,130 @@
+"""What the contract suite trains: tiny networks in float64, by a plain rule, also by processes in threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, cast
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from aimgan import noise
+from aimgan.networks import MLP, Networks, StandardNormal, Table4
+from aimgan.objectives import OBJECTIVES, Objective
+from aimgan.train.adam import Adam, Rule
+from aimgan.train.engine import Engine, players
+
+FAMILIES: dict[str, Networks] = {
+    "plain": MLP(shape=(2,), dim=3, width=8, generator_depth=2),
+    "batch norm": Table4(shape=(3, 8, 8), dim=3, width=8),
+}
+
+
+def make(name: str, family: str = "plain", seed: int = 0, **options: Any) -> Any:
+    """Make the objective `name` with fresh players, in float64 as their codes are."""
+    networks, objective = FAMILIES[family], cast(Any, OBJECTIVES[name])
+    makers = {
+        "G": networks.G,
+        "D": networks.D,
+        "E": lambda: networks.E(objective.reads_features, objective.learned_variance),
+        "prior": lambda: StandardNormal(networks.dim),
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = {f.name: makers[f.name]().double() for f in fields(objective) if f.name in makers}
+    return objective(**made, **options)
+
+
+def data(family: str, step: int = 0, n: int = 6) -> Tensor:
+    """Draw the batch of a step."""
+    return noise.normal(
+        n, *FAMILIES[family].shape, generator=noise.generator("data", family, step), dtype=torch.float64
+    )
+
+
+@dataclass
+class SGD:
+    """p <- p - lr * gradient, and a record of who was moved."""
+
+    moved: list[set[int]] = field(default_factory=list)
+
+    @torch.no_grad()
+    def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float) -> None:
+        self.moved.append({id(parameter) for parameter in parameters})
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter -= lr * gradient
+
+    def state(self, parameter: Tensor) -> dict[str, Tensor]:
+        return {}
+
+
+@dataclass
+class Cluster:
+    """`world` processes that live in threads: a reduction waits for all of them."""
+
+    world: int
+
+    def __post_init__(self) -> None:
+        self.barrier = threading.Barrier(self.world, timeout=30)
+        self.parts: list[Tensor] = [torch.empty(0)] * self.world
+
+    def mean(self, rank: int, tensor: Tensor) -> Tensor:
+        self.parts[rank] = tensor
+        self.barrier.wait()
+        mean = torch.stack(self.parts).mean(dim=0)
+        self.barrier.wait()
+        return mean
+
+
+class Process(Accelerator):
+    """What the engine uses of an Accelerator, without its global state: by default the only process."""
+
+    def __init__(self, cluster: Cluster | None = None, rank: int = 0) -> None:
+        self.cluster, self.rank = cluster or Cluster(1), rank
+
+    process_index = property(lambda self: self.rank)
+    num_processes = property(lambda self: self.cluster.world)
+    device = property(lambda self: torch.device("cpu"))
+    mixed_precision = property(lambda self: "no")
+
+    def reduce(self, tensor: Tensor, reduction: str = "sum", scale: float = 1.0) -> Tensor:
+        assert reduction == "mean"
+        return self.cluster.mean(self.rank, tensor)
+
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in OBJECTIVES),
+    ("aim", {"weighting": "both"}),
+    ("aim", {"weighting": "encoder", "beta": 0.5}),
+    ("aim", {"weighting": "generator"}),
+    ("aim", {"value": "f-gan"}),
+    ("aim", {"value": "f-gan-swapped", "weight": 1.0}),
+]
+every_objective = pytest.mark.parametrize("name", OBJECTIVES)
+every_family = pytest.mark.parametrize("family", FAMILIES)
+every_case = pytest.mark.parametrize(
+    ("name", "options"), CASES, ids=["-".join([name, *map(str, options.values())]) for name, options in CASES]
+)
+
+
+def engine(objective: Objective, rule: Rule | None = None, ema: float = 0.0, seed: int = 0) -> Engine:
+    """An engine alone in the world."""
+    return Engine(objective, rule or Adam(), Process(), seed, ema)
+
+
+def parameters(objective: Any) -> dict[str, Tensor]:
+    """Copy the players' parameters, by name."""
+    named = ((name, *item) for name, network in players(objective).items() for item in network.named_parameters())
+    return {f"{name}.{key}": parameter.detach().clone() for name, key, parameter in named}
+
+
+def assert_equal(got: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 0.0) -> None:
+    """Compare by name, bit for bit unless a tolerance is given."""
+    assert got.keys() == expected.keys()
+    for name, value in got.items():
+        label = f"{name}: {{}}".format
+        torch.testing.assert_close(value, expected[name], rtol=tolerance, atol=tolerance, msg=label)

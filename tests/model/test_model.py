@@ -1,0 +1,429 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import config as jaxtyping_config
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import aimgan
+from aimgan.errors import AimganError
+from aimgan.model import CONFIG, WEIGHTS, LatentVariableModel, ModelConfig
+from aimgan.networks import StandardNormal, StochasticGenerator
+
+CONFIGS = {
+    "points": ModelConfig("mlp", {"width": 16}, "aim", True, True, True, {"recipe": "grid/aim", "steps": 3}),
+    "digits": ModelConfig(
+        "mlp", {"shape": [1, 8, 8], "dim": 3, "width": 16, "scale": 1.0}, "aim-minus", True, True, False
+    ),
+    "own trunk": ModelConfig("mlp", {"width": 16}, "ali", True, False, True),
+    "table 4": ModelConfig("table4", {"shape": [3, 8, 8], "dim": 5, "width": 16}, "aim", True, True, True),
+    "gan": ModelConfig("table4", {"shape": [1, 8, 8], "dim": 5, "width": 16}, "gan", False, False, False),
+}
+CARDINAL = [name for name in CONFIGS if name != "gan"]
+
+
+@pytest.fixture
+def make() -> Callable[[str], LatentVariableModel]:
+    """Models with weights and statistics of their own, none of them at its starting value."""
+
+    def made(name: str) -> LatentVariableModel:
+        torch.manual_seed(len(name))
+        model = LatentVariableModel.build(CONFIGS[name])
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        for buffer in model.buffers():
+            if buffer.is_floating_point() and buffer.numel() != model.dim:
+                buffer.uniform_(0.5, 1.5)
+        return model
+
+    return made
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Turn the tests' shape checks off, to see what users, who have none, are told."""
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", False)
+
+
+def some(model: LatentVariableModel, n: int = 3, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, *model.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# --- what the calls return ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CARDINAL)
+def test_shapes_are_those_of_the_page(make, name):
+    model = make(name)
+    x, d, shape = some(model), model.dim, model.shape
+    q = model.encode(x)
+    assert q.mean.shape == q.variance.shape == q.log_variance.shape == (3, d)
+    assert q.sample(4).shape == (4, 3, d)
+    assert q.log_prob(torch.zeros(3, d)).shape == (3,)
+    assert model.reconstruct(x).shape == (3, *shape)
+    assert model.neighbours(x, 4).shape == (3, 4, *shape)
+    assert model.generate(7).shape == (7, *shape)
+    assert model.interpolate(x, x.flip(0), 5).shape == (3, 5, *shape)
+    assert model.decode(q.mean).shape == (3, *shape)
+
+
+@pytest.mark.parametrize("name", CARDINAL)
+def test_the_posterior_is_the_gaussian_that_it_says(make, name):
+    model = make(name)
+    q = model.encode(some(model))
+    reference = torch.distributions.Normal(q.mean, q.variance.sqrt())
+    z = torch.randn(3, model.dim, generator=seeded())
+    assert torch.allclose(q.log_prob(z), reference.log_prob(z).sum(1), atol=1e-4)
+    drawn = q.sample(20_000, seeded())
+    error = q.variance.sqrt() / 20_000**0.5
+    assert ((drawn.mean(0) - q.mean).abs() < 5 * error).all()
+    assert torch.allclose(drawn.var(0) / q.variance, torch.ones(3, model.dim), atol=0.06)
+    if name == "digits":  # AIM-
+        assert torch.equal(q.variance, torch.ones(3, model.dim))
+
+
+@pytest.mark.parametrize("name", CARDINAL)
+def test_algorithm_2_step_by_step(make, name):
+    """reconstruct = G(mu(x)), neighbours = G(z) with z ~ q(z|x), generate = G(z) with z ~ p(z)."""
+    model = make(name)
+    x = some(model)
+    q = model.encode(x)
+    assert torch.equal(model.reconstruct(x), model.decode(q.mean))
+    near = model.neighbours(x, 4, seeded(1))
+    assert torch.allclose(near[:, 2], model.decode(q.sample(4, seeded(1))[2]), atol=1e-6)
+    assert torch.equal(model.generate(6, seeded(2)), model.decode(model.prior.sample(6, seeded(2))))
+
+
+@pytest.mark.parametrize("name", CARDINAL)
+def test_generators_make_draws_again_and_without_them_they_differ(make, name):
+    model = make(name)
+    x = some(model)
+    for call in (
+        lambda g: model.generate(5, g),
+        lambda g: model.neighbours(x, 2, g),
+        lambda g: model.encode(x).sample(2, g),
+    ):
+        assert torch.equal(call(seeded(3)), call(seeded(3)))
+        assert not torch.equal(call(seeded(3)), call(seeded(4)))
+        assert not torch.equal(call(None), call(None))
+
+
+@pytest.mark.parametrize("name", CARDINAL)
+def test_a_line_begins_and_ends_at_the_reconstructions(make, name):
+    model = make(name)
+    a, b = some(model, seed=1), some(model, seed=2)
+    line = model.interpolate(a, b, 5)
+    assert torch.allclose(line[:, 0], model.reconstruct(a), atol=1e-5)
+    assert torch.allclose(line[:, -1], model.reconstruct(b), atol=1e-5)
+    middle = (model.encode(a).mean + model.encode(b).mean) / 2
+    assert torch.allclose(line[:, 2], model.decode(middle), atol=1e-5)
+
+
+def test_more_rows_than_pass_at_once_are_the_same_rows(make, monkeypatch):
+    model = make("table 4")
+    x = some(model, 7)
+    expected = model.encode(x), model.reconstruct(x)
+    monkeypatch.setattr("aimgan.model.CHUNK", 2)
+    assert torch.allclose(model.encode(x).mean, expected[0].mean, atol=1e-6)
+    assert torch.allclose(model.encode(x).log_variance, expected[0].log_variance, atol=1e-6)
+    assert torch.allclose(model.reconstruct(x), expected[1], atol=1e-6)
+
+
+def test_images_are_in_zero_to_one_at_the_border_and_minus_one_to_one_inside(make):
+    model = make("table 4")
+    seen = {}
+    model.E.register_forward_pre_hook(lambda module, inputs: seen.update(x=inputs[0]))
+    model.G.register_forward_hook(lambda module, inputs, output: seen.update(x_z=output))
+    x = some(model)
+    x[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    x_z_x = model.reconstruct(x)
+    assert torch.equal(seen["x"], 2 * x - 1)
+    assert seen["x_z"].min() < -0.5
+    assert torch.allclose(x_z_x, (seen["x_z"] + 1) / 2)
+    for images in (x_z_x, model.generate(50), model.neighbours(x, 3)):
+        assert 0 <= images.min() < images.max() <= 1
+    digits = make("digits").generate(50)  # a sigmoid: [0, 1] inside too
+    assert 0 <= digits.min() < digits.max() <= 1
+    points = make("points")
+    assert torch.equal(points.generate(20, seeded()), points.G(points.prior.sample(20, seeded())))
+
+
+def test_a_stochastic_generator_draws_from_the_generator_that_is_given():
+    config = CONFIGS["points"]
+    noisy = StochasticGenerator(nn.Linear(5, 2), noise_dim=3)
+    model = LatentVariableModel(noisy, None, StandardNormal(2), replace(config, encoder=False))
+    assert torch.equal(model.generate(9, seeded(1)), model.generate(9, seeded(1)))
+    z = torch.zeros(9, 2)
+    assert len(model.decode(z, seeded(1)).unique(dim=0)) == 9
+
+
+# --- calls leave no trace -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CARDINAL)
+def test_calls_have_no_gradients_and_change_nothing(make, name):
+    model = make(name)
+    x = some(model).requires_grad_()
+    calm = model.encode(x).mean
+    model.train()
+    model.E[0].eval()  # a mixed state, as fine-tuning has it
+    modes = [module.training for module in model.modules()]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    global_state = torch.get_rng_state()
+    q = model.encode(x)
+    results = [q.mean, q.variance, q.sample(2, seeded()), model.reconstruct(x), model.neighbours(x, 2, seeded()),
+               model.generate(3, seeded()), model.interpolate(x, x, 2)]  # fmt: skip
+    assert not any(result.requires_grad for result in results)
+    assert torch.equal(q.mean, calm)  # evaluation mode, whatever mode the model is in
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), global_state)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+def test_batch_norm_is_taken_anew_over_generated_images(make):
+    model = make("table 4")
+    weights = {key: value.clone() for key, value in model.named_parameters()}
+    model.reestimate_batch_norm(seed=1, batches=3, batch_size=20)
+    first = {key: value.clone() for key, value in model.named_buffers()}
+    model.reestimate_batch_norm(seed=1, batches=3, batch_size=20)
+    assert all(torch.equal(value, first[key]) for key, value in model.named_buffers())
+    assert all(torch.equal(value, weights[key]) for key, value in model.named_parameters())
+    assert not any(module.training for module in model.modules())
+    model.reestimate_batch_norm(seed=2, batches=3, batch_size=20)
+    assert any(not torch.equal(value, first[key]) for key, value in model.named_buffers())
+
+
+# --- wrong arguments ----------------------------------------------------------------------------------------------
+
+
+def test_a_gan_generates_and_says_that_it_cannot_encode(make):
+    model = make("gan")
+    assert model.generate(2).shape == (2, 1, 8, 8)
+    for call in (
+        model.encode,
+        model.reconstruct,
+        lambda x: model.neighbours(x, 2),
+        lambda x: model.interpolate(x, x, 2),
+    ):
+        with pytest.raises(AimganError, match=r"this model \(gan\) has no encoder: it can only generate"):
+            call(some(model))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            torch.zeros(2, 3, 9, 9),
+            r"x is torch.float32 \(2, 3, 9, 9\); expected a float tensor \(n, 3, 8, 8\) in \[0, 1\]",
+        ),
+        (torch.zeros(3, 8, 8), r"x is torch.float32 \(3, 8, 8\)"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"x is torch.uint8 \(2, 3, 8, 8\)"),
+        (torch.zeros(2, 3, 8, 8).numpy(), r"x is float32 \(2, 3, 8, 8\); expected a float tensor"),
+        ([[1.0]], "x is list; expected a float tensor"),
+        (torch.tensor(0.5), r"x is torch.float32 \(\)"),
+    ],
+)
+def test_inputs_of_a_wrong_shape_or_type_are_named(make, unchecked_shapes, x, message):
+    with pytest.raises(AimganError, match=message):
+        make("table 4").encode(x)
+
+
+def test_other_wrong_arguments(make, unchecked_shapes):
+    model = make("points")
+    x = some(model)
+    for call, message in (
+        (lambda: model.encode(torch.zeros(2, 3)), r"x is torch.float32 \(2, 3\); expected a float tensor \(n, 2\)$"),
+        (lambda: model.decode(torch.zeros(2, 3)), r"codes have shape \(2, 3\); expected \(n, 2\)"),
+        (lambda: model.decode(torch.zeros(2)), r"codes have shape \(2,\)"),
+        (lambda: model.generate(0), "n is 0; expected at least 1"),
+        (lambda: model.neighbours(x, -1), "m is -1; expected at least 1"),
+        (lambda: model.interpolate(x, x, 0), "steps is 0"),
+        (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected as many in both"),
+    ):
+        with pytest.raises(AimganError, match=message):
+            call()
+
+
+def test_other_floats_are_taken_as_the_models_own(make):
+    model = make("points")
+    x = some(model)
+    assert torch.equal(model.reconstruct(x.double()), model.reconstruct(x))
+    assert model.encode(x.half()).mean.dtype == torch.float32
+    assert torch.equal(model.decode(torch.ones(1, 2, dtype=torch.float64)), model.decode(torch.ones(1, 2)))
+
+
+# --- saved and loaded ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_saved_model_comes_back_the_same(make, tmp_path, name):
+    model = make(name)
+    model.save(tmp_path / "model")
+    global_state = torch.get_rng_state()
+    loaded = aimgan.load(tmp_path / "model")
+    assert torch.equal(torch.get_rng_state(), global_state)
+    assert not loaded.training
+    assert loaded.config == replace(model.config, arguments=dict(model.config.arguments))
+    assert (loaded.shape, loaded.dim) == (model.shape, model.dim)
+    assert torch.equal(loaded.generate(5, seeded()), model.generate(5, seeded()))
+    if name != "gan":
+        x = some(model)
+        assert torch.equal(loaded.encode(x).mean, model.encode(x).mean)
+        assert torch.equal(loaded.reconstruct(x), model.reconstruct(x))
+
+
+def test_the_files_are_a_function_of_the_model(make, tmp_path):
+    for folder in (tmp_path / "a", tmp_path / "deeper" / "b"):
+        make("points").save(folder)
+    again = tmp_path / "again"
+    aimgan.load(tmp_path / "a").save(again)
+    contents = [
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "a", tmp_path / "deeper" / "b", again)
+    ]
+    assert contents[0] == contents[1] == contents[2]
+    assert contents[0].keys() == {"config.json", "model.safetensors", "README.md"}
+    text = b"".join(contents[0].values())
+    assert str(tmp_path).encode() not in text
+    assert b"2026" not in text
+
+
+def test_the_card_says_what_the_model_is_and_shows_code_that_runs(make, tmp_path):
+    make("points").save(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "# aim, made with aimgan" in card
+    assert "- recipe: `grid/aim`" in card
+    code = card.split("```python\n")[1].split("```")[0].replace("FOLDER", str(tmp_path / "model"))
+    exec(code, {"x": torch.zeros(2, 2)})
+    make("gan").save(tmp_path / "gan")
+    assert "no encoder" in (tmp_path / "gan" / "README.md").read_text()
+
+
+def test_saving_replaces_a_model_and_nothing_else(make, tmp_path):
+    make("points").save(tmp_path / "model")
+    make("gan").save(tmp_path / "model")
+    assert aimgan.load(tmp_path / "model").config.objective == "gan"
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_text("x")
+    with pytest.raises(AimganError, match=r"photos holds 1\.jpg, which is no part of a model: choose another folder"):
+        make("points").save(tmp_path / "photos")
+    assert (tmp_path / "photos" / "1.jpg").read_text() == "x"
+    with pytest.raises(AimganError, match=r"cannot write /proc/model .*: choose another folder"):
+        make("points").save("/proc/model")
+    with pytest.raises(AimganError, match="Not a directory"):
+        make("points").save(tmp_path / "photos" / "1.jpg")
+
+
+def test_a_model_is_found_in_a_run_in_its_own_folder_and_by_a_dot(make, tmp_path, monkeypatch):
+    make("points").save(tmp_path / "model")
+    assert aimgan.load(tmp_path).config == aimgan.load(str(tmp_path / "model")).config
+    for here, there in ((tmp_path, "."), (tmp_path / "model", "."), (tmp_path / "model", "..")):
+        monkeypatch.chdir(here)
+        aimgan.load(there)
+
+
+def test_a_replacement_that_was_cut_short_is_mended(make, tmp_path):
+    make("points").save(tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / ".model.old")  # killed between two renames
+    assert aimgan.load(tmp_path / "model").config.objective == "aim"
+
+
+def edit(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        values = json.loads((folder / CONFIG).read_text())
+        (folder / CONFIG).write_text(json.dumps({k: v for k, v in {**values, **changes}.items() if v != "gone"}))
+
+    return change
+
+
+def without(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        tensors = load_file(folder / WEIGHTS)
+        save_file({key: value for key, value in tensors.items() if key != name}, folder / WEIGHTS)
+
+    return change
+
+
+BROKEN = {
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), r"holds no whole model \(FileNotFoundError"),
+    "torn": (lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-9]), "SafetensorError"),
+    "empty": (lambda folder: (folder / WEIGHTS).write_bytes(b""), "SafetensorError"),
+    "a pickle": (lambda folder: (folder / WEIGHTS).write_bytes(b"\x80\x04K\x01."), "holds no whole model"),
+    "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "holds no whole model"),
+    "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "holds no whole model"),
+    "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "holds no whole model"),
+    "format": (edit(format=2), "is in format 2; this aimgan reads 1: upgrade it"),
+    "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
+    "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
+    "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),
+    "arguments": (edit(arguments=[1]), "holds no whole model|unknown argument"),
+    "value": (edit(arguments={"width": "wide"}), "holds no whole model"),
+    "width": (edit(arguments={"width": 17}), r"size mismatch for G\.0\.weight"),
+    "tensor": (without("G.0.weight"), r"Missing key.*G\.0\.weight"),
+    "encoder": (edit(encoder=False), r"Unexpected key.*E\."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_model_that_is_not_whole_is_told_in_one_line(make, tmp_path, unchecked_shapes, damage):
+    make("points").save(tmp_path / "model")
+    change, message = BROKEN[damage]
+    change(tmp_path / "model")
+    with pytest.raises(AimganError, match=message) as told:
+        aimgan.load(tmp_path / "model")
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 600 + len(str(tmp_path))
+
+
+def test_nothing_there_and_nothing_on_the_hub(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for source in ("empty", "file", "a/b/c", "no such folder"):
+        with pytest.raises(AimganError, match=rf"^{source} holds no model .*train one, or check the path$"):
+            aimgan.load(source)
+    with pytest.raises(
+        AimganError, match=r"^no folder me/model here, and the Hub has no model .* \(ConnectionError\)$"
+    ):
+        aimgan.load("me/model")
+
+
+def test_a_hub_id_is_fetched_without_anything_but_the_models_files(make, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    make("points").save(tmp_path / "cache")
+    asked = {}
+
+    def fetch(repo, allow_patterns):
+        asked.update(repo=repo, patterns=set(allow_patterns))
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.chdir(tmp_path)
+    assert aimgan.load("me/model").config.objective == "aim"
+    assert asked == {"repo": "me/model", "patterns": {"config.json", "model.safetensors", "README.md"}}
+
+
+def test_an_unknown_device_is_told_as_such(make, tmp_path):
+    make("points").save(tmp_path / "model")
+    with pytest.raises(AimganError, match=r"cannot put a model on device 'gpu' .*: expected cpu, or cuda$"):
+        aimgan.load(tmp_path / "model", device="gpu")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from aimgan import cli
+from aimgan.experiments import evaluation, finish
+from aimgan.metrics import prior_matching
+
+sys.path.append(str(Path(__file__).parents[1] / "data"))  # nasty.py, the folder of difficult images
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    error: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Score and draw fewer samples at the end of a run: seconds of what no test here looks at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "SAMPLES", 3_000)
+        patch.setattr(evaluation, "CODES", 500)
+        patch.setattr(evaluation, "prior_matching", lambda codes, generator: prior_matching(codes[:300], generator))
+        patch.setattr(finish, "DATA_POINTS", 1_000)
+        patch.setattr(finish, "OTHER_POINTS", 100)
+        yield
+
+
+@pytest.fixture
+def aimgan(capfd, monkeypatch) -> Callable[..., Done]:
+    """Run a command in this process: importing torch anew for each would take longer than all of them."""
+
+    def command(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["aimgan", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Done(ended.value.code, *capfd.readouterr())
+
+    return command

@@ -1,0 +1,281 @@
+"""Each verb once, tiny: the files that it writes and the ranges of their numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nasty import write_nasty_folder
+from PIL import Image
+
+import aimgan as library
+from aimgan.data import Digits, Grid
+from aimgan.train.run_dir import RunDir
+
+SMALL = {"grid/aim": 40, "grid/gan": 20, "digits/aim": 20, "folder/aim": 6}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Where all commands run: the runs that `trained` makes, and inputs for them."""
+    home = tmp_path_factory.mktemp("home")
+    grid = Grid().load()
+    np.save(home / "points.npy", grid.test(20).numpy())
+    np.savez(home / "a.npz", points=grid.test(1, seed=1).numpy())
+    np.savez(home / "b.npz", points=grid.test(1, seed=2).numpy().astype(np.float64))
+    pixels = Digits().load().images.test.pixels
+    for k in range(3):
+        Image.fromarray(pixels[k, 0].numpy()).save(home / f"{k}.png")
+    return home
+
+
+@pytest.fixture(scope="module")
+def nasty(home) -> dict:
+    return write_nasty_folder(home / "photos", count=60)
+
+
+@pytest.fixture
+def trained(home, aimgan, monkeypatch):
+    """Train a recipe, once for all tests, and return its folder's name."""
+    monkeypatch.chdir(home)
+
+    def train(recipe: str, *more: str) -> str:
+        folder = f"runs/{recipe.replace('/', '-')}"
+        if not Path(folder).exists():
+            done = aimgan("train", recipe, "--steps", SMALL[recipe], "--device", "cpu", *more)
+            assert (done.code, done.error) == (0, "")
+            (home / f"{recipe.replace('/', '-')}.txt").write_text(done.out)
+        return folder
+
+    return train
+
+
+@pytest.fixture
+def folder(trained, nasty) -> str:
+    return trained("folder/aim", "--data", "photos", "--size", "16", "--set", "networks.width=32")
+
+
+def files(folder: str) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def picture(path: str) -> Image.Image:
+    """Return a written picture that is not all of one colour."""
+    image = Image.open(path).convert("RGB")
+    assert len({*image.resize((32, 32)).get_flattened_data()}) > 2
+    return image
+
+
+RUN = {"run.json", "metrics.jsonl", "evaluation.json", "report.md", "figures/curves.png",
+       "model/config.json", "model/model.safetensors", "model/README.md"}  # fmt: skip
+
+# --- train --------------------------------------------------------------------------------------------------------
+
+
+def test_train_on_points(trained, home):
+    folder = trained("grid/aim")
+    state = {"checkpoints/000000040/state.json", "checkpoints/000000040/state.safetensors"}
+    assert files(folder) == RUN | state | {"figures/figure3.png"}
+    assert picture(f"{folder}/figures/figure3.png").width > 3 * picture(f"{folder}/figures/figure3.png").height
+    picture(f"{folder}/figures/curves.png")
+    rows = RunDir(folder).rows()
+    assert [row["step"] for row in rows] == list(range(2, 41, 2))
+    report = Path(folder, "report.md").read_text()
+    assert report.startswith("# grid/aim, seed 0\n")
+    assert all(Path(folder, link).is_file() for link in ("figures/curves.png", "figures/figure3.png") if link in report)
+    told = (home / "grid-aim.txt").read_text()
+    assert "step      40 of 40" in told
+    assert "AIM (the paper)" in told
+    assert f"wrote {folder}/model" in told
+
+
+def test_a_gan_has_no_scores_of_inference(trained):
+    folder = trained("grid/gan")
+    scores = json.loads(Path(folder, "evaluation.json").read_text())
+    assert "modes" in scores
+    assert not {"reconstruction_mse", "coverage_80", "prior_mmd"} & scores.keys()
+    assert "loss/G" in RunDir(folder).rows()[0]
+
+
+def test_train_on_digits(trained):
+    folder = trained("digits/aim")
+    assert RUN | {f"figures/{name}.png" for name in ("samples", "reconstructions", "neighbours")} <= files(folder)
+    # 64 images of 8 x 8, eight in a row, enlarged to 64 x 64 with margins of 2
+    assert picture(f"{folder}/figures/samples.png").size == (8 * 66 + 2, 8 * 66 + 2)
+
+
+def test_train_on_a_folder_names_what_it_skipped(folder, home, nasty):
+    told = (home / "folder-aim.txt").read_text()
+    for name in nasty["broken"]:
+        assert f"skipped {name!r}: " in told
+    assert f"skipped {len(nasty['broken'])} that could not be used; {nasty['good']} images are used" in told
+    assert RunDir(folder).read()["settings"]["recipe"]["networks"]["shape"] == [3, 16, 16]
+    assert library.load(folder).shape == (3, 16, 16)
+
+
+def test_training_again_finds_the_run_complete(trained, aimgan):
+    folder = trained("grid/aim")
+    before = Path(folder, "model", "model.safetensors").read_bytes()
+    done = aimgan("train", "grid/aim", "--steps", 40, "--device", "cpu")
+    assert done == (0, f"{folder} is complete: 40 steps\n", "")
+    assert Path(folder, "model", "model.safetensors").read_bytes() == before
+
+
+# --- evaluate -----------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_points(trained, aimgan):
+    done = aimgan("evaluate", trained("grid/aim"), "--json", "scores/grid.json", "--device", "cpu")
+    assert (done.code, done.error) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert "wrote scores/grid.json" in done.out
+    scores = json.loads(Path("scores/grid.json").read_text())
+    assert scores["samples"] == 3_000
+    assert scores["modes"] in range(26)
+    assert 0 <= scores["high_quality"] <= 1
+    assert scores["mode_kl"] > 0
+    low, high = scores["mode_spread"]
+    assert 0 <= low <= high
+    assert scores["reconstruction_mse"] > 0
+    for name in ("coverage_50", "coverage_80", "coverage_95", "share_within_3_sigma", "high_quality_2500"):
+        assert 0 <= scores[name] <= 1
+    own = json.loads(Path("runs/grid-aim/evaluation.json").read_text())
+    assert {**scores, "steps": 40} == own
+    again = aimgan("evaluate", "runs/grid-aim", "--json", "scores/other.json", "--seed", 1)
+    assert again.code == 0
+    assert json.loads(Path("scores/other.json").read_text())["high_quality"] != scores["high_quality"]
+
+
+def test_evaluate_images_and_other_images(folder, trained, aimgan):
+    done = aimgan("evaluate", folder, "--json", "scores.json")
+    assert (done.code, done.error) == (0, "")
+    scores = json.loads(Path("scores.json").read_text())
+    assert 0 < scores["reconstruction_mse"] < 1
+    assert scores["reconstruction_mse_signed"] == pytest.approx(4 * scores["reconstruction_mse"])
+    assert 0 < scores["mean_image_mse"] < scores["unrelated_pair_mse"] < 1
+    assert "modes" not in scores
+    np.save("other.npy", torch.rand(5, 16, 16, 3).numpy())  # four to train, one to test
+    done = aimgan("evaluate", folder, "--json", "other.json", "--data", "other.npy")
+    assert (done.code, done.error) == (0, "")
+    other = json.loads(Path("other.json").read_text())
+    assert other["reconstruction_mse"] != scores["reconstruction_mse"]
+    assert scores.keys() - other.keys() == {
+        "unrelated_pair_mse",
+        *(name for name in scores if "prior_m" in name or "prior_s" in name or "share" in name),
+    }
+
+
+@pytest.mark.parametrize(("n", "test_fraction"), [(6, 0.0), (2, 0.1)])
+def test_a_run_on_a_handful_of_images_ends(home, aimgan, monkeypatch, tmp_path, n, test_fraction):
+    monkeypatch.chdir(tmp_path)
+    np.save("few.npy", torch.rand(n + 1, 8, 8, 3).numpy())
+    small = ("--set", "networks.width=16", "--set", f"data.test_fraction={test_fraction}", "--size", 8, "--steps", 2)
+    done = aimgan("train", "folder/aim", "--data", "few.npy", *small, "--output", "run")
+    assert (done.code, done.error) == (0, "")
+    scores = json.loads(Path("run/evaluation.json").read_text())
+    assert ("reconstruction_mse" in scores) == (test_fraction > 0)
+
+
+# --- the verbs of a trained model ---------------------------------------------------------------------------------
+
+
+def test_generate(trained, aimgan):
+    run = trained("grid/aim")
+    assert aimgan("generate", run, "-n", 5, "--output", "out/five.npz") == (0, "wrote out/five.npz\n", "")
+    points = np.load("out/five.npz")["points"]
+    assert points.shape == (5, 2)
+    aimgan("generate", run, "-n", 5, "--output", "again.npz")
+    aimgan("generate", run, "-n", 5, "--output", "other.npz", "--seed", 1)
+    assert np.array_equal(np.load("again.npz")["points"], points)
+    assert not np.array_equal(np.load("other.npz")["points"], points)
+    assert aimgan("generate", run, "-o", "points.PNG").code == 0
+    picture("points.PNG")
+    digits = trained("digits/aim")
+    aimgan("generate", digits, "-n", 10, "-o", "digits.png")
+    assert picture("digits.png").size == (3 * 66 + 2, 4 * 66 + 2)
+    aimgan("generate", digits, "-n", 10, "-o", "digits.npz")
+    images = np.load("digits.npz")["images"]
+    assert images.shape == (10, 1, 8, 8)
+    assert 0 <= images.min() < images.max() <= 1
+
+
+def test_reconstruct(trained, aimgan, folder, nasty):
+    digits = trained("digits/aim")
+    assert aimgan("reconstruct", digits, "0.png", "1.png", "2.png", "-o", "both.png").code == 0
+    both = picture("both.png")
+    assert both.size == (6 * 66 + 2, 66 + 2)
+    original = np.asarray(Image.open("0.png"))
+    assert np.array_equal(np.asarray(both)[2:66:8, 2:66:8, 0], original)  # odd columns are the originals
+    aimgan("reconstruct", digits, "2.png", "0.png", "-o", "both.npz")
+    arrays = np.load("both.npz")
+    assert np.array_equal((arrays["images"][1, 0] * 255).round(), original)
+    assert arrays["reconstructions"].shape == (2, 1, 8, 8)
+    done = aimgan("reconstruct", folder, "photos", "-o", "photos.png")
+    assert (done.code, done.error) == (0, "")
+    assert done.out.count("skipped '") == len(nasty["broken"])
+    picture("photos.png")
+    assert aimgan("reconstruct", trained("grid/aim"), "points.npy", "-o", "points.png").code == 0
+    picture("points.png")
+
+
+def test_neighbours(trained, aimgan):
+    digits = trained("digits/aim")
+    assert aimgan("neighbours", digits, "1.png", "-m", 4, "-o", "near.png").code == 0
+    assert picture("near.png").size == (5 * 66 + 2, 66 + 2)
+    aimgan("neighbours", digits, "1.png", "-m", 4, "-o", "near.npz")
+    assert np.load("near.npz")["neighbours"].shape == (1, 4, 1, 8, 8)
+    aimgan("neighbours", trained("grid/aim"), "a.npz", "-o", "near-points.npz")
+    assert np.load("near-points.npz")["neighbours"].shape == (1, 8, 2)
+    assert aimgan("neighbours", "runs/grid-aim", "a.npz", "-o", "near-points.png").code == 0
+    picture("near-points.png")
+
+
+def test_interpolate(trained, aimgan):
+    digits = trained("digits/aim")
+    assert aimgan("interpolate", digits, "0.png", "1.png", "--steps", 5, "-o", "line.png").code == 0
+    assert picture("line.png").size == (5 * 66 + 2, 66 + 2)
+    aimgan("interpolate", digits, "0.png", "1.png", "-o", "line.npz")
+    line = np.load("line.npz")["interpolations"]
+    aimgan("reconstruct", digits, "0.png", "1.png", "-o", "ends.npz")
+    assert line.shape == (1, 8, 1, 8, 8)
+    assert np.allclose(line[0, [0, -1]], np.load("ends.npz")["reconstructions"], atol=1e-5)
+    assert aimgan("interpolate", trained("grid/aim"), "a.npz", "b.npz", "-o", "line-points.png").code == 0
+    picture("line-points.png")
+
+
+def test_encode(trained, aimgan, folder, nasty):
+    done = aimgan("encode", folder, "photos", "-o", "codes.npz")
+    assert (done.code, done.error) == (0, "")
+    assert done.out.count("skipped '") == len(nasty["broken"])
+    codes = np.load("codes.npz", allow_pickle=False)
+    assert codes["mean"].shape == codes["log_variance"].shape == (nasty["good"], 64)
+    assert len(set(codes["names"])) == nasty["good"]
+    assert all(Path("photos", str(name)).is_file() for name in codes["names"])
+    row = list(codes["names"]).index("0000.jpg")
+    aimgan("encode", folder, "photos/0000.jpg", "-o", "one.npz")
+    assert np.allclose(np.load("one.npz")["mean"][0], codes["mean"][row], atol=1e-4)
+    aimgan("encode", trained("grid/aim"), "points.npy", "-o", "points.npz")
+    assert list(np.load("points.npz")["names"][:2]) == ["points.npy:0", "points.npy:1"]
+    before = np.load("points.npz")["mean"]
+    aimgan("encode", "runs/grid-aim/model", "points.npy", "-o", "points.npz")
+    assert np.array_equal(np.load("points.npz")["mean"], before)
+
+
+# --- what there is ------------------------------------------------------------------------------------------------
+
+
+def test_recipes_and_info(trained, aimgan):
+    done = aimgan("recipes")
+    assert (done.code, done.error) == (0, "")
+    assert all(name in done.out for name in library.RECIPES)
+    assert max(map(len, done.out.splitlines())) <= 80
+    done = aimgan("info", trained("digits/aim"))
+    assert (done.code, done.error) == (0, "")
+    for line in ("recipe: digits/aim", "steps: 20", "x: (1, 8, 8)", "codes: 8 dimensions", "parameters of G: "):
+        assert line in done.out
+    assert "reconstruction_mse: " in done.out
+    assert "parameters of E" not in aimgan("info", trained("grid/gan")).out
+    assert "reconstruction_mse" not in aimgan("info", "runs/digits-aim/model").out

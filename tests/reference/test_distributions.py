@@ -1,0 +1,157 @@
+"""The prior, the posterior, the head that makes it, and the stochastic generator of section 4.6."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from scipy import stats
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from aimgan import noise
+from aimgan.networks import MLP, GaussianHead, Posterior, StandardNormal, StochasticGenerator
+from aimgan.objectives.aim import AIM
+from aimgan.train.adam import Adam
+from aimgan.train.engine import Engine
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def normality(sample: Tensor) -> float:
+    """The p-value of a Kolmogorov-Smirnov test against N(0, 1)."""
+    return stats.kstest(sample.flatten().numpy(), "norm").pvalue
+
+
+def test_prior_samples_and_log_prob() -> None:
+    prior = StandardNormal(3).double()
+    z = prior.sample(4000, noise.generator(1))
+    assert z.shape == (4000, 3)
+    assert z.dtype == torch.float64
+    assert normality(z) > 0.01
+    expected = Independent(Normal(torch.zeros(3).double(), torch.ones(3).double()), 1).log_prob(z)
+    torch.testing.assert_close(prior.log_prob(z), expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(z, prior.sample(4000, noise.generator(1)))
+    assert not torch.equal(prior.sample(5), prior.sample(5))
+    assert not list(prior.state_dict())
+
+
+def test_posterior_log_prob_and_variance() -> None:
+    q, z = Posterior(draw(6, 3, seed=1), draw(6, 3, seed=2)), draw(6, 3)
+    expected = Independent(Normal(q.mean, q.log_variance.exp().sqrt()), 1).log_prob(z)
+    torch.testing.assert_close(q.log_prob(z), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(q.variance, q.log_variance.exp())
+    assert q.log_prob(z).shape == (6,)
+
+
+def test_posterior_samples_have_its_mean_and_variance_and_are_independent() -> None:
+    q = Posterior(draw(5, 2, seed=1), draw(5, 2, seed=2))
+    z = q.sample(3000, noise.generator(3))
+    assert z.shape == (3000, 5, 2)
+    eps = (z - q.mean) / q.variance.sqrt()
+    assert normality(eps) > 0.01
+    correlations = torch.corrcoef(eps.flatten(1).T) - torch.eye(10)
+    assert correlations.abs().max() < 0.08
+    assert torch.equal(z, q.sample(3000, noise.generator(3)))
+    assert not torch.equal(q.sample(2), q.sample(2))
+
+
+def test_posterior_samples_in_a_stream_are_shared_by_rank() -> None:
+    """Two processes with half of the images each draw what one draws for all."""
+    q = Posterior(draw(6, 2, seed=1), draw(6, 2, seed=2))
+    with noise.stream(noise.generator(3)):
+        whole = q.sample(4)
+    for rank in range(2):
+        half = Posterior(q.mean[3 * rank :][:3], q.log_variance[3 * rank :][:3])
+        with noise.stream(noise.generator(3), rank, 2):
+            assert torch.equal(half.sample(4), whole[:, 3 * rank :][:, :3])
+
+
+def test_the_heads_floor_is_smooth_and_keeps_a_gradient_below_it() -> None:
+    raw = torch.linspace(-12, 8, 41, dtype=torch.float64)[:, None].requires_grad_()
+    out = GaussianHead(nn.Identity(), nn.Identity(), min_log_variance=-2.0)(raw).log_variance
+    torch.testing.assert_close(out, -2 + torch.log1p((raw + 2).exp()))
+    assert (out > -2).all()
+    assert (out > raw).all()
+    (slope,) = torch.autograd.grad(out.sum(), raw)
+    torch.testing.assert_close(slope, torch.sigmoid(raw + 2))
+    assert (slope > 0).all()
+    assert out[-1].item() == pytest.approx(8, abs=1e-4)
+
+
+def test_the_head_has_no_floor_by_default_and_unit_variance_without_a_network() -> None:
+    f = draw(4, 3)
+    q = GaussianHead(nn.Identity(), nn.Identity())(f)
+    assert torch.equal(q.log_variance, f)
+    q = GaussianHead(nn.Identity(), None)(f)
+    assert torch.equal(q.mean, f)
+    assert torch.equal(q.variance, torch.ones_like(f))
+
+
+# Section 4.6: x~ = G(z, eps).
+
+FAMILY = MLP(shape=(2,), dim=3, width=8)
+
+
+@dataclass
+class Recorded:
+    """The eps that a generator draws, step by step."""
+
+    network: StochasticGenerator
+
+    def __post_init__(self) -> None:
+        self.inputs: list[Tensor] = []
+        self.network.network.register_forward_pre_hook(lambda _, args: self.inputs.append(args[0].detach()))
+
+
+def stochastic_aim() -> AIM:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        G = StochasticGenerator(MLP(shape=(2,), dim=3 + 2, width=8).G(), noise_dim=2)
+        return AIM(G, FAMILY.E(), FAMILY.D(), StandardNormal(3))
+
+
+def trained(steps: list[int]) -> tuple[list[Tensor], dict[str, Any]]:
+    objective = stochastic_aim()
+    record = Recorded(objective.G)  # type: ignore[arg-type]
+    engine = Engine(objective, Adam(), Accelerator(cpu=True, mixed_precision="no"), seed=9)
+    for step in steps:
+        log = engine.step(draw(16, 2).float(), step, 0.01)
+    return record.inputs, log
+
+
+def test_a_stochastic_generator_draws_eps_from_the_steps_own_stream() -> None:
+    (first, second), log = trained([0, 1])
+    assert first.shape == (16, 5)
+    assert not torch.equal(first, second)
+    assert all(value.isfinite() for value in log.values())
+    again, _ = trained([1])
+    assert torch.equal(again[0], second)
+    with noise.stream(noise.generator(9, "noise", 0)):
+        z, eps = noise.normal(16, 3), noise.normal(16, 2)
+    assert torch.equal(first, torch.cat([z, eps], dim=1))
+
+
+def test_p_of_x_given_z_has_a_spread_and_a_given_eps_fixes_it() -> None:
+    G = stochastic_aim().G
+    z = draw(1, 3).float().expand(500, 3)
+    with torch.no_grad():
+        assert G(z).std(dim=0).min() > 1e-3
+        assert torch.equal(G(z, torch.zeros(500, 2)), G(z, torch.zeros(500, 2)))
+        assert G(z, torch.zeros(500, 2)).std(dim=0).max() < 1e-6
+
+
+def test_linear_spread_is_that_of_the_noise() -> None:
+    linear = nn.Linear(3, 1, bias=False)
+    linear.weight.data = torch.tensor([[1.0, 2.0, 0.5]])
+    G = StochasticGenerator(linear, noise_dim=1)
+    with torch.no_grad(), noise.stream(noise.generator(2)):
+        x = G(torch.tensor([[1.0, -1.0]]).expand(4000, 2))
+    assert x.mean().item() == pytest.approx(-1, abs=4 * 0.5 / math.sqrt(4000))
+    assert x.std().item() == pytest.approx(0.5, rel=0.05)

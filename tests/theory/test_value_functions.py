@@ -1,0 +1,93 @@
+"""What each value function's best discriminator is, and the divergence that it then measures (science.md 1).
+
+p and q are Gaussians on the line. Losses are means over midpoint quantiles, which are quadratures of expectations.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from linear_gaussians import Gaussian, kl
+from torch import Tensor
+from torch.distributions import Normal
+
+from aimgan.objectives.terms import VALUE_FUNCTIONS
+
+N = 40_001
+M, S, M_Q, S_Q = torch.tensor([0.4, 1.0, -0.3, 1.15], dtype=torch.float64)
+p, q = Normal(M, S), Normal(M_Q, S_Q)  # the generator's x, the data
+LEVELS = (torch.arange(N, dtype=torch.float64) + 0.5) / N
+X_P, X_Q = p.icdf(LEVELS), q.icdf(LEVELS)
+
+
+def log_ratio(x: Tensor) -> Tensor:
+    """log q(x) / p(x)."""
+    return q.log_prob(x) - p.log_prob(x)
+
+
+def divergence(a: Normal, b: Normal) -> float:
+    gaussians = [Gaussian(np.array([n.loc.item()]), np.array([[n.scale.item() ** 2]])) for n in (a, b)]
+    return kl(*gaussians)
+
+
+BEST = {  # raw D*, and the value there
+    "gan": log_ratio,
+    "f-gan": lambda x: 1 + log_ratio(x),
+    "f-gan-swapped": lambda x: 1 - log_ratio(x),
+}
+
+
+def jensen_shannon() -> float:
+    x = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    step = 24 / 200_000
+    log_m = torch.logaddexp(p.log_prob(x), q.log_prob(x)) - math.log(2)
+    parts = [((n.log_prob(x) - log_m) * n.log_prob(x).exp()).sum() * step for n in (p, q)]
+    return float(sum(parts)) / 2
+
+
+def value(name: str, perturbation: Tensor | None = None) -> float:
+    """V = -(D's loss) at D* plus a perturbation: coefficients of 1, x, sin x, cos 2x."""
+    c = torch.zeros(4, dtype=torch.float64) if perturbation is None else perturbation
+
+    def D(x: Tensor) -> Tensor:
+        return BEST[name](x) + torch.stack([torch.ones_like(x), x, x.sin(), (2 * x).cos()], dim=1) @ c
+
+    V = VALUE_FUNCTIONS[name]
+    return -(V.real(D(X_Q)) + V.fake(D(X_P))).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gan", 2 * jensen_shannon() - 2 * math.log(2)),
+        ("f-gan", divergence(q, p)),
+        ("f-gan-swapped", divergence(p, q)),
+    ],
+)
+def test_the_value_at_the_best_discriminator(name: str, expected: float) -> None:
+    """Equation 6 as printed is KL(q || p), data to model; exchanged it is KL(p || q), which term I needs."""
+    assert value(name) == pytest.approx(expected, abs=5e-4)
+    assert abs(divergence(q, p) - divergence(p, q)) > 0.05  # so that the test can tell them apart
+
+
+@pytest.mark.parametrize("name", VALUE_FUNCTIONS)
+def test_any_other_discriminator_gives_less(name: str) -> None:
+    directions = torch.eye(4, dtype=torch.float64)
+    random = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for direction in [*directions, *random]:
+        for size in (-0.3, -0.05, 0.05, 0.3):
+            assert value(name, size * direction) < value(name) - 1e-5
+
+
+def test_the_generator_of_the_swapped_form_descends_the_kl() -> None:
+    """At D*, the gradient of E[D(G(z))] for G(z) = m + s z is that of KL(N(m, s^2) || q)."""
+    m, s = M.clone().requires_grad_(), S.clone().requires_grad_()
+    z = Normal(0.0, 1.0).icdf(LEVELS)
+    loss = VALUE_FUNCTIONS["f-gan-swapped"].generator(BEST["f-gan-swapped"](m + s * z))
+    exact = torch.log(S_Q / s) + (s**2 + (m - M_Q) ** 2) / (2 * S_Q**2) - 0.5
+    assert exact.item() == pytest.approx(divergence(p, q), rel=1e-9)
+    got, expected = (torch.stack(torch.autograd.grad(f, (m, s), retain_graph=True)) for f in (loss, exact))
+    torch.testing.assert_close(got, expected, atol=2e-3, rtol=0)
