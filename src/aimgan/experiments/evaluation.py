@@ -6,7 +6,6 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from aimgan import noise
@@ -91,6 +90,6 @@ def calibration(model: LatentVariableModel, seed: int) -> dict[str, Any]:
 
 def running_statistics(model: LatentVariableModel, data: ImageSet | Mixture, seed: int) -> dict[str, float]:
     """Return reconstruction and coverage before batch norm is re-estimated, for the row that shows what it changes."""
-    with torch.no_grad():
-        error = reconstruction(model, data.test())["reconstruction_mse"]
-        return {"reconstruction_mse_running": error, "coverage_80_running": calibration(model, seed)["coverage_80"]}
+    test = data.test()
+    errors = {"reconstruction_mse_running": reconstruction(model, test)["reconstruction_mse"]} if len(test) else {}
+    return {**errors, "coverage_80_running": calibration(model, seed)["coverage_80"]}

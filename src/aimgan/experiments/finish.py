@@ -51,7 +51,7 @@ def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, reci
     else:
         x = data.test(32).cpu()
         made["samples"] = grid(model.generate(64, noise.generator(seed, "figure samples")), columns=8)
-        if model.E is not None:
+        if model.E is not None and len(x):
             made["reconstructions"] = grid(pairs(x, model.reconstruct(x)), columns=8)
             near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours"))
             made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)

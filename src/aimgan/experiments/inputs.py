@@ -47,7 +47,7 @@ def _images(name: str, shape: tuple[int, ...], progress: Progress | None) -> Inp
     if SUFFIX.search(name) and not path.is_dir():
         with quiet():
             try:
-                pixels = decode(lambda: path.open("rb"), side, c)
+                pixels = decode(lambda: path, side, c)
             except UndecodableError as reason:
                 raise AimganError(f"{path} is no image that can be read ({reason})") from None
         return Input(as_float(torch.tensor(pixels)[None]), (name,))

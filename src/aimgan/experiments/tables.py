@@ -52,7 +52,7 @@ def of_run(recipe: Recipe, scores: Scores, real: Scores | None = None) -> Table:
 MIXTURE = ("", "modes", "HQ %", "KL", "spread", "MSE", "modes (2,500)", "HQ % (2,500)")
 MEANING = (
     "HQ: samples within 3 standard deviations of a mode. KL: of the modes' frequencies. spread: the modes' smallest "
-    "and largest standard deviation over the true one. MSE: of reconstructions. (2,500): of the first 2,500 samples, the "
+    "and largest standard deviation over the true one. MSE: of reconstructions. (2,500): the first 2,500 samples, the "
     "protocol of Srivastava et al. (2017), from whom the baselines' numbers are."
 )
 
