@@ -105,7 +105,7 @@ def markdown(name: str, rows: list[dict]) -> str:
     lines = [head, ["---"] * len(head)]
     for cell in rows:
         if "failed" in cell:
-            lines.append([cell["row"], str(cell["seed"]), f"failed: {cell['failed']}", *["-"] * 7])
+            lines.append([cell["row"], str(cell["seed"]), f"stopped: {cell['failed'].split(' (')[0]}", *["-"] * 7])
             continue
         s = cell["scores"]
         infers = "reconstruction_mse" in s

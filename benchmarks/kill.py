@@ -91,6 +91,21 @@ def without_speed(folder: Path) -> list[dict]:
     return [row | {"steps_per_second": None} for row in RunDir(folder).rows()]
 
 
+def markdown(result: dict) -> str:
+    rows = [f"| {kill['moment']:.1f} | {kill['checkpoint']:,} | {kill['last_row']:,} |" for kill in result["kills"]]
+    model = {name: found["model.safetensors"] for name, found in result["sha256"].items()}
+    machine = result["environment"]
+    return (
+        f"`{result['command']}`: {result['date']}, {machine['processor']}, {machine['threads']} threads, torch "
+        f"{machine['torch']}. `{result['run']}` was killed (SIGKILL) at {len(rows)} moments drawn uniformly over its "
+        f"{result['seconds']['running']:.0f} s and repeated each time.\n\n"
+        "| killed after (s) | newest checkpoint (step) | newest row (step) |\n| --- | --- | --- |\n"
+        + "\n".join(rows)
+        + f"\n\nmodel.safetensors, undisturbed: `{model['undisturbed']}`\n\nkilled: `{model['killed']}`\n\n"
+        f"All files equal: {result['equal']}; rows of metrics.jsonl equal but for the speed: {result['rows_equal']}.\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
@@ -121,6 +136,7 @@ def main() -> None:
     }
     arguments.output.parent.mkdir(exist_ok=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    arguments.output.with_suffix(".md").write_text(markdown(result))
     print(f"{len(met)} kills; equal: {result['equal']}; rows equal: {result['rows_equal']}; wrote {arguments.output}")
     if not (result["equal"] and result["rows_equal"]):
         sys.exit(1)
