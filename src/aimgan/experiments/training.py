@@ -21,6 +21,7 @@ from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.experiments.recipes import RECIPES
 from aimgan.hub import load
 from aimgan.model import LatentVariableModel, ModelConfig
+from aimgan.objectives import Objective
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine
 from aimgan.train.loop import Loop, learning_rate
@@ -66,17 +67,31 @@ def train(
         screen.say(console, f"{run.path} is complete: {total:,} steps")
         return load(run.path)
 
-    about = {"recipe": recipe.name, "seed": seed, "steps": total, "batch_size": recipe.batch_size, "lr": recipe.lr}
+    _carry_out(recipe, objective, batches, run, seed, total, accelerator, console)
+    return load(run.path)
+
+
+def _carry_out(
+    recipe: Recipe,
+    objective: Objective,
+    batches: Any,
+    run: RunDir,
+    seed: int,
+    steps: int,
+    accelerator: Accelerator,
+    console: Console,
+) -> None:
+    """Train from wherever the run stands, then finish it."""
+    about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
     config = config_of(recipe, about | {"options": dict(recipe.options)})
     engine = Engine(objective, Adam(recipe.beta1, recipe.beta2), accelerator, seed, recipe.ema)
-    loop = _loop(recipe, batches, engine, run, total, config)
+    loop = _loop(recipe, batches, engine, run, steps, config)
     start = loop.resume()
     if start:
-        screen.say(console, f"going on after step {start:,} of {total:,}")
-    with screen.training(console, recipe.name, start, total) as loop.progress:
+        screen.say(console, f"going on after step {start:,} of {steps:,}")
+    with screen.training(console, recipe.name, start, steps) as loop.progress:
         loop.train(start)
     finish(model_of(engine, config), batches, run, recipe, seed, console)
-    return load(run.path)
 
 
 def prepared(
