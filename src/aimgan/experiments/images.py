@@ -17,12 +17,13 @@ from aimgan.objectives import OBJECTIVES
 DIGITS = Recipe(
     name="digits/aim",
     data=Digits(),
-    networks=MLP(shape=(1, 8, 8), dim=8, width=256, scale=1.0),
+    networks=MLP(shape=(1, 8, 8), dim=8, width=256, scale=1.0, generator_norm=True),
     objective="aim",
     batch_size=100,
     steps=6_000,
     lr=1e-3,
     schedule="linear",
+    ema=0.999,
 )
 MNIST = Recipe(  # Table 3
     name="mnist/aim",
