@@ -49,6 +49,7 @@ def row(folder: Path) -> dict:
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     record = json.loads((folder / "run.json").read_text())
     scores = json.loads((folder / "evaluation.json").read_text())
+    record["settings"]["recipe"]["data"]["path"] = "PATH"  # where the data lie is this machine's own affair
     speeds = [r["steps_per_second"] for r in rows if "steps_per_second" in r]
     return {
         "run": folder.name,
