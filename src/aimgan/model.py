@@ -135,7 +135,7 @@ class LatentVariableModel(nn.Module):
     def to_networks(self, x: Tensor) -> Tensor:
         """Map images in [0, 1] to the networks' own pixel range."""
         x = x.to(self.prior.origin)  # its device and type
-        return x if self._range is None else x * (self._range[1] - self._range[0]) + self._range[0]
+        return to_range(x, self._range)
 
     def _to_border(self, x: Tensor) -> Tensor:
         return x if self._range is None else (x - self._range[0]) / (self._range[1] - self._range[0])
@@ -200,6 +200,14 @@ def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
     except RuntimeError as reason:
         line = str(reason).splitlines()[0]
         raise AimganError(f"cannot put a model on device {device!r} ({line}): expected cpu, or cuda") from None
+
+
+def to_range(x: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    """Map images in [0, 1] to the networks' pixel range; points, which have none, stay as they are."""
+    if value_range in (None, (0.0, 1.0)):
+        return x
+    low, high = value_range
+    return x * (high - low) + low
 
 
 def _positive(name: str, value: int) -> int:

@@ -67,10 +67,12 @@ def reconstruction(model: LatentVariableModel, test: Tensor) -> dict[str, Any]:
 
 
 def anchors(data: ImageSet, test: Tensor) -> dict[str, Any]:
-    """Return what an error must be read against: unrelated pairs of test images, and the mean training image."""
-    train = (PixelMoments.of(data.batch(0, k, 1_000)) for k in range(max(1, min(10, data.epoch_size // 1_000))))
-    if data.epoch_size < 1_000:
-        train = (PixelMoments.of(data.batch(0, 0, data.epoch_size)) for _ in range(1))
+    """Return what an error must be read against: unrelated pairs of test images, and the mean training image.
+
+    The mean is taken over 10,000 training images, or over all whole thousands (or fewer) that there are.
+    """
+    size = min(1_000, data.epoch_size)
+    train = (PixelMoments.of(data.batch(0, k, size)) for k in range(min(10, data.epoch_size // size)))
     mean_image = reduce(add, train).mean_image
     scores = {"mean_image_mse": mean_image_mse(mean_image.float().cpu(), test.cpu())}
     if len(test) > 1:
@@ -88,8 +90,8 @@ def calibration(model: LatentVariableModel, seed: int) -> dict[str, Any]:
     return reduce(add, parts).compute()
 
 
-def running_statistics(model: LatentVariableModel, data: ImageSet | Mixture, seed: int) -> dict[str, float]:
-    """Return reconstruction and coverage before batch norm is re-estimated, for the row that shows what it changes."""
+def progress_scores(model: LatentVariableModel, data: ImageSet | Mixture, seed: int) -> dict[str, float]:
+    """Return the two scores that are followed while a model trains: reconstruction error and coverage."""
     test = data.test()
-    errors = {"reconstruction_mse_running": reconstruction(model, test)["reconstruction_mse"]} if len(test) else {}
-    return {**errors, "coverage_80_running": calibration(model, seed)["coverage_80"]}
+    errors = {"reconstruction_mse": reconstruction(model, test)["reconstruction_mse"]} if len(test) else {}
+    return {**errors, "coverage_80": calibration(model, seed)["coverage_80"]}

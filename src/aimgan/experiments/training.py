@@ -15,12 +15,12 @@ from aimgan.data import DataSource, ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.experiments import console as screen
 from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
-from aimgan.experiments.evaluation import running_statistics
+from aimgan.experiments.evaluation import progress_scores
 from aimgan.experiments.finish import finish
 from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.experiments.recipes import RECIPES
 from aimgan.hub import load
-from aimgan.model import LatentVariableModel, ModelConfig
+from aimgan.model import LatentVariableModel, ModelConfig, to_range
 from aimgan.objectives import Objective
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine
@@ -153,16 +153,14 @@ def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int,
 
     def batch(step: int) -> torch.Tensor:
         x = batches.batch(engine.seed, step, recipe.batch_size, cluster.process_index, cluster.num_processes)
-        x = x.to(cluster.device)
-        return x if value_range in (None, (0.0, 1.0)) else x * (value_range[1] - value_range[0]) + value_range[0]
+        return to_range(x.to(cluster.device), value_range)
 
     def evaluated(step: int) -> dict[str, float]:
         model = model_of(engine, config)
-        before = running_statistics(model, batches, engine.seed)
+        scores = progress_scores(model, batches, engine.seed)
+        running = {f"{name}_running": value for name, value in scores.items()}  # before batch norm is re-estimated
         model.reestimate_batch_norm(engine.seed)
-        after = running_statistics(model, batches, engine.seed)
-        anew = {name.removesuffix("_running"): value for name, value in after.items()}
-        return {"epoch": round(step / epoch, 4), **anew, **before}
+        return {"epoch": round(step / epoch, 4), **progress_scores(model, batches, engine.seed), **running}
 
     return Loop(
         engine=engine,

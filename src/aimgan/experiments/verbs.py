@@ -102,18 +102,18 @@ def recipe_table() -> tables.Table:
 
 
 def describe(source: str) -> str:
-    """Say what a run or a saved model is: its card, and its scores where it has been evaluated."""
+    """Say what a run or a saved model is, and its scores where it has been evaluated."""
     folder = RunDir(source)
-    card = f"{tables_of(folder)}" if folder.evaluation.exists() else ""
+    scores = [_scores(folder)] if folder.evaluation.exists() else []
     model = load(source)
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.named_children()}
     lines = [f"{name}: {value}" for name, value in model.config.about.items()]
     lines += [f"objective: {model.config.objective}", f"x: {model.shape}", f"codes: {model.dim} dimensions"]
     lines += [f"parameters of {name}: {count:,}" for name, count in parameters.items() if count]
-    return "\n".join([*lines, card]).rstrip()
+    return "\n".join([*lines, *scores])
 
 
-def tables_of(folder: RunDir) -> str:
+def _scores(folder: RunDir) -> str:
     """Return a finished run's scores, a line each."""
     scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))
     return "\n".join(f"{name}: {value:.4g}" for name, value in scores.items() if isinstance(value, int | float))

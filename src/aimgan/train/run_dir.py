@@ -17,7 +17,7 @@ import torch
 
 from aimgan._version import __version__
 from aimgan.errors import AimganError
-from aimgan.files import write_json
+from aimgan.files import write_json, write_text
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change: the first is what counts
@@ -125,9 +125,7 @@ class RunDir:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):  # the torn last line of a killed run
                 continue
-        fresh = self.metrics.with_suffix(".new")
-        fresh.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        fresh.replace(self.metrics)
+        write_text(self.metrics, "".join(line + "\n" for line in kept))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row to metrics.jsonl."""
