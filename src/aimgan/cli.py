@@ -116,15 +116,19 @@ def generate(
 def reconstruct(
     run: Run, images: Annotated[list[str], typer.Argument(help="Image files, a folder, a zip, .npz or .npy.")],
     output: Output, device: Device = "auto",
+    optimise: Annotated[
+        int | None, typer.Option(metavar="STEPS", help="Improve each image's code by steps of Adam; needs no encoder.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Generate images again from their codes, beside the originals.
 
     \b
     aimgan reconstruct runs/mnist-aim 3.png 7.png --output both.png
+    aimgan reconstruct runs/mnist-gan 3.png --optimise 500 --output both.png
     """
     from aimgan.experiments import verbs
 
-    _wrote(verbs.reconstruct(run, images, output, device, _console()))
+    _wrote(verbs.reconstruct(run, images, output, device, _console(), optimise))
 
 
 @app.command()
@@ -173,6 +177,37 @@ def encode(
     from aimgan.experiments import verbs
 
     _wrote(verbs.encode(run, data, output, device, _console()))
+
+
+@app.command()
+def reproduce(
+    target: Annotated[str, typer.Argument(help="table2, figure3 or stability.")],
+    methods: Annotated[str | None, typer.Option(help="Names with commas between: gan,ali,aim. [all]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds, of table2 and stability.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which seed, of figure3. [0]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each run. [the recipes']")] = None,
+    data: Annotated[str, typer.Option(help="grid, ring or unbalanced.")] = "grid",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder. [runs/reproduce/<target>-<data>; figure3 has table2's]"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Runs at a time. [the cores; 1 on a GPU]")] = None,
+    device: Device = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="Do runs that diverged again, from the start.")] = False,
+) -> None:
+    """Make a table or a figure of the paper. To go on after a stop, run the same command again.
+
+    \b
+    aimgan reproduce table2 --seeds 5
+    aimgan reproduce table2 --methods gan,aim --data ring --seeds 3
+    aimgan reproduce figure3 --methods ali,aim
+    aimgan reproduce stability --methods gan,aim
+    """
+    from aimgan.experiments.reproduce import reproduce as run
+
+    names = None if methods is None else methods.split(",")
+    run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, output=output, workers=workers, device=device,
+        retry=retry, console=_console())  # fmt: skip
 
 
 @app.command()

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+FEW = 25  # names that an error lists
+
 
 class AimganError(ValueError):
     """A user's mistake. The command line prints it in one line and exits with 1."""
 
 
 def near_miss(kind: str, got: str, valid: Iterable[str]) -> AimganError:
-    """Return the error for an unknown name: the closest valid one if any is close, and all of them if they are few."""
+    """Return the error for an unknown name: the closest valid one if any is close, and the valid ones, FEW at most."""
     names = sorted(valid)
     close = get_close_matches(got, names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return AimganError(f"unknown {kind} {got!r}{hint}{'.' if not close else ''} Valid: {', '.join(names)}")
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return AimganError(f"unknown {kind} {got!r}{hint}{'.' if not close else ''} Valid: {', '.join(names[:FEW])}{more}")
 
 
 class Interrupted(Exception):

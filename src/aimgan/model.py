@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.errors import AimganError, near_miss
 from aimgan.files import replacing_folder, write_json, write_text
-from aimgan.networks import NETWORKS, Networks, Posterior, StandardNormal
+from aimgan.networks import NETWORKS, FromSphere, Networks, Posterior, StandardNormal
 from aimgan.networks.batch_norm import reestimate
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-FORMAT = 1  # of config.json
+FORMAT = 2  # of config.json
 CHUNK = 500  # images that pass the networks at once
 
 
@@ -33,10 +33,19 @@ class ModelConfig:
     networks: str  # a name of NETWORKS
     arguments: Mapping[str, Any]  # of that family
     objective: str
-    encoder: bool  # False for a GAN
-    reads_features: bool
-    learned_variance: bool
+    posterior: str | None  # what the encoder answers, of networks.POSTERIORS; None for a GAN
+    reads_features: bool  # the encoder reads the discriminator's features
     about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
+
+    @property
+    def encoder(self) -> bool:
+        """Whether the model can infer."""
+        return self.posterior is not None
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the encoder answers with a point, which has no density."""
+        return self.posterior in ("point", "sphere")
 
     def family(self) -> Networks:
         """Return the family of networks. Raises AimganError for a name or an argument that it does not have."""
@@ -68,10 +77,11 @@ class LatentVariableModel(nn.Module):
         """Make the networks that a config describes, with fresh weights."""
         family = config.family()
         E: nn.Module | None = None
-        if config.encoder:
-            E = family.E(config.reads_features, config.learned_variance)
+        if config.posterior is not None:
+            E = family.E(config.reads_features, config.posterior)
             E = nn.Sequential(family.features(), E) if config.reads_features else E
-        return cls(family.G(), E, StandardNormal(family.dim), config)
+        G = FromSphere(family.G()) if config.posterior == "sphere" else family.G()
+        return cls(G, E, StandardNormal(family.dim), config)
 
     @property
     def device(self) -> torch.device:
@@ -82,7 +92,10 @@ class LatentVariableModel(nn.Module):
     def encode(self, x: Float[Tensor, "n ..."]) -> Posterior:
         """Return q(z|x) for x (n, *shape): Algorithm 2's first step. Raises AimganError for a model without E."""
         if self.E is None:
-            raise AimganError(f"this model ({self.config.objective}) has no encoder: it can only generate")
+            raise AimganError(
+                f"this model ({self.config.objective}) has no encoder: it can only generate "
+                "(aimgan reconstruct --optimise 500 searches for codes)"
+            )
         x = self.to_networks(self._checked(x))
         with self._evaluating():
             parts = [self.E(chunk) for chunk in x.split(CHUNK)]

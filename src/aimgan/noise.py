@@ -6,7 +6,7 @@ restart, and n processes draw together what one process draws alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,7 +27,32 @@ class Stream:
     world: int = 1
 
 
-_STREAM: ContextVar[Stream | None] = ContextVar("aimgan_noise_stream", default=None)
+class Replay:
+    """Draws that were made before, handed out in their order (for runs that are vectorised, which cannot draw)."""
+
+    def __init__(self, draws: Iterable[Tensor]) -> None:
+        self._draws = iter(draws)
+
+    def normal(self, n: int, *shape: int) -> Tensor:
+        """Return the next draw, which must be (n, *shape)."""
+        draw = next(self._draws)
+        assert draw.shape == (n, *shape)
+        return draw
+
+
+class Recorder:
+    """Notes the shapes that are asked for."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def normal(self, n: int, *shape: int) -> Tensor:
+        """Return zeros (n, *shape)."""
+        self.shapes.append((n, *shape))
+        return torch.zeros(n, *shape)
+
+
+_STREAM: ContextVar[Stream | Replay | Recorder | None] = ContextVar("aimgan_noise_stream", default=None)
 
 
 def mix(*numbers: int | str) -> int:
@@ -64,6 +89,16 @@ def stream(source: torch.Generator, rank: int = 0, world: int = 1) -> Iterator[N
         _STREAM.reset(token)
 
 
+@contextmanager
+def instead(source: Replay | Recorder) -> Iterator[None]:
+    """Take draws from `source` inside the block."""
+    token = _STREAM.set(source)
+    try:
+        yield
+    finally:
+        _STREAM.reset(token)
+
+
 def normal(
     n: int,
     *shape: int,
@@ -79,6 +114,8 @@ def normal(
     if generator is not None or current is None:
         made_on = generator.device if generator is not None else device
         return torch.randn(n, *shape, generator=generator, device=made_on, dtype=dtype).to(device=device)
+    if not isinstance(current, Stream):
+        return current.normal(n, *shape).to(device=device, dtype=dtype)
     rows = torch.randn(
         current.world * n, *shape, generator=current.generator, device=current.generator.device, dtype=dtype
     )

@@ -39,16 +39,29 @@ ALLOWED: dict[str, set[str]] = {
 }
 # `aimgan.train` is a package and a function: when it is called it hands over (train/__init__.py says why).
 EXCEPTIONS = {("train/__init__.py", "experiments")}
-DATA_SETS = ("grid", "ring", "digits", "mnist", "cifar10", "folder")
+DATA_SETS = ("grid", "ring", "unbalanced", "digits", "mnist", "cifar10", "folder", "stacked-mnist")
 
 CLI = {
     "train": {"recipe", "--output", "-o", "--data", "--size", "--seed", "--steps", "--device", "--set", "--extend"},
     "evaluate": {"run", "--json", "--data", "--seed", "--device"},
     "generate": {"run", "--output", "-o", "-n", "--n", "--seed", "--device"},
-    "reconstruct": {"run", "images", "--output", "-o", "--device"},
+    "reconstruct": {"run", "images", "--output", "-o", "--device", "--optimise"},
     "neighbours": {"run", "image", "--output", "-o", "-m", "--m", "--seed", "--device"},
     "interpolate": {"run", "a", "b", "--output", "-o", "--steps", "--device"},
     "encode": {"run", "data", "--output", "-o", "--device"},
+    "reproduce": {
+        "target",
+        "--methods",
+        "--seeds",
+        "--seed",
+        "--steps",
+        "--data",
+        "--output",
+        "-o",
+        "--workers",
+        "--device",
+        "--retry",
+    },
     "recipes": set(),
     "info": {"run"},
 }
@@ -138,7 +151,8 @@ def test_files_and_functions_keep_to_their_budgets():
     assert [name_of(file) for file in FILES if lines(file) >= 300] == []
     assert [f"{name} {length}" for name, length in functions() if length >= 40] == []
     assert statistics.median(length for _, length in functions()) < 10
-    assert [file.name for file in (SOURCE / "objectives").glob("*.py") if lines(file) >= 80] == []
+    algorithms = [Path(sys.modules[cls.__module__].__file__ or "") for cls in OBJECTIVES.values()]
+    assert [file.name for file in algorithms if lines(file) >= 80] == []
 
 
 def test_the_command_line_is_frozen():

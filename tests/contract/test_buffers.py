@@ -72,7 +72,7 @@ def test_real_images_pass_the_discriminator_before_generated_ones(name: str) -> 
     objective.D.features.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
     x = data("batch norm")
     engine(objective).step(x, 0, 0.001)
-    assert [torch.equal(image, x) for image in seen] == [True, False]
+    assert [torch.equal(image, x) for image in seen[:2]] == [True, False]
 
 
 @every_objective
@@ -93,8 +93,7 @@ def test_averages_follow_the_weights_and_copy_the_buffers(name: str) -> None:
 
 def config_of(name: str) -> ModelConfig:
     objective, arguments = cast(Any, OBJECTIVES[name]), asdict(cast(Any, FAMILIES["batch norm"]))
-    has_encoder = "E" in objective.__dataclass_fields__
-    return ModelConfig("table4", arguments, name, has_encoder, objective.reads_features, objective.learned_variance)
+    return ModelConfig("table4", arguments, name, objective.posterior, objective.reads_features)
 
 
 @every_objective

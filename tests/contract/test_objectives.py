@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from contract_players import (
+    OF_A_WHOLE_BATCH,
     SGD,
     Cluster,
     Process,
@@ -23,6 +25,7 @@ from contract_players import (
     engine,
     every_case,
     every_family,
+    every_split_case,
     make,
     parameters,
 )
@@ -73,7 +76,8 @@ def alone(k: int, whole: Callable[[Tensor], Any], _: Any, x: Tensor) -> Update:
 def assign(objective: Any, values: dict[str, Tensor]) -> None:
     for name, network in players(objective).items():
         for key, parameter in network.named_parameters():
-            parameter.copy_(values[f"{name}.{key}"])
+            if not torch.equal(parameter, values[f"{name}.{key}"]):  # what stays must not look written to autograd
+                parameter.copy_(values[f"{name}.{key}"])
 
 
 def replayed(objective: Any, x: Tensor, step: int, moves: list[dict[str, Tensor]]) -> tuple[Any, tuple[Update, ...]]:
@@ -215,7 +219,7 @@ def test_the_state_of_another_recipe_is_refused() -> None:
 # n processes equal one: each draws the global batch's codes and takes its share.
 
 
-@every_case
+@every_split_case
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_in_threads_equal_one(name: str, options: dict[str, Any], world: int) -> None:
     alone = make(name, **options)
@@ -236,6 +240,12 @@ def test_processes_in_threads_equal_one(name: str, options: dict[str, Any], worl
     for objective in objectives:
         assert_equal(parameters(objective), parameters(alone), 1e-11)
     assert_equal(parameters(objectives[0]), parameters(objectives[-1]))
+
+
+@pytest.mark.parametrize("name", sorted(OF_A_WHOLE_BATCH))
+def test_an_objective_whose_processes_are_not_one_says_so(name: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "objectives" / f"{name}.md"
+    assert "n processes" in page.read_text(encoding="utf-8")
 
 
 # What an objective's author can get wrong.

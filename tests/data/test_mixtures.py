@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from aimgan.data import Grid, Mixture, Ring
+from aimgan.data import Grid, Mixture, Ring, Unbalanced
 from aimgan.errors import AimganError
 from aimgan.noise import generator
 
@@ -63,6 +63,37 @@ def test_the_ring_lies_on_its_circle():
     assert torch.allclose(gaps, torch.full((8,), 4 * math.sin(math.pi / 8)), atol=1e-5)
 
 
+def test_the_unbalanced_grid_is_the_grid_turned_with_weights_from_1_to_10():
+    mixture, grid = Unbalanced().load(), Grid().load()
+    corner = complex(*mixture.means[0].tolist()) / complex(*grid.means[0].tolist())
+    assert abs(corner) == pytest.approx(1)
+    assert math.degrees(math.atan2(corner.imag, corner.real)) == pytest.approx(30, abs=1e-4)
+    assert torch.allclose(torch.cdist(mixture.means, mixture.means), torch.cdist(grid.means, grid.means), atol=1e-4)
+    assert len(mixture.means[:, 0].round(decimals=3).unique()) == 25  # one coordinate of the straight grid takes five
+    assert torch.equal(mixture.covariances, grid.covariances)
+    weights = mixture.weights.double().sort().values
+    assert float(weights[-1] / weights[0]) == pytest.approx(10, rel=1e-5)
+    assert torch.allclose(weights[1:] / weights[:-1], torch.full((24,), 10 ** (1 / 24)).double(), rtol=1e-5)
+    counts = mixture.labelled(50_000, generator(0))[1].bincount()
+    expected = 50_000 * mixture.weights.double() / mixture.weights.double().sum()
+    assert stats.chisquare(counts.numpy(), expected.numpy()).pvalue > 1e-3
+
+
+def test_the_unbalanced_weights_have_no_trend_along_the_grid_nor_outwards():
+    ranks = Unbalanced().load().weights.argsort().argsort().double()
+    assert sorted(ranks.tolist()) == list(range(25))
+    i, j = torch.meshgrid(torch.arange(5.0), torch.arange(5.0), indexing="ij")
+    for direction in (i, j, i + j, i - j, (i - 2).abs() + (j - 2).abs()):
+        assert abs(float(torch.corrcoef(torch.stack([ranks, direction.flatten().double()]))[0, 1])) < 0.2
+    for line in (*ranks.view(5, 5), *ranks.view(5, 5).T):
+        assert not torch.equal(line, line.sort().values)
+
+
+def test_an_unbalanced_grid_of_ratio_1_at_no_angle_is_the_grid():
+    mixture, grid = Unbalanced(angle=0, ratio=1).load(), Grid().load()
+    assert torch.equal(mixture.batch(3, 7, 100), grid.batch(3, 7, 100))
+
+
 @pytest.mark.parametrize("dimension", [1, 2, 5, 64])
 def test_any_dimension_and_every_way_to_give_a_covariance(dimension):
     means = torch.randn(3, dimension, generator=generator(dimension))
@@ -101,7 +132,16 @@ def test_what_is_no_mixture_is_refused(arguments, message):
 
 
 def test_a_grid_of_nothing_is_refused():
-    for wrong in (Grid(side=0), Grid(std=0.0), Ring(count=0), Ring(std=-0.0)):
+    for wrong in (
+        Grid(side=0),
+        Grid(std=0.0),
+        Ring(count=0),
+        Ring(std=-0.0),
+        Unbalanced(ratio=0.5),
+        Unbalanced(ratio=math.nan),
+        Unbalanced(angle=math.nan),
+        Unbalanced(std=0.0),
+    ):
         with pytest.raises(AimganError):
             wrong.load()
 

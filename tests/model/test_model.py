@@ -17,13 +17,11 @@ from aimgan.model import CONFIG, WEIGHTS, LatentVariableModel, ModelConfig
 from aimgan.networks import StandardNormal, StochasticGenerator
 
 CONFIGS = {
-    "points": ModelConfig("mlp", {"width": 16}, "aim", True, True, True, {"recipe": "grid/aim", "steps": 3}),
-    "digits": ModelConfig(
-        "mlp", {"shape": [1, 8, 8], "dim": 3, "width": 16, "scale": 1.0}, "aim-minus", True, True, False
-    ),
-    "own trunk": ModelConfig("mlp", {"width": 16}, "ali", True, False, True),
-    "table 4": ModelConfig("table4", {"shape": [3, 8, 8], "dim": 5, "width": 16}, "aim", True, True, True),
-    "gan": ModelConfig("table4", {"shape": [1, 8, 8], "dim": 5, "width": 16}, "gan", False, False, False),
+    "points": ModelConfig("mlp", {"width": 16}, "aim", "gaussian", True, {"recipe": "grid/aim", "steps": 3}),
+    "digits": ModelConfig("mlp", {"shape": [1, 8, 8], "dim": 3, "width": 16, "scale": 1.0}, "aim-minus", "unit", True),
+    "own trunk": ModelConfig("mlp", {"width": 16}, "ali", "gaussian", False),
+    "table 4": ModelConfig("table4", {"shape": [3, 8, 8], "dim": 5, "width": 16}, "aim", "gaussian", True),
+    "gan": ModelConfig("table4", {"shape": [1, 8, 8], "dim": 5, "width": 16}, "gan", None, False),
 }
 CARDINAL = [name for name in CONFIGS if name != "gan"]
 
@@ -163,7 +161,7 @@ def test_images_are_in_zero_to_one_at_the_border_and_minus_one_to_one_inside(mak
 def test_a_stochastic_generator_draws_from_the_generator_that_is_given():
     config = CONFIGS["points"]
     noisy = StochasticGenerator(nn.Linear(5, 2), noise_dim=3)
-    model = LatentVariableModel(noisy, None, StandardNormal(2), replace(config, encoder=False))
+    model = LatentVariableModel(noisy, None, StandardNormal(2), replace(config, posterior=None))
     assert torch.equal(model.generate(9, seeded(1)), model.generate(9, seeded(1)))
     z = torch.zeros(9, 2)
     assert len(model.decode(z, seeded(1)).unique(dim=0)) == 9
@@ -365,7 +363,7 @@ BROKEN = {
     "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "holds no whole model"),
     "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "holds no whole model"),
     "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "holds no whole model"),
-    "format": (edit(format=2), "is in format 2; this aimgan reads 1: upgrade it"),
+    "format": (edit(format=3), "is in format 3; this aimgan reads 2: upgrade it"),
     "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),
@@ -373,7 +371,7 @@ BROKEN = {
     "value": (edit(arguments={"width": "wide"}), "holds no whole model"),
     "width": (edit(arguments={"width": 17}), r"size mismatch for G\.0\.weight"),
     "tensor": (without("G.0.weight"), r"Missing key.*G\.0\.weight"),
-    "encoder": (edit(encoder=False), r"Unexpected key.*E\."),
+    "encoder": (edit(posterior=None), r"Unexpected key.*E\."),
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def test_shapes(shape: tuple[int, ...]) -> None:
     assert D.features(x).shape == (7, 8)
     for q in (family.E()(D.features(x)), family.E(reads_features=False)(x)):
         assert q.mean.shape == q.log_variance.shape == (7, 3)
-    assert torch.equal(family.E(learned_variance=False)(D.features(x)).variance, torch.ones(7, 3))
+    assert torch.equal(family.E(posterior="unit")(D.features(x)).variance, torch.ones(7, 3))
     if len(shape) == 3:
         assert family.value_range == (0.0, 1.0)
         assert ((x > 0) & (x < 1)).all()
@@ -38,7 +38,7 @@ def test_depths_are_counted_in_hidden_layers() -> None:
     assert widths(family.features()) == [(2, 8), (8, 8)]
     assert widths(family.D()) == [(2, 8), (8, 8), (8, 1)]
     assert widths(family.E()) == [(8, 8), (8, 3), (8, 3)]
-    assert widths(family.E(learned_variance=False)) == [(8, 8), (8, 3)]
+    assert widths(family.E(posterior="unit")) == [(8, 8), (8, 3)]
     assert widths(family.E(reads_features=False)) == [(2, 8), (8, 8), (8, 8), (8, 3), (8, 3)]
 
 

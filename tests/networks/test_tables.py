@@ -168,7 +168,7 @@ def test_an_encoder_with_a_trunk_of_its_own_and_one_without_variance(family: Tab
     x = torch.rand(3, *family.shape)
     q = family.E(reads_features=False)(x)
     assert q.mean.shape == q.log_variance.shape == (3, 4)
-    minus = family.E(learned_variance=False)
+    minus = family.E(posterior="unit")
     assert torch.equal(minus(family.features()(x)).variance, torch.ones(3, 4))
     assert count(family.E(reads_features=False)) == count(family.E()) + count(family.features())
     assert count(minus) < count(family.E())

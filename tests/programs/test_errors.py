@@ -23,10 +23,10 @@ def home(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("home")
     torch.manual_seed(0)
     configs = {
-        "points": ModelConfig("mlp", {"width": 8}, "aim", True, True, True),
-        "space": ModelConfig("mlp", {"width": 8, "shape": [3]}, "aim", True, True, True),
-        "digits": ModelConfig("mlp", {"width": 8, "shape": [1, 8, 8]}, "aim", True, True, True),
-        "gan": ModelConfig("mlp", {"width": 8, "shape": [1, 8, 8]}, "gan", False, False, False),
+        "points": ModelConfig("mlp", {"width": 8}, "aim", "gaussian", True),
+        "space": ModelConfig("mlp", {"width": 8, "shape": [3]}, "aim", "gaussian", True),
+        "digits": ModelConfig("mlp", {"width": 8, "shape": [1, 8, 8]}, "aim", "gaussian", True),
+        "gan": ModelConfig("mlp", {"width": 8, "shape": [1, 8, 8]}, "gan", None, False),
     }
     for name, config in configs.items():
         LatentVariableModel.build(config).save(home / name)
@@ -74,7 +74,7 @@ def refused(home, aimgan, monkeypatch):
         ("train grid/aim --steps many", "Invalid value for '--steps'"),
         ("train grid/aime", "unknown recipe 'grid/aime'; did you mean 'grid/aim'?"),
         ("train folders/aim", "did you mean 'folder/aim'?"),
-        ("train nothing-like-it", "unknown recipe 'nothing-like-it'. Valid: cifar10/aim"),
+        ("train nothing-like-it", "unknown recipe 'nothing-like-it'. Valid: cifar10/aae, cifar10/age, cifar10/aim, "),
         ("train grid/aim --device gpu", "unknown device 'gpu'; did you mean 'cpu'? Valid: auto, cpu, cuda"),
         ("train grid/aim --set weight", "--set got 'weight'; expected NAME=VALUE, such as --set weight=1"),
         ("train grid/aim --set =1", "--set got '=1'"),

@@ -221,6 +221,18 @@ def test_reconstruct(trained, aimgan, folder, nasty):
     picture("points.png")
 
 
+def test_reconstruct_by_optimisation_needs_no_encoder(trained, aimgan):
+    gan = trained("grid/gan")
+    refused = aimgan("reconstruct", gan, "points.npy", "-o", "no.npz")
+    assert (refused.code, "--optimise" in refused.error) == (1, True)
+    errors = []
+    for steps in (0, 100):
+        assert aimgan("reconstruct", gan, "points.npy", "-o", "found.npz", "--optimise", steps).code == 0
+        arrays = np.load("found.npz")
+        errors.append(np.square(arrays["points"] - arrays["reconstructions"]).mean())
+    assert errors[1] < errors[0]
+
+
 def test_neighbours(trained, aimgan):
     digits = trained("digits/aim")
     assert aimgan("neighbours", digits, "1.png", "-m", 4, "-o", "near.png").code == 0

@@ -98,7 +98,7 @@ def test_aim_is_algorithm_1(weight: float | None) -> None:
 def test_aim_minus_is_aim_with_unit_variance() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        E = FAMILY.E(learned_variance=False).double()
+        E = FAMILY.E(posterior="unit").double()
         objective: Any = AIMMinus(FAMILY.G().double(), E, FAMILY.D().double(), prior())
     of_d, of_rec = updates_of(objective)
     z = codes_of_step()

@@ -89,7 +89,7 @@ def test_the_head_has_no_floor_by_default_and_unit_variance_without_a_network() 
     f = draw(4, 3)
     q = GaussianHead(nn.Identity(), nn.Identity())(f)
     assert torch.equal(q.log_variance, f)
-    q = GaussianHead(nn.Identity(), None)(f)
+    q = GaussianHead(nn.Identity(), 0.0)(f)
     assert torch.equal(q.mean, f)
     assert torch.equal(q.variance, torch.ones_like(f))
 

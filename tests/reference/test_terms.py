@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 from torch.nn import functional as F
 
 from aimgan.networks import Posterior
+from aimgan.objectives import terms
 from aimgan.objectives.terms import VALUE_FUNCTIONS, gaussian_nll, likelihood_loss
 
 
@@ -90,3 +93,74 @@ def test_the_generator_pushes_against_the_discriminator(name: str) -> None:
     V = VALUE_FUNCTIONS[name]
     (of_d,), (of_g,) = (torch.autograd.grad(loss(raw), raw) for loss in (V.fake, V.generator))
     assert (of_d * of_g < 0).all()
+
+
+# The baselines' terms.
+
+
+def assert_close(got: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_real_and_fake_are_cross_entropies_with_labels_one_and_zero() -> None:
+    raw = 3 * draw(50)
+    assert_close(terms.real(raw), F.binary_cross_entropy(raw.sigmoid(), torch.ones(50).double()))
+    assert_close(terms.fake(raw), F.binary_cross_entropy(raw.sigmoid(), torch.zeros(50).double()))
+    raw.requires_grad_()
+    for loss, label in ((terms.real, 1), (terms.fake, 0)):
+        (slope,) = torch.autograd.grad(loss(raw), raw)
+        assert_close(slope, (raw.detach().sigmoid() - label) / 50)
+
+
+def test_squared_distance_by_loops() -> None:
+    a, b = draw(4, 2, 3), draw(4, 2, 3, seed=1)
+    total = sum((a[i, j, k] - b[i, j, k]) ** 2 for i in range(4) for j in range(2) for k in range(3))
+    assert_close(terms.squared_distance(a, b), total / 4)  # type: ignore[operator]
+
+
+def test_gaussian_kl_is_that_of_torch_distributions(q: Posterior) -> None:
+    prior = Independent(Normal(torch.zeros(7, 3).double(), torch.ones(7, 3).double()), 1)
+    kl = kl_divergence(Independent(Normal(q.mean, q.variance.sqrt()), 1), prior)
+    assert_close(terms.gaussian_kl(q), kl.mean())
+    zeros = torch.zeros(7, 3).double()
+    assert terms.gaussian_kl(Posterior(zeros, zeros)).item() == 0
+
+
+@pytest.mark.parametrize("sigma", [0.05, 1.0, 3.0])
+def test_gaussian_likelihood_is_that_of_torch_distributions(sigma: float) -> None:
+    x, mean = draw(4, 2, 3), draw(4, 2, 3, seed=1)
+    assert_close(terms.gaussian_likelihood(x, mean, sigma), -Independent(Normal(mean, sigma), 2).log_prob(x).mean())
+
+
+def test_bernoulli_likelihood_is_that_of_torch_distributions_and_of_grey_pixels() -> None:
+    rate, x = draw(4, 2, 3).sigmoid(), (draw(4, 2, 3, seed=1) > 0).double()
+    assert_close(terms.bernoulli_likelihood(x, rate), -Independent(Bernoulli(rate), 2).log_prob(x).mean())
+    r, grey = rate.numpy(), x.numpy() * 0.75 + 0.1
+    by_hand = -(grey * np.log(r) + (1 - grey) * np.log(1 - r)).sum() / 4
+    assert terms.bernoulli_likelihood(torch.from_numpy(grey), rate).item() == pytest.approx(by_hand, rel=1e-12)
+    assert terms.bernoulli_likelihood(x, 1 - x).isfinite()  # a saturated sigmoid
+
+
+def test_batch_gaussian_kl_is_the_closed_form_of_a_whole_batch() -> None:
+    z = 2 * draw(9, 3) + 1
+    m, s2 = z.numpy().mean(axis=0), z.numpy().var(axis=0)
+    batch = MultivariateNormal(torch.from_numpy(m), torch.diag(torch.from_numpy(s2)))
+    prior = MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
+    assert_close(terms.batch_gaussian_kl(z), kl_divergence(batch, prior))
+    whitened = torch.from_numpy((z.numpy() - m) / np.sqrt(s2))
+    assert terms.batch_gaussian_kl(whitened).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        terms.squared_distance,
+        lambda a, b: terms.gaussian_kl(Posterior(a, b)),
+        lambda a, b: terms.gaussian_likelihood(a, b, 0.7),
+        lambda a, b: terms.bernoulli_likelihood(a.sigmoid(), b.sigmoid()),
+        lambda a, b: terms.batch_gaussian_kl(a + 2 * b),
+    ],
+    ids=["squared distance", "Gaussian KL", "Gaussian", "Bernoulli", "batch KL"],
+)
+def test_every_argument_has_its_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    assert torch.autograd.gradcheck(loss, (draw(5, 3).requires_grad_(), draw(5, 3, seed=1).requires_grad_()))

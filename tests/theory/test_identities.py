@@ -37,9 +37,12 @@ class World:
         self.p_x_z = Conditional(rng.normal(size=(d_x, D_Z)), rng.normal(size=d_x), spd(rng, d_x))
         self.q_x = Gaussian(rng.normal(size=d_x), spd(rng, d_x))
         self.q_z_x = Conditional(rng.normal(size=(D_Z, d_x)), rng.normal(size=D_Z), spd(rng, D_Z))
+        self.z, self.x = rng.normal(size=D_Z), rng.normal(size=d_x)
+        self.apply_bayes()
+
+    def apply_bayes(self) -> None:
         self.p_x, self.p_z_x = self.p_x_z.after(self.p_z), self.p_x_z.inverse(self.p_z)
         self.q_z, self.q_x_z = self.q_z_x.after(self.q_x), self.q_z_x.inverse(self.q_x)
-        self.z, self.x = rng.normal(size=D_Z), rng.normal(size=d_x)
 
     @property
     def term_1(self) -> float:
@@ -105,6 +108,13 @@ def test_equation_2_at_one_code(world: World) -> None:
 
 def test_equation_3_with_the_entropy_of_the_prior(world: World) -> None:
     same(world.equation_1 + world.p_z.entropy, world.term_1 + world.term_2)
+    same(world.p_z.entropy, D_Z * (1 + np.log(2 * np.pi)) / 2)
+
+
+def test_term_1_is_a_kl_to_the_data_not_to_their_conditional(world: World) -> None:
+    """As in Proposition 1: with q(x|z), which stands under I in our copy, equation 3 is false."""
+    as_in_our_copy = expected_kl(world.p_x_z, world.q_x_z, world.p_z)
+    assert abs(world.equation_1 + world.p_z.entropy - as_in_our_copy - world.term_2) > 0.01
 
 
 def test_equation_1_is_the_joint_kl(world: World) -> None:
@@ -118,7 +128,7 @@ def test_equation_1_is_the_joint_kl(world: World) -> None:
 
 def test_equation_1_is_zero_only_where_the_joints_agree(world: World) -> None:
     world.q_x, world.q_z_x = world.p_x, world.p_z_x
-    world.q_z, world.q_x_z = world.q_z_x.after(world.q_x), world.q_z_x.inverse(world.q_x)
+    world.apply_bayes()
     same(world.equation_1, 0)
     assert World(0).equation_1 > 0.1
 
@@ -147,6 +157,15 @@ def test_equation_5_corrected(world: World) -> None:
     left = expected_kl(world.q_z_x, world.p_z_x, world.q_x) + kl(world.q_x, world.p_x) + world.q_x.entropy
     to_prior = expected_kl(world.q_z_x, constant(world.p_z, D_X), world.q_x)
     same(left, to_prior + expected_nll(world.p_x_z, world.q_z_x, world.q_x))
+
+
+def test_equation_5_is_the_joint_kl_the_other_way(world: World) -> None:
+    """KL(q(x, z) || p(x, z)), data to model; equation 1 is KL(p(x, z) || q(x, z)), another number."""
+    d = [*range(D_Z, D_Z + D_X), *range(D_Z)]
+    p = world.p_x_z.joint(world.p_z)  # (z, x)
+    vae = kl(world.q_z_x.joint(world.q_x), Gaussian(p.mean[d], p.cov[np.ix_(d, d)]))
+    same(vae, expected_kl(world.q_z_x, world.p_z_x, world.q_x) + kl(world.q_x, world.p_x))
+    assert abs(vae - world.equation_1) > 0.01
 
 
 # What the game can do.
@@ -186,3 +205,68 @@ def test_the_entropy_falls_without_bound_for_a_deterministic_injective_generator
     inverses = [replace(world.p_x_z, cov=noise**2 * np.eye(D_X)).inverse(world.p_z) for noise in noises]
     entropies = [Gaussian(np.zeros(D_Z), inverse.cov).entropy for inverse in inverses]
     np.testing.assert_allclose(np.diff(entropies), -D_Z * np.log(10), rtol=1e-2)
+
+
+def at_noise(world: World, noise: float) -> World:
+    """G's noise set to `noise`, and the best encoder for it."""
+    world.p_x_z = replace(world.p_x_z, cov=noise**2 * np.eye(len(world.x)))
+    world.apply_bayes()
+    world.q_z_x = world.p_z_x
+    world.apply_bayes()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_the_best_encoder_equation_1_is_the_gans_kl_though_its_terms_diverge(seed: int) -> None:
+    """I + II - H = KL(p(x) || q(x)), whatever G's noise: I rises by d log(1 / noise), II falls by it."""
+    worlds = [at_noise(World(seed, d_x=D_Z), noise) for noise in (1e-3, 1e-4)]
+    for world in worlds:
+        assert world.equation_1 == pytest.approx(kl(world.p_x, world.q_x), rel=1e-5)
+    np.testing.assert_allclose(np.diff([world.term_1 for world in worlds]), D_Z * np.log(10), rtol=1e-2)
+    np.testing.assert_allclose(np.diff([world.term_2 for world in worlds]), -D_Z * np.log(10), rtol=1e-2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_kl_of_x_has_no_bound_where_codes_have_fewer_dimensions(seed: int) -> None:
+    """By log(1 / noise) for each dimension of x that G does not reach: here one of three."""
+    worlds = [at_noise(World(seed), noise) for noise in (1e-3, 1e-4, 1e-5)]
+    np.testing.assert_allclose(np.diff([kl(world.p_x, world.q_x) for world in worlds]), np.log(10), rtol=1e-2)
+
+
+# Equation 8: q(z|x) with a diagonal covariance.
+
+
+def bound_of_diagonals(inverse: Conditional) -> float:
+    """sum_j log(2 pi e Var(z_j | x)) / 2."""
+    return 0.5 * float(np.log(2 * np.pi * np.e * np.diag(inverse.cov)).sum())
+
+
+def test_the_best_diagonal_encoder_has_the_variances_of_single_codes(world: World) -> None:
+    variances = np.diag(world.p_z_x.cov)
+    world.q_z_x = replace(world.p_z_x, cov=np.diag(variances))
+    best = bound_of_diagonals(world.p_z_x)
+    same(world.term_2, best)
+    assert best > Gaussian(np.zeros(D_Z), world.p_z_x.cov).entropy  # a full covariance would do better
+    for scale in ([1.1, 1.0], [1.0, 0.9]):
+        world.q_z_x = replace(world.q_z_x, cov=np.diag(variances * scale))
+        assert world.term_2 > best + 1e-4
+
+
+def test_where_x_tells_no_single_code_a_diagonal_encoder_is_bounded_and_the_entropy_is_not() -> None:
+    """One number made of two codes, without noise: not injective."""
+    slope = np.array([[1.0, -0.7]])
+    noises = np.array([1e-2, 1e-3, 1e-4, 1e-5])
+    p_z = Gaussian(np.zeros(2), np.eye(2))
+    inverses = [Conditional(slope, np.zeros(1), noise**2 * np.eye(1)).inverse(p_z) for noise in noises]
+    entropies = [Gaussian(np.zeros(2), inverse.cov).entropy for inverse in inverses]
+    np.testing.assert_allclose(np.diff(entropies), -np.log(10), rtol=1e-2)
+    np.testing.assert_allclose(np.diff([bound_of_diagonals(inverse) for inverse in inverses]), 0, atol=1e-3)
+
+
+def test_the_log_score_bounds_the_mutual_information_from_below(world: World) -> None:
+    """E log q(z|x) - E log p(z) = I_p(x; z) - E KL(p(z|x) || q(z|x))."""
+    gap = expected_kl(world.p_z_x, world.q_z_x, world.p_x)
+    same(world.p_z.entropy - world.term_2, mutual_information(world.p_x_z, world.p_z) - gap)
+    assert gap > 0
+    world.q_z_x = constant(world.p_z, D_X)  # an encoder that looks at nothing
+    same(world.term_2, world.p_z.entropy)

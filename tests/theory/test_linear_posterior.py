@@ -39,7 +39,7 @@ class EncoderOnly:
     beta: float
 
     reads_features: ClassVar[bool] = False
-    learned_variance: ClassVar[bool] = True
+    posterior: ClassVar[str | None] = "gaussian"
 
     def step(self, x: Tensor) -> Iterator[Update]:
         z = self.prior.sample(len(x))

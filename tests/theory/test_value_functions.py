@@ -40,12 +40,12 @@ BEST = {  # raw D*, and the value there
 }
 
 
-def jensen_shannon() -> float:
+def jensen_shannon(p: Normal = p) -> Tensor:
     x = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
     step = 24 / 200_000
     log_m = torch.logaddexp(p.log_prob(x), q.log_prob(x)) - math.log(2)
     parts = [((n.log_prob(x) - log_m) * n.log_prob(x).exp()).sum() * step for n in (p, q)]
-    return float(sum(parts)) / 2
+    return torch.stack(parts).sum() / 2
 
 
 def value(name: str, perturbation: Tensor | None = None) -> float:
@@ -62,7 +62,7 @@ def value(name: str, perturbation: Tensor | None = None) -> float:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("gan", 2 * jensen_shannon() - 2 * math.log(2)),
+        ("gan", 2 * jensen_shannon().item() - 2 * math.log(2)),
         ("f-gan", divergence(q, p)),
         ("f-gan-swapped", divergence(p, q)),
     ],
@@ -91,3 +91,30 @@ def test_the_generator_of_the_swapped_form_descends_the_kl() -> None:
     assert exact.item() == pytest.approx(divergence(p, q), rel=1e-9)
     got, expected = (torch.stack(torch.autograd.grad(f, (m, s), retain_graph=True)) for f in (loss, exact))
     torch.testing.assert_close(got, expected, atol=2e-3, rtol=0)
+
+
+def test_the_generator_of_equation_7_descends_the_kl_less_twice_jensen_shannon() -> None:
+    """At D*, the gradient of -E[log D(G(z))] is that of KL(p || q) - 2 JS(p, q): no KL (Arjovsky & Bottou 2017)."""
+    m, s = M.clone().requires_grad_(), S.clone().requires_grad_()
+    z = Normal(0.0, 1.0).icdf(LEVELS)
+    loss = VALUE_FUNCTIONS["gan"].generator(BEST["gan"](m + s * z))
+    exact = torch.log(S_Q / s) + (s**2 + (m - M_Q) ** 2) / (2 * S_Q**2) - 0.5
+    got, of_kl, expected = (
+        torch.stack(torch.autograd.grad(f, (m, s), retain_graph=True))
+        for f in (loss, exact, exact - 2 * jensen_shannon(Normal(m, s)))
+    )
+    torch.testing.assert_close(got, expected, atol=2e-3, rtol=0)
+    assert ((got - of_kl).abs() > 0.05).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "slope"), [("gan", -20.0, -1.0), ("f-gan", -20.0, 0.0), ("f-gan-swapped", 20.0, 1.0)]
+)
+def test_what_is_left_of_the_generators_gradient_where_d_is_sure(name: str, raw: float, slope: float) -> None:
+    """D is sure that x is generated. Equation 7 would saturate too, did G descend V itself."""
+    output = torch.tensor([raw], dtype=torch.float64, requires_grad=True)
+    (got,) = torch.autograd.grad(VALUE_FUNCTIONS[name].generator(output), output)
+    assert got.item() == pytest.approx(slope, abs=1e-8)
+    if name == "gan":
+        (of_v,) = torch.autograd.grad(-VALUE_FUNCTIONS[name].fake(output), output)
+        assert of_v.item() == pytest.approx(0, abs=1e-8)

@@ -55,3 +55,29 @@ def test_with_beta_1_the_variances_gradient_is_bounded_as_sigma_goes_to_zero() -
         expected = (level.exp() - (z[0] - mean).square()) / 2
         torch.testing.assert_close(gradient(z, mean, level, 1.0)[1], expected, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(gradient(z, mean, level, 0.0)[1], expected / level.exp(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_only_beta_zero_is_the_gradient_of_one_loss(beta: float) -> None:
+    """Mixed derivatives, of the mean's gradient for log sigma^2 and the other way round: -r and (beta - 1) r."""
+    z, mean, log_variance, step = draw(1, 3), draw(3, seed=1), draw(3, seed=2), 1e-5
+
+    def slope(part: int, shifts: tuple[float, float]) -> Tensor:
+        ends = [gradient(z, mean + k * shifts[0], log_variance + k * shifts[1], beta)[part] for k in (-1, 1)]
+        return (ends[1] - ends[0]) / (2 * step)
+
+    r = (mean - z[0]) * ((beta - 1) * log_variance).exp()
+    torch.testing.assert_close(slope(1, (step, 0.0)), -r, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(slope(0, (0.0, step)), (beta - 1) * r, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("sigma", [1.0, 0.1, 0.001])
+def test_the_means_gradient_where_e_is_right_about_its_error(sigma: float, beta: float) -> None:
+    """Its root mean square is sigma^(2 beta - 1): 1 / sigma in the plain loss."""
+    z = draw(50, 1)
+    z = sigma * (z - z.mean()) / z.std(correction=0)
+    mean = torch.zeros_like(z).requires_grad_()
+    q = Posterior(mean, torch.full_like(z, sigma).log() * 2)
+    (got,) = torch.autograd.grad(len(z) * likelihood_loss(gaussian_nll(q, z), q, beta), mean)
+    assert got.square().mean().sqrt().item() == pytest.approx(sigma ** (2 * beta - 1), rel=1e-9)

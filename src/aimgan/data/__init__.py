@@ -6,8 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 
 from aimgan.data.image_set import Digits, Images, ImageSet
-from aimgan.data.mixtures import Grid, Mixture, Ring
+from aimgan.data.mixtures import Grid, Mixture, Ring, Unbalanced
 from aimgan.data.sources import Skipped
+from aimgan.data.stacked import Stacked, StackedSet
 
 
 @runtime_checkable
@@ -38,6 +39,27 @@ class DataSource(Protocol):
         ...
 
 
-DATA: dict[str, type] = {"grid": Grid, "ring": Ring, "digits": Digits, "images": Images}
+DATA: dict[str, type] = {
+    "grid": Grid,
+    "ring": Ring,
+    "unbalanced": Unbalanced,
+    "digits": Digits,
+    "images": Images,
+    "stacked": Stacked,
+}
 
-__all__ = ["DATA", "Batches", "DataSource", "Digits", "Grid", "ImageSet", "Images", "Mixture", "Ring", "Skipped"]
+__all__ = [
+    "DATA",
+    "Batches",
+    "DataSource",
+    "Digits",
+    "Grid",
+    "ImageSet",
+    "Images",
+    "Mixture",
+    "Ring",
+    "Skipped",
+    "Stacked",
+    "StackedSet",
+    "Unbalanced",
+]

@@ -1,4 +1,4 @@
-"""Gaussian mixtures: the 25-mode grid of section 5.3, rings, and any other."""
+"""Gaussian mixtures: the 25-mode grid of section 5.3, the same turned and unbalanced, rings, and any other."""
 
 from __future__ import annotations
 
@@ -94,6 +94,33 @@ class Grid:
         """Return the mixture."""
         line = [(i - (self.side - 1) / 2) * self.spacing for i in range(self.side)]
         return Mixture([(a, b) for a in line for b in line], self.std**2)
+
+
+@dataclass(frozen=True)
+class Unbalanced:
+    """The 25 modes of `Grid`, turned by `angle` degrees about the origin, the heaviest `ratio` times the lightest.
+
+    Turned, no coordinate alone tells a mode; unbalanced, a model has to get the frequencies right, not only equal.
+    The weights are geometric, ratio^(rank / 24), and mode k (row by row) has rank 7 k mod 25: fixed, every rank once,
+    and with no trend along either axis of the grid. If they rose along an axis, or outwards, the rare modes would lie
+    together at an edge, and missing a region could not be told from missing what is rare.
+    """
+
+    angle: float = 30.0
+    ratio: float = 10.0
+    spacing: float = 2.0
+    std: float = 0.05
+
+    def load(self, progress: object = None) -> Mixture:
+        """Return the mixture. Raises AimganError for a ratio that is not a finite number from 1 up."""
+        if not 1 <= self.ratio < math.inf:
+            raise AimganError(f"ratio is {self.ratio}; expected the heaviest weight over the lightest, 1 or more")
+        straight = Grid(spacing=self.spacing, std=self.std).load()
+        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+        turn = torch.tensor([[cos, sin], [-sin, cos]])  # of rows, counter-clockwise
+        k = len(straight.means)
+        weights = [self.ratio ** (7 * i % k / (k - 1)) for i in range(k)]
+        return Mixture(straight.means @ turn, straight.covariances, weights)
 
 
 @dataclass(frozen=True)

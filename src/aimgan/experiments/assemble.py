@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -13,9 +14,10 @@ from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.experiments.recipe import Recipe, to_dict
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.networks import Networks, StandardNormal
+from aimgan.networks import FromSphere, Networks, StandardNormal
 from aimgan.objectives import OBJECTIVES, Objective
 from aimgan.train.engine import Engine
+from aimgan.train.ensemble import Member
 
 
 def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
@@ -28,16 +30,38 @@ def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
     return replace(recipe, networks=replace(networks, shape=tuple(shape)))
 
 
+def player_names(objective: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the networks that an objective has with these options: its fields but the prior and the options.
+
+    A field that is None by default is a player only with the option that `only_with` names.
+    """
+    cls: Any = OBJECTIVES[objective]
+    needed = getattr(cls, "only_with", {})
+    given = {f.name: f.default for f in fields(cls)} | dict(options)
+    return [
+        f.name
+        for f in fields(cls)
+        if f.name[0].isupper() and (f.name not in needed or given[needed[f.name][0]] == needed[f.name][1])
+    ]
+
+
+def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
+    """Make one player with fresh weights from torch's generator."""
+    if name == "E":
+        return family.E(objective.reads_features, objective.posterior)
+    network = family.D() if name == "D_m" else getattr(family, name)()
+    return FromSphere(network) if name == "G" and objective.posterior == "sphere" else network
+
+
 def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> Objective:
     """Make the objective's players with weights drawn from (seed, player), equal for every objective that has them."""
     objective: Any = OBJECTIVES[recipe.objective]
     family: Networks = recipe.networks
-    makers = {"G": family.G, "D": family.D, "E": lambda: family.E(objective.reads_features, objective.learned_variance)}
     made: dict[str, nn.Module] = {"prior": StandardNormal(family.dim)}
-    for name in [f.name for f in fields(objective) if f.name in makers]:
+    for name in player_names(recipe.objective, recipe.options):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(noise.mix(seed, "weights", name) >> 1)
-            made[name] = makers[name]()
+            made[name] = make_player(name, family, objective)
     return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
 
 
@@ -49,14 +73,13 @@ def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
         networks=arguments.pop("kind"),
         arguments=arguments,
         objective=recipe.objective,
-        encoder="E" in {f.name for f in fields(objective)},
+        posterior=objective.posterior,
         reads_features=objective.reads_features,
-        learned_variance=objective.learned_variance,
         about=about,
     )
 
 
-def model_of(engine: Engine, config: ModelConfig) -> LatentVariableModel:
+def model_of(engine: Engine | Member, config: ModelConfig) -> LatentVariableModel:
     """Return a model with copies of the engine's networks (their averages, if it keeps any)."""
     made: dict[str, Any] = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
     E = made.get("E")

@@ -7,11 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from aimgan.data import Skipped
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
+CellsReport = Callable[[int, Mapping[str, tuple[int, int]]], None]
 SHOWN = 50  # names of skipped images
 
 
@@ -32,7 +41,7 @@ def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None
         say(console, f"skipped {len(skipped):,} that could not be used; {used:,} images are used")
 
 
-def _bar(console: Console) -> Progress:
+def _bar(console: Console, speed_over: float = 30.0) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -43,6 +52,7 @@ def _bar(console: Console) -> Progress:
         console=console,
         transient=True,
         refresh_per_second=4,
+        speed_estimate_period=speed_over,
     )
 
 
@@ -92,5 +102,30 @@ def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
 
         def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=True)
+
+        yield report
+
+
+@contextmanager
+def cells(console: Console, total: int, done: int) -> Iterator[CellsReport]:
+    """Yield `report(done, {cell: (step, steps)})`: a bar for all, with the time left, and one for each running cell.
+
+    Nothing where there is no terminal: there the lines that finished cells print are enough.
+    """
+    if not console.is_terminal:
+        yield lambda done, running: None
+        return
+    with _bar(console, speed_over=86_400) as progress:  # a cell takes minutes: the speed is that of the whole day
+        whole = progress.add_task("cells", total=total, completed=done, note="")
+        lines: dict[str, TaskID] = {}
+
+        def report(done: int, running: Mapping[str, tuple[int, int]]) -> None:
+            for name in lines.keys() - running.keys():
+                progress.remove_task(lines.pop(name))
+            for name, (step, steps) in running.items():
+                if name not in lines:
+                    lines[name] = progress.add_task(name, total=steps, note="")
+                progress.update(lines[name], completed=step)
+            progress.update(whole, completed=done + sum(step / steps for step, steps in running.values()))
 
         yield report

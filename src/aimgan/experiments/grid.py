@@ -10,8 +10,9 @@ objective. `grid/aim` weights the likelihood by its own variance (science.md 2),
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from aimgan.data import Grid, Ring
+from aimgan.data import Grid, Ring, Unbalanced
 from aimgan.experiments.recipe import Recipe
 from aimgan.networks import MLP
 from aimgan.objectives import OBJECTIVES
@@ -33,16 +34,33 @@ GRID = Recipe(
 )
 
 
+# Learning rates that benchmarks/lr_search.py chose, of three (benchmarks/results/lr-search.md). Others have GRID's.
+RATES: dict[str, float] = {"veegan": 1e-3}
+
+
+def _options(name: str, data: Any) -> dict[str, Any]:
+    """The paper's loss of every method, but for aim's weighting. A likelihood of x has the modes' own deviation."""
+    if name in ("vae", "avb", "symmetric-vae"):
+        return {"sigma": data.std}
+    return WEIGHTED if name == "aim" else {}
+
+
 def _recipes(base: Recipe, data: str) -> dict[str, Recipe]:
     return {
         f"{data}/{name}": replace(
-            base, name=f"{data}/{name}", objective=name, options=base.options if name == "aim" else {}
+            base,
+            name=f"{data}/{name}",
+            objective=name,
+            options=_options(name, base.data),
+            lr=RATES.get(name, base.lr),
         )
         for name in OBJECTIVES
     }
 
 
-RECIPES = _recipes(GRID, "grid") | _recipes(replace(GRID, data=Ring(), networks=MLP(scale=2.0)), "ring")
+RING = replace(GRID, data=Ring(), networks=MLP(scale=2.0))
+UNBALANCED = replace(GRID, data=Unbalanced())
+RECIPES = _recipes(GRID, "grid") | _recipes(RING, "ring") | _recipes(UNBALANCED, "unbalanced")
 
 # Table 2 of the paper. The baselines' numbers are Srivastava et al.'s (2017).
 TABLE_2 = {

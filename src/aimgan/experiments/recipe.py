@@ -14,7 +14,6 @@ from aimgan.networks import NETWORKS, Networks
 from aimgan.objectives import OBJECTIVES
 from aimgan.train.loop import SCHEDULES
 
-NOT_OPTIONS = {"G", "E", "D", "D_z", "D_xz", "prior"}  # an objective's players
 Limit = tuple[tuple[str, ...], Callable[[float], bool], str]
 LIMITS: tuple[Limit, ...] = (
     (("lr", "epochs", "steps"), lambda value: value > 0, "a number above zero"),
@@ -76,8 +75,8 @@ class Recipe:
 
 
 def objective_options(name: str) -> set[str]:
-    """The hyperparameters of an objective: its dataclass fields that are not players."""
-    return {f.name for f in fields(OBJECTIVES[name])} - NOT_OPTIONS
+    """The hyperparameters of an objective: its dataclass fields that are not players, whose names are capitals."""
+    return {f.name for f in fields(OBJECTIVES[name]) if not f.name[0].isupper()} - {"prior"}
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

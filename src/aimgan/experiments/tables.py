@@ -46,7 +46,7 @@ class Table:
 
 def of_run(recipe: Recipe, scores: Scores, real: Scores | None = None) -> Table:
     """Return a run's table: against the real data and the paper's Table 2 for mixtures, a list of scores otherwise."""
-    return _mixture(recipe, scores, real) if "modes" in scores else _list(recipe, scores)
+    return _mixture(recipe, scores, real) if "mode_spread" in scores else _list(recipe, scores)
 
 
 MIXTURE = ("", "modes", "HQ %", "KL", "spread", "MSE", "modes (2,500)", "HQ % (2,500)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from rich.console import Console
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data import Images, Mixture
+from aimgan.data import DataSource, Images, Mixture, Stacked
 from aimgan.errors import AimganError
 from aimgan.experiments import console as screen
 from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
 from aimgan.experiments.inputs import Input, read
+from aimgan.experiments.inversion import invert
+from aimgan.experiments.recipe import Recipe
 from aimgan.experiments.recipes import RECIPES
 from aimgan.experiments.training import loaded, recorded, resolved_device
 from aimgan.figures import grid, pairs, points_figure
@@ -35,7 +38,7 @@ def evaluate_run(
     """Score a run's model, print the table, and write the scores as JSON where a file is named."""
     folder = RunDir(run)
     recipe, own_seed = recorded(folder)
-    source = recipe.data if data is None else Images(data, *_size(recipe.networks.shape))
+    source = recipe.data if data is None else _other(recipe, data)
     batches = loaded(source, console)
     model = load(run, resolved_device(device))
     if batches.shape != model.shape:
@@ -50,6 +53,13 @@ def evaluate_run(
         screen.say(console, f"wrote {output}")
 
 
+def _other(recipe: Recipe, path: str) -> DataSource:
+    """Return other data for a run: images of its model's shape, or digits to be stacked if it is of stacked ones."""
+    if isinstance(recipe.data, Stacked):
+        return replace(recipe.data, path=path)
+    return Images(path, *_size(recipe.networks.shape))
+
+
 def generate(source: str, n: int, output: Path, seed: int, device: str) -> Path:
     """Write n samples from the prior."""
     model = load(source, resolved_device(device))
@@ -57,11 +67,13 @@ def generate(source: str, n: int, output: Path, seed: int, device: str) -> Path:
     return write(output, {_key(model): x}, x, columns=_columns(n))
 
 
-def reconstruct(source: str, inputs: Sequence[str], output: Path, device: str, console: Console) -> Path:
-    """Write inputs beside their reconstructions."""
+def reconstruct(
+    source: str, inputs: Sequence[str], output: Path, device: str, console: Console, optimise: int | None = None
+) -> Path:
+    """Write inputs beside their reconstructions: from the encoder's codes, or from codes that are optimised."""
     model = load(source, resolved_device(device))
     x = _read(model, inputs, console).x
-    x_z_x = model.reconstruct(x)
+    x_z_x = model.reconstruct(x) if optimise is None else model.decode(invert(model, x, optimise))
     both = pairs(x, x_z_x.cpu()) if len(model.shape) == 3 else x_z_x
     return write(output, {_key(model): x, "reconstructions": x_z_x}, both, columns=2 * min(len(x), 4))
 

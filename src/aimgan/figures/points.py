@@ -32,10 +32,11 @@ def figure3(data: Points, codes: Points | None, reconstructions: Points | None, 
     figure = Figure(figsize=(4 * len(shown), 4.6), dpi=150, layout="constrained")
     limit = 1.25 * float(data.abs().max())
     for axes, (letter, name, points) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        scatter(axes, points, 3.9 if letter == "b" else limit)
-        axes.set_title(f"({letter}) {name}", fontsize=11)
         if letter == "b":
-            _sigma_circles(axes)
+            draw_codes(axes, points)
+        else:
+            scatter(axes, points, limit)
+        axes.set_title(f"({letter}) {name}", fontsize=11)
     figure.suptitle(title, fontsize=12)
     return figure
 
@@ -52,6 +53,14 @@ def scatter(axes: Axes, points: Points, limit: float) -> None:
     axes.tick_params(labelsize=8)
 
 
+def draw_codes(axes: Axes, codes: Points) -> None:
+    """Draw codes over the circles of the prior's 1, 2 and 3 standard deviations."""
+    scatter(axes, codes, 3.9)
+    for sigma in (1, 2, 3):
+        axes.add_patch(Circle((0, 0), sigma, fill=False, color="#c0392b", linewidth=1))
+        axes.annotate(rf"{sigma}$\sigma$", (0, sigma), fontsize=9, color="#c0392b", ha="center", va="bottom")
+
+
 def points_figure(panels: Mapping[str, Points]) -> Figure:
     """A panel for each name, all on the same axes' limits."""
     figure = Figure(figsize=(5 * len(panels), 5.2), dpi=150, layout="constrained")
@@ -60,9 +69,3 @@ def points_figure(panels: Mapping[str, Points]) -> Figure:
         scatter(axes, points, limit)
         axes.set_title(f"{name}, {len(points):,}", fontsize=11)
     return figure
-
-
-def _sigma_circles(axes: Axes) -> None:
-    for sigma in (1, 2, 3):
-        axes.add_patch(Circle((0, 0), sigma, fill=False, color="#c0392b", linewidth=1))
-        axes.annotate(rf"{sigma}$\sigma$", (0, sigma), fontsize=9, color="#c0392b", ha="center", va="bottom")

@@ -21,12 +21,14 @@ from aimgan.metrics.reconstruction import (
     on_signed_scale,
     unrelated_pair_mse,
 )
+from aimgan.metrics.stacked import StackedCounts, stacked_weights
 
 __all__ = [
     "Calibration",
     "ModeCounts",
     "PixelMoments",
     "ReconstructionError",
+    "StackedCounts",
     "calibration_error_floor",
     "calibration_ks_floor",
     "kl_floor",
@@ -41,5 +43,6 @@ __all__ = [
     "random_directions",
     "share_within",
     "sliced_wasserstein",
+    "stacked_weights",
     "unrelated_pair_mse",
 ]

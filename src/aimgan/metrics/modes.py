@@ -102,7 +102,7 @@ class ModeCounts:
         return {
             "modes": int((self.high_quality > 0).sum()),
             "high_quality": float(self.high_quality.sum()) / count,
-            "mode_kl": _kl(self.nearest / count, weights),
+            "mode_kl": kl_divergence(self.nearest / count, weights),
             "mode_kl_floor": kl_floor(count, len(self.nearest)),
             "mode_spread": [min(spread), max(spread)],
             "mode_counts": self.nearest.long().tolist(),
@@ -149,8 +149,8 @@ def _whitened(
     return torch.einsum("kij,nkj->nki", torch.linalg.inv(root), samples[:, None] - means)
 
 
-def _kl(frequencies: Float[Tensor, "k"], weights: Float[Tensor, "k"]) -> float:
-    """KL(frequencies || weights), 0 log 0 = 0."""
+def kl_divergence(frequencies: Float[Tensor, "k"], weights: Float[Tensor, "k"]) -> float:
+    """Return KL(frequencies || weights), nats, 0 log 0 = 0. Raises AimganError for what are no weights."""
     w = weights.to(frequencies)
     if w.shape != frequencies.shape or (w < 0).any() or abs(float(w.sum()) - 1) > 1e-4:
         raise AimganError(

@@ -5,8 +5,10 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.gaussian import GaussianHead, Posterior, StandardNormal
+from aimgan.networks.gaussian import POINT, GaussianHead, Posterior, StandardNormal
+from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
 from aimgan.networks.mlp import MLP
+from aimgan.networks.posterior import POSTERIORS, FromSphere, ImplicitPosterior
 from aimgan.networks.stochastic import StochasticGenerator
 from aimgan.networks.table3 import Table3
 from aimgan.networks.table4 import Table4
@@ -39,8 +41,20 @@ class Networks(Protocol):
         """The discriminator, (n, *shape) -> (n,)."""
         ...
 
-    def E(self, reads_features: bool = True, learned_variance: bool = True) -> nn.Module:
-        """The encoder: D's features, or x itself, -> q(z|x)."""
+    def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
+        """The encoder: D's features, or x itself, -> q(z|x) of a kind of POSTERIORS."""
+        ...
+
+    def D_z(self) -> nn.Module:
+        """The discriminator of codes, (n, dim) -> (n,)."""
+        ...
+
+    def D_xz(self) -> nn.Module:
+        """The discriminator of pairs (x, z) -> (n,)."""
+        ...
+
+    def D_xx(self) -> nn.Module:
+        """The discriminator of pairs (x, x') -> (n,)."""
         ...
 
     def features(self) -> nn.Module:
@@ -53,9 +67,15 @@ NETWORKS: dict[str, type] = {"mlp": MLP, "table3": Table3, "table4": Table4}
 __all__ = [
     "MLP",
     "NETWORKS",
+    "POINT",
+    "POSTERIORS",
     "Discriminator",
+    "FromSphere",
     "GaussianHead",
+    "ImplicitPosterior",
+    "JointDiscriminator",
     "Networks",
+    "PairDiscriminator",
     "Posterior",
     "StandardNormal",
     "StochasticGenerator",

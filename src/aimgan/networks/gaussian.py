@@ -1,4 +1,4 @@
-"""The two distributions over codes: the prior p(z) and the posterior q(z|x) that an encoder returns."""
+"""The two distributions over codes: the prior p(z) and the Gaussian posterior q(z|x) that an encoder returns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aimgan import noise
+from aimgan.errors import AimganError
+
+POINT = -math.inf  # log variance of a deterministic encoder: q(z|x) is a point, and has no density
 
 
 class StandardNormal(nn.Module):
@@ -51,26 +54,30 @@ class Posterior:
         return self.mean + (0.5 * self.log_variance).exp() * eps.transpose(0, 1)
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """Return log q(z|x) in nats, (n,)."""
+        """Return log q(z|x) in nats, (n,). Raises AimganError for a deterministic encoder's point."""
+        if bool(self.log_variance.eq(POINT).any()):
+            raise AimganError(
+                "log_prob of a deterministic encoder's q(z|x); expected one with a variance: take aim, ali"
+            )
         nll = (z - self.mean).square() / self.variance + self.log_variance + math.log(2 * math.pi)
         return -0.5 * nll.sum(dim=1)
 
 
 class GaussianHead(nn.Module):
-    """E's last layers: features -> q(z|x). Without a variance network the covariance is the identity (AIM-).
+    """E's last layers: features -> q(z|x). `log_variance` is a network, or one number for every x (0: AIM-).
 
     The variance network is linear in its last layer and gives log sigma^2. `min_log_variance` adds a smooth floor:
     floor + softplus(raw - floor), which unlike a clamp keeps a gradient below the floor. There is none by default.
     """
 
-    def __init__(self, mean: nn.Module, log_variance: nn.Module | None, min_log_variance: float | None = None) -> None:
+    def __init__(self, mean: nn.Module, log_variance: nn.Module | float, min_log_variance: float | None = None) -> None:
         super().__init__()
         self.mean, self.log_variance, self.floor = mean, log_variance, min_log_variance
 
     def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
         """Return q(z|x) for features f."""
         mean = self.mean(f)
-        if self.log_variance is None:
-            return Posterior(mean, torch.zeros_like(mean))
+        if not isinstance(self.log_variance, nn.Module):
+            return Posterior(mean, torch.full_like(mean, self.log_variance))
         raw = self.log_variance(f)
         return Posterior(mean, raw if self.floor is None else self.floor + F.softplus(raw - self.floor))

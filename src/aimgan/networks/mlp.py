@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor, nn
 
 from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.gaussian import GaussianHead
+from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
+from aimgan.networks.posterior import head
 
 
 class Scale(nn.Module):
@@ -73,19 +74,37 @@ class MLP:
 
     def features(self) -> nn.Module:
         """(n, *shape) -> (n, width)."""
-        flatten = [nn.Flatten()] if len(self.shape) == 3 else []
-        return nn.Sequential(*flatten, Scale(self.scale), *self._leaky(math.prod(self.shape), self.depth))
+        return nn.Sequential(*self._inputs(), *self._leaky(math.prod(self.shape), self.depth))
 
     def D(self) -> Discriminator:
         """(n, *shape) -> (n,)."""
         return Discriminator(self.features(), nn.Linear(self.width, 1))
 
-    def E(self, reads_features: bool = True, learned_variance: bool = True) -> nn.Module:
-        """D's features (n, width), or x itself by a trunk of its own, -> q(z|x)."""
-        log_variance = nn.Linear(self.width, self.dim) if learned_variance else None
-        head = GaussianHead(nn.Linear(self.width, self.dim), log_variance, self.min_log_variance)
-        on_features = nn.Sequential(*self._leaky(self.width, self.encoder_depth), head)
+    def D_z(self) -> nn.Module:
+        """(n, dim) -> (n,): of codes."""
+        return nn.Sequential(*self._leaky(self.dim, self.depth), nn.Linear(self.width, 1), nn.Flatten(0))
+
+    def D_xz(self) -> JointDiscriminator:
+        """(n, *shape), (n, dim) -> (n,): D with the code as further inputs."""
+        head = nn.Sequential(*self._leaky(math.prod(self.shape) + self.dim, self.depth), nn.Linear(self.width, 1))
+        return JointDiscriminator(nn.Sequential(*self._inputs()), nn.Identity(), head)
+
+    def D_xx(self) -> PairDiscriminator:
+        """Two of (n, *shape) -> (n,)."""
+        return PairDiscriminator(replace(self, shape=(2 * self.shape[0], *self.shape[1:])).D())
+
+    def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
+        """D's features (n, width), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
+
+        def noisy(extra: int) -> nn.Module:
+            return nn.Sequential(*self._leaky(self.width + extra, 1), nn.Linear(self.width, self.dim))
+
+        end = head(posterior, self.dim, partial(nn.Linear, self.width), noisy, self.min_log_variance)
+        on_features = nn.Sequential(*self._leaky(self.width, self.encoder_depth), end)
         return on_features if reads_features else nn.Sequential(self.features(), on_features)
+
+    def _inputs(self) -> list[nn.Module]:
+        return [*([nn.Flatten()] if len(self.shape) == 3 else []), Scale(self.scale)]
 
     def _leaky(self, inputs: int, depth: int) -> list[nn.Module]:
         return hidden(inputs, self.width, depth, partial(nn.LeakyReLU, 0.2, inplace=True))

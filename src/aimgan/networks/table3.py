@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
 from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.gaussian import GaussianHead
+from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
 from aimgan.networks.layers import conv, fc, initialise, leaky, relu, transposed
+from aimgan.networks.posterior import head as posterior_head
 
 SLOPE = 0.1
 
@@ -47,25 +49,49 @@ class Table3:
 
     def features(self) -> nn.Module:
         """(n, 1, 28, 28) -> (n, 128, 7, 7)."""
+        return self._features(1)
+
+    def D(self) -> Discriminator:
+        """(n, 1, 28, 28) -> (n,), raw: the printed sigmoid is in the loss."""
+        return self._discriminator(1)
+
+    def D_z(self) -> nn.Module:
+        """(n, dim) -> (n,): of codes (not in the paper)."""
+        layers = fc(self.dim, 1024, leaky(SLOPE)), fc(1024, 1024, leaky(SLOPE)), fc(1024, 1)
+        return initialise(nn.Sequential(*layers, nn.Flatten(0)))
+
+    def D_xz(self) -> JointDiscriminator:
+        """(n, 1, 28, 28), (n, dim) -> (n,): D whose first FC layer also reads 1,024 features of the code."""
+        embed = initialise(fc(self.dim, 1024, leaky(SLOPE)))
+        head = nn.Sequential(fc(6272 + 1024, 1024, leaky(SLOPE), norm=True), fc(1024, 64), fc(64, 1))
+        return JointDiscriminator(self.features(), embed, initialise(head))
+
+    def D_xx(self) -> PairDiscriminator:
+        """Two of (n, 1, 28, 28) -> (n,): D of two channels."""
+        return PairDiscriminator(self._discriminator(2))
+
+    def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
+        """D's features (n, 128, 7, 7), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
+        trunk = nn.Sequential(conv(128, 64, leaky(SLOPE), norm=True), nn.Flatten())  # 3 x 3, 576
+        end = posterior_head(posterior, self.dim, partial(self._fc, 576), self._noisy, self.min_log_variance)
+        on_features = initialise(nn.Sequential(trunk, end))
+        return on_features if reads_features else nn.Sequential(self.features(), on_features)
+
+    def _noisy(self, extra: int) -> nn.Module:
+        return nn.Sequential(fc(576 + extra, 256, leaky(SLOPE), norm=True), fc(256, self.dim))
+
+    def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
+        """FC (mu) and FC (sigma): 32 maps whatever the code's dimension, then a linear layer."""
+        return nn.Sequential(fc(inputs, 32, leaky(SLOPE), norm=True), fc(32, outputs))
+
+    def _features(self, channels: int) -> nn.Module:
         return initialise(
             nn.Sequential(
-                conv(1, 64, leaky(SLOPE)),  # 14 x 14
+                conv(channels, 64, leaky(SLOPE)),  # 14 x 14
                 conv(64, 128, leaky(SLOPE), norm=True),  # 7 x 7
             )
         )
 
-    def D(self) -> Discriminator:
-        """(n, 1, 28, 28) -> (n,), raw: the printed sigmoid is in the loss."""
+    def _discriminator(self, channels: int) -> Discriminator:
         head = nn.Sequential(nn.Flatten(), fc(6272, 1024, leaky(SLOPE), norm=True), fc(1024, 64), fc(64, 1))
-        return Discriminator(self.features(), initialise(head))
-
-    def E(self, reads_features: bool = True, learned_variance: bool = True) -> nn.Module:
-        """D's features (n, 128, 7, 7), or x itself by a trunk of its own, -> q(z|x)."""
-        trunk = nn.Sequential(conv(128, 64, leaky(SLOPE), norm=True), nn.Flatten())  # 3 x 3, 576
-        head = GaussianHead(self._fc(), self._fc() if learned_variance else None, self.min_log_variance)
-        on_features = initialise(nn.Sequential(trunk, head))
-        return on_features if reads_features else nn.Sequential(self.features(), on_features)
-
-    def _fc(self) -> nn.Sequential:
-        """FC (mu) and FC (sigma): 32 maps whatever the code's dimension, then a linear layer."""
-        return nn.Sequential(fc(576, 32, leaky(SLOPE), norm=True), fc(32, self.dim))
+        return Discriminator(self._features(channels), initialise(head))

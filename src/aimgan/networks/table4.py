@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from torch import nn
 
 from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.gaussian import GaussianHead
+from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
 from aimgan.networks.layers import conv, fc, initialise, leaky, relu, transposed
+from aimgan.networks.posterior import head as posterior_head
 
 SLOPE = 0.2
 
@@ -63,17 +65,31 @@ class Table4:
 
     def features(self) -> nn.Module:
         """(n, c, side, side) -> (n, width, 4, 4)."""
-        maps = self.maps
-        first = conv(self.shape[0], maps[0], leaky(SLOPE))
-        halvings = [conv(a, b, leaky(SLOPE), norm=True) for a, b in pairwise(maps)]
-        return initialise(nn.Sequential(first, *halvings))
+        return self._features(self.shape[0])
 
     def D(self) -> Discriminator:
         """(n, c, side, side) -> (n,), raw: the printed sigmoid is in the loss."""
-        return Discriminator(self.features(), initialise(conv(self.width, 1, stride=1, padding=0)))
+        return self._discriminator(self.shape[0])
 
-    def E(self, reads_features: bool = True, learned_variance: bool = True) -> nn.Module:
-        """D's features (n, width, 4, 4), or x itself by a trunk of its own, -> q(z|x)."""
+    def D_z(self) -> nn.Module:
+        """(n, dim) -> (n,): of codes (not in the paper)."""
+        w = self.width
+        layers = fc(self.dim, w, leaky(SLOPE)), fc(w, w, leaky(SLOPE)), fc(w, 1)
+        return initialise(nn.Sequential(*layers, nn.Flatten(0)))
+
+    def D_xz(self) -> JointDiscriminator:
+        """(n, c, side, side), (n, dim) -> (n,): half the features from the image, half from the code."""
+        half = self.width // 2
+        features = nn.Sequential(self.features(), conv(self.width, half, leaky(SLOPE), stride=1, padding=0))
+        head = nn.Sequential(fc(self.width, self.width, leaky(SLOPE)), fc(self.width, 1))
+        return JointDiscriminator(initialise(features), initialise(fc(self.dim, half, leaky(SLOPE))), initialise(head))
+
+    def D_xx(self) -> PairDiscriminator:
+        """Two of (n, c, side, side) -> (n,): D of twice the channels."""
+        return PairDiscriminator(self._discriminator(2 * self.shape[0]))
+
+    def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
+        """D's features (n, width, 4, 4), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
         half, quarter, eighth = self.width // 2, self.width // 4, self.width // 8
         trunk = nn.Sequential(
             conv(self.width, half, leaky(SLOPE)),  # 2 x 2
@@ -82,11 +98,23 @@ class Table4:
             conv(quarter, eighth, leaky(SLOPE), norm=True, kernel=1, stride=1, padding=0),
             nn.Flatten(),  # 512
         )
-        log_variance = self._fc(4 * eighth) if learned_variance else None
-        head = GaussianHead(self._fc(4 * eighth), log_variance, self.min_log_variance)
-        on_features = initialise(nn.Sequential(trunk, head))
+        layer, noisy = partial(self._fc, 4 * eighth), partial(self._noisy, 4 * eighth)
+        end = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
+        on_features = initialise(nn.Sequential(trunk, end))
         return on_features if reads_features else nn.Sequential(self.features(), on_features)
 
-    def _fc(self, inputs: int) -> nn.Sequential:
+    def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
         """FC (mu) and FC (sigma): 64 maps whatever the code's dimension, then a linear layer."""
-        return nn.Sequential(fc(inputs, 64, leaky(SLOPE), norm=True), fc(64, self.dim))
+        return nn.Sequential(fc(inputs, 64, leaky(SLOPE), norm=True), fc(64, outputs))
+
+    def _noisy(self, inputs: int, extra: int) -> nn.Module:
+        return nn.Sequential(fc(inputs + extra, 256, leaky(SLOPE), norm=True), fc(256, self.dim))
+
+    def _features(self, channels: int) -> nn.Module:
+        maps = self.maps
+        first = conv(channels, maps[0], leaky(SLOPE))
+        halvings = [conv(a, b, leaky(SLOPE), norm=True) for a, b in pairwise(maps)]
+        return initialise(nn.Sequential(first, *halvings))
+
+    def _discriminator(self, channels: int) -> Discriminator:
+        return Discriminator(self._features(channels), initialise(conv(self.width, 1, stride=1, padding=0)))

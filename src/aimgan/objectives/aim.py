@@ -34,7 +34,7 @@ class AIM:
     beta: float = 1.0
 
     reads_features: ClassVar[bool] = True
-    learned_variance: ClassVar[bool] = True
+    posterior: ClassVar[str | None] = "gaussian"
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, VALUE_FUNCTIONS)

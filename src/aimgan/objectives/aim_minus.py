@@ -28,7 +28,7 @@ class AIMMinus:
     value: str = "gan"
 
     reads_features: ClassVar[bool] = True
-    learned_variance: ClassVar[bool] = False
+    posterior: ClassVar[str | None] = "unit"
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, VALUE_FUNCTIONS)

@@ -3,7 +3,7 @@
     G  generator, z -> x            z_x    a code made from x
     E  encoder, -> q(z|x)           x_z    an image made from z
     D  discriminator, x -> logit    x_z_x  a reconstruction, G of a code made from x
-    D_z, D_xz  discriminators of codes, of pairs
+    D_z, D_xz, D_xx  discriminators of codes, of pairs (x, z), of pairs (x, x'); D_m a second one of x
 
 The paper's letters elsewhere: p(z) the prior, q(x) the data, L_d, L_g, L_e the losses, rho the discriminator's outputs.
 """
@@ -51,7 +51,7 @@ class Objective(Protocol):
     """
 
     reads_features: ClassVar[bool]  # E reads D's features (and never updates them), not x
-    learned_variance: ClassVar[bool]  # E has a variance head
+    posterior: ClassVar[str | None]  # what E answers, of networks.POSTERIORS; None: there is no E
 
     def step(self, x: Tensor) -> Iterator[Update | tuple[Update, ...]]:
         """Yield the updates of one training step on the batch x (n, *shape)."""

@@ -26,7 +26,7 @@ class GAN:
     value: str = "gan"
 
     reads_features: ClassVar[bool] = False
-    learned_variance: ClassVar[bool] = False
+    posterior: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, VALUE_FUNCTIONS)

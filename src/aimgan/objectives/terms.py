@@ -26,6 +26,16 @@ class DiagonalGaussian(Protocol):
         ...
 
 
+def real(raw: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Return -E log rho: what a raw output costs that should say "real". rho = sigmoid(raw)."""
+    return F.softplus(-raw).mean()
+
+
+def fake(raw: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """Return -E log(1 - rho): what a raw output costs that should say "generated"."""
+    return F.softplus(raw).mean()
+
+
 class ValueFunction(NamedTuple):
     """V(G, D) as three losses of D's raw output (no sigmoid): D minimises real + fake, G minimises generator."""
 
@@ -35,12 +45,8 @@ class ValueFunction(NamedTuple):
 
 
 VALUE_FUNCTIONS: dict[str, ValueFunction] = {
-    # Equation 7, with the generator's non-saturating -log D(G(z)). rho = sigmoid(raw), so -log rho = softplus(-raw).
-    "gan": ValueFunction(
-        real=lambda raw: F.softplus(-raw).mean(),
-        fake=lambda raw: F.softplus(raw).mean(),
-        generator=lambda raw: F.softplus(-raw).mean(),
-    ),
+    # Equation 7, with the generator's non-saturating -log D(G(z)).
+    "gan": ValueFunction(real=real, fake=fake, generator=real),
     # Equation 6 as printed: its optimum is KL(q(x) || p(x)), and G's gradient vanishes where D is sure.
     "f-gan": ValueFunction(
         real=lambda raw: -raw.mean(),
@@ -68,3 +74,30 @@ def likelihood_loss(nll: Float[Tensor, "n d"], q: DiagonalGaussian, beta: float 
     """
     weighted = nll if beta == 0 else (beta * q.log_variance.detach()).exp() * nll
     return weighted.sum() / len(nll)
+
+
+def squared_distance(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
+    """Return the mean over samples of |a - b|^2, summed over a sample's elements."""
+    return (a - b).square().sum() / len(a)
+
+
+def gaussian_kl(q: DiagonalGaussian) -> Float[Tensor, ""]:
+    """Return the mean over samples of KL(q(z|x) || N(0, I)): equation 5's first term, a closed form."""
+    return 0.5 * (q.mean.square() + q.log_variance.exp() - 1 - q.log_variance).sum() / len(q.mean)
+
+
+def gaussian_likelihood(x: Float[Tensor, "n ..."], mean: Float[Tensor, "n ..."], sigma: float) -> Float[Tensor, ""]:
+    """Return the mean over samples of -log N(x; mean, sigma^2 I): equation 5's second term."""
+    constant = 0.5 * math.log(2 * math.pi * sigma**2) * x[0].numel()
+    return squared_distance(x, mean) / (2 * sigma**2) + constant
+
+
+def bernoulli_likelihood(x: Float[Tensor, "n ..."], rate: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
+    """Return the mean over samples of -sum_j log Bernoulli(x_j; rate_j), x and rate in [0, 1]."""
+    return F.binary_cross_entropy(rate, x, reduction="sum") / len(x)
+
+
+def batch_gaussian_kl(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """Return KL(N(m, diag(s^2)) || N(0, I)), m and s^2 the batch's mean and variance: a distance of whole batches."""
+    variance = z.var(dim=0, correction=0)
+    return 0.5 * (z.mean(dim=0).square() + variance - 1 - variance.log()).sum()

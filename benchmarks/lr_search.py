@@ -1,0 +1,95 @@
+"""The learning rate of each method of Table 2: at most three values a method, on seed 0, the table's own length.
+
+    python benchmarks/lr_search.py [FOLDER]        [benchmarks/runs/lr]
+
+Chosen is the value with the most modes, then the most samples of high quality; the recipes in experiments/grid.py have
+it. A cell that is done is not done again. Writes benchmarks/results/lr-search.json and .md.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from aimgan.experiments.cells import Cell
+from aimgan.experiments.methods import chosen
+from aimgan.experiments.parallel import cores, run_all
+
+HERE = Path(__file__).parent
+STEPS = 15_000
+METHODS = {  # at most three values a method, the likeliest first; the plain loss is known to fail at 5e-4 (grid-plain.md)
+    "aim-weighted": ({"lr": 2e-3}, {"lr": 1e-3}),
+    "aim": ({"lr": 2e-3}, {"lr": 1e-3}),
+    "gan": ({"lr": 2e-3}, {"lr": 1e-3}, {"lr": 5e-4}),
+    "ali": ({"lr": 2e-3}, {"lr": 1e-3}, {"lr": 5e-4}),
+    "veegan": ({"lr": 2e-3}, {"lr": 1e-3}, {"lr": 5e-4}),
+    "unrolled-gan": (
+        {"lr": 2e-3},
+        {"generator": "non-saturating", "lr": 1e-3},
+        {"generator": "non-saturating", "lr": 5e-4},
+    ),
+}
+
+
+def cells() -> dict[tuple[str, str], Cell]:
+    """Every method with each of its settings."""
+    methods = {method.key: method for method in chosen(list(METHODS), "grid")}
+    return {
+        (key, ", ".join(f"{name} {value}" for name, value in settings.items())): Cell(
+            methods[key].recipe("grid"), {**methods[key].settings, **settings}, 0, STEPS
+        )
+        for key, tried in METHODS.items()
+        for settings in tried
+    }
+
+
+def rank(row: dict) -> tuple[int, float]:
+    """More modes first, then more samples of high quality; a run that stopped is last."""
+    return (row["scores"]["modes"], row["scores"]["high_quality"]) if row["scores"] else (0, 0.0)
+
+
+def short(scores: dict | None) -> dict | None:
+    """Leave the lists of the single modes out."""
+    return scores and {name: value for name, value in scores.items() if not isinstance(value, list)}
+
+
+def markdown(rows: list[dict], environment: dict) -> str:
+    head = ["method", "settings", "modes", "HQ %", "KL", "MSE", "chosen"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        told = [row["error"] or row["state"], "-", "-", "-"]
+        if scores := row["scores"]:
+            told = [str(scores["modes"]), f"{100 * scores['high_quality']:.1f}", f"{scores['mode_kl']:.4f}", "-"]
+            told[3] = f"{scores['reconstruction_mse']:.4f}" if "reconstruction_mse" in scores else "-"
+        lines.append([row["method"], row["settings"], *told, "**yes**" if row["chosen"] else ""])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    machine = f"{environment.get('processor')}, one thread a run, torch {environment.get('torch')}"
+    return (
+        f"`python benchmarks/lr_search.py`: {time.strftime('%Y-%m-%d')}, {machine}. "
+        f"The grid, seed 0, {STEPS:,} steps.\n\n{table}\n"
+    )
+
+
+def main(folder: Path) -> None:
+    todo = cells()
+    outcomes = run_all(list(todo.values()), folder, cores(), Console())
+    rows = [
+        {"method": key, "settings": settings, "command": " ".join(cell.command), **result._asdict()}
+        for ((key, settings), cell), result in zip(todo.items(), outcomes, strict=True)
+    ]
+    for row in rows:
+        row["chosen"] = rank(row) == max(rank(other) for other in rows if other["method"] == row["method"])
+    rows = [{**row, "scores": short(row["scores"])} for row in rows]
+    rows.sort(key=lambda row: list(METHODS).index(row["method"]))
+    environment = next((row["environment"] for row in rows if row["environment"]), {})
+    results, command = HERE / "results", "python benchmarks/lr_search.py"
+    (results / "lr-search.json").write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
+    (results / "lr-search.md").write_text(markdown(rows, environment))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "runs" / "lr")

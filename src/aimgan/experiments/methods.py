@@ -1,0 +1,71 @@
+"""The rows of the comparisons: what each method is as a recipe, and what was published about it on the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aimgan.errors import AimganError, near_miss
+from aimgan.experiments.grid import TABLE_2
+from aimgan.experiments.recipes import RECIPES
+from aimgan.objectives import OBJECTIVES
+
+DATA = ("grid", "ring", "unbalanced")  # the mixtures of the plane: what these tables are about
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row: an objective with settings on any of the mixtures, the paper's (modes, HQ %), PacGAN's (HQ %, modes, KL).
+
+    Published numbers belong to the grid. A method without an objective is a reference: it is shown, never run.
+    """
+
+    key: str
+    label: str
+    objective: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    paper: tuple[float, float] | None = None
+    pacgan: tuple[float, float, float] | None = None
+
+    def recipe(self, data: str) -> str:
+        """Return the recipe's name. Raises AimganError where there is none yet."""
+        name = f"{data}/{self.objective}"
+        if name not in RECIPES:
+            raise near_miss("recipe", name, [known for known in RECIPES if known.startswith(f"{data}/")])
+        return name
+
+
+# PacGAN's numbers: Lin et al. (NeurIPS 2018), Table 1, ten trials, 2,500 samples by the same rule.
+METHODS: dict[str, Method] = {
+    method.key: method
+    for method in (
+        Method("gan", "GAN", "gan", {}, TABLE_2["Vanilla GAN"], (94.8, 17.3, 0.70)),
+        Method("ali", "ALI", "ali", {}, TABLE_2["ALI"], (95.7, 24.1, 0.14)),
+        Method("bigan", "BiGAN", "bigan"),
+        Method("alice", "ALICE", "alice"),
+        Method("unrolled-gan", "Unrolled GAN", "unrolled-gan", {}, TABLE_2["Unrolled GAN"]),
+        Method("veegan", "VEEGAN", "veegan", {}, TABLE_2["VEEGAN"]),
+        Method("aim-minus", "AIM-", "aim-minus"),
+        Method("aim", "AIM (the paper's loss)", "aim", {"weighting": "none"}, TABLE_2["AIM (the paper)"]),
+        Method("aim-weighted", "AIM, weighted likelihood", "aim"),
+    )
+}
+REFERENCES = (Method("pacgan4", "PacGAN4", None, pacgan=(93.6, 24.8, 0.04)),)
+
+
+def chosen(names: Sequence[str] | None, data: str) -> list[Method]:
+    """Return the methods of these names (all of METHODS without any): of METHODS, or any objective by its own name.
+
+    Raises AimganError for a data set or a method that is not known, with the near miss.
+    """
+    if data not in DATA:
+        raise near_miss("data set", data, DATA)
+    wanted = dict.fromkeys(name.strip() for name in (METHODS if names is None else names) if name.strip())
+    if not wanted:
+        raise AimganError(f"--methods names nothing; expected names with commas between, such as {','.join(METHODS)}")
+    for name in wanted:
+        if not {METHODS[name].objective if name in METHODS else name} <= set(OBJECTIVES):
+            known = [key for key, method in METHODS.items() if method.objective in OBJECTIVES]
+            raise near_miss("method", name, {*known, *OBJECTIVES})
+    return [METHODS.get(name) or Method(name, name, name) for name in wanted]

@@ -1,0 +1,117 @@
+"""`aimgan reproduce`: a table or a figure of the paper, from nothing, by one command that can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from aimgan.errors import AimganError, Interrupted, near_miss
+from aimgan.experiments import console as screen
+from aimgan.experiments.cells import Outcome
+from aimgan.experiments.figure3 import figure3
+from aimgan.experiments.methods import chosen
+from aimgan.experiments.parallel import workers_for
+from aimgan.experiments.request import Request
+from aimgan.experiments.stability import METHODS, stability
+from aimgan.experiments.table2 import table2
+from aimgan.experiments.training import resolved_device
+
+
+@dataclass(frozen=True)
+class Target:
+    """What can be reproduced: how, the default folder, methods and seeds, and whether it takes one seed only."""
+
+    run: Callable[[Request, Console], tuple[list[Path], list[Outcome]]]
+    folder: str
+    methods: tuple[str, ...] | None = None  # None: all
+    seeds: int = 1
+    one_seed: bool = False
+
+
+TARGETS = {
+    "table2": Target(table2, "table2", seeds=5),
+    "figure3": Target(figure3, "table2", one_seed=True),  # of the table's own runs
+    "stability": Target(stability, "stability", METHODS, seeds=2),
+}
+
+
+def reproduce(
+    target: str,
+    methods: Sequence[str] | None = None,
+    *,
+    seeds: int | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    data: str = "grid",
+    output: str | Path | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    retry: bool = False,
+    console: Console | None = None,
+) -> list[Path]:
+    """Run what a target needs and has no result yet, write it, and return the files.
+
+    The same call goes on where it was stopped, cell by cell, and within a cell from its checkpoint. `seeds` says how
+    many (0, 1, ...), for a figure `seed` says which. `retry` does cells that diverged again.
+
+    Raises AimganError for an unknown name, and, when all else is done and written, for cells that failed; Interrupted
+    after SIGINT or SIGTERM.
+    """
+    console = console or Console(quiet=True)
+    if target not in TARGETS:
+        raise near_miss("target", target, TARGETS)
+    found = TARGETS[target]
+    asked = _seeds(target, found, seeds, seed)
+    place = resolved_device(device)
+    request = Request(
+        target=target,
+        methods=tuple(chosen(found.methods if methods is None else methods, data)),
+        data=data,
+        seeds=asked,
+        steps=steps,
+        output=Path(output or Path("runs", "reproduce", f"{found.folder}-{data}")),
+        workers=workers_for(place, workers),
+        device=place,
+        retry=retry,
+        command=_command(target, methods, seeds, seed, steps, data, device),
+    )
+    paths, outcomes = found.run(request, console)
+    for path in paths:
+        screen.say(console, f"wrote {path}")
+    _complain(outcomes, request.folder)
+    return paths
+
+
+def _seeds(name: str, target: Target, seeds: int | None, seed: int | None) -> tuple[int, ...]:
+    if target.one_seed:
+        if seeds is not None:
+            raise AimganError(f"{name} is of one seed: pass --seed N instead of --seeds {seeds}")
+        return (seed or 0,)
+    if seed is not None:
+        raise AimganError(f"{name} is of several seeds: pass --seeds N (how many) instead of --seed {seed}")
+    count = target.seeds if seeds is None else seeds
+    if count < 1:
+        raise AimganError(f"--seeds is {count}; expected how many, at least 1")
+    return tuple(range(count))
+
+
+def _command(target: str, methods: Sequence[str] | None, seeds: object, seed: object, steps: object, data: str,
+             device: str) -> str:  # fmt: skip
+    """Write the command as a person would repeat it elsewhere: without folders."""
+    given = {"methods": ",".join(methods) if methods else None, "seeds": seeds, "seed": seed, "steps": steps}
+    given |= {"data": data, "device": None if device == "auto" else device}
+    flags = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    return " ".join(["aimgan reproduce", target, *flags])
+
+
+def _complain(outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Say what there is no result of."""
+    states = [outcome.state for outcome in outcomes]
+    if "missing" in states:
+        raise Interrupted(f"stopped with {len(states) - states.count('missing')} of {len(states)} cells done")
+    failed = [outcome.error for outcome in outcomes if outcome.state == "failed"]
+    if failed:
+        raise AimganError(f"{len(failed)} of {len(states)} cells failed (logs in {folder}); the first: {failed[0]}")

@@ -1,0 +1,141 @@
+"""What an encoder can answer: the last layers for each kind of q(z|x) that an objective asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aimgan import noise
+from aimgan.errors import near_miss
+from aimgan.networks.gaussian import POINT, GaussianHead, Posterior
+
+POSTERIORS = {
+    "gaussian": "a mean and a variance (equation 8)",
+    "unit": "a mean; the variance is 1 (AIM-)",
+    "point": "a point: the encoder is deterministic",
+    "sphere": "a point on the sphere of radius sqrt(d)",
+    "partial": "a mean and a variance of the first half of the code; the rest keeps the prior N(0, I)",
+    "implicit": "samples: the network draws noise of its own, and no density is known",
+}
+Layer = Callable[[int], nn.Module]
+
+
+def head(kind: str, dim: int, layer: Layer, noisy: Callable[[int], nn.Module], floor: float | None) -> nn.Module:
+    """Return the layers from features to q(z|x) of a kind. `layer(outputs)` makes one head.
+
+    `noisy(extra)` makes the network of an implicit posterior: features with `extra` numbers of noise -> z.
+    """
+    if kind not in POSTERIORS:
+        raise near_miss("posterior", kind, POSTERIORS)
+    if kind == "implicit":
+        return ImplicitHead(noisy(dim), dim)
+    inferred = half(dim) if kind == "partial" else dim
+    fixed = {"unit": 0.0, "point": POINT, "sphere": POINT}
+    log_variance = fixed[kind] if kind in fixed else layer(inferred)
+    gaussian = GaussianHead(layer(inferred), log_variance, floor)
+    wrap = {"partial": lambda: Padded(gaussian, dim), "sphere": lambda: OnSphere(gaussian)}
+    return wrap[kind]() if kind in wrap else gaussian
+
+
+def half(dim: int) -> int:
+    """How many dimensions of a code a partial posterior infers: the larger half."""
+    return (dim + 1) // 2
+
+
+class Padded(nn.Module):
+    """q of the first dimensions by `inner`; the others' posterior is their prior, N(0, 1)."""
+
+    def __init__(self, inner: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.inner, self.dim = inner, dim
+
+    def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
+        """Return q(z|x) for features f."""
+        q = self.inner(f)
+        rest = q.mean.new_zeros(len(q.mean), self.dim - q.mean.shape[1])
+        return Posterior(torch.cat([q.mean, rest], dim=1), torch.cat([q.log_variance, rest], dim=1))
+
+
+def on_sphere(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Return sqrt(d) z / |z|: where a standard normal code of many dimensions is."""
+    return z.shape[1] ** 0.5 * F.normalize(z)
+
+
+class OnSphere(nn.Module):
+    """A point posterior moved to the sphere of radius sqrt(d)."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
+        """Return q(z|x) for features f."""
+        q = self.inner(f)
+        return Posterior(on_sphere(q.mean), q.log_variance)
+
+
+class FromSphere(nn.Module):
+    """A generator that reads the direction of its code only."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, z: Float[Tensor, "n d"]) -> Tensor:
+        """Return G(sqrt(d) z / |z|)."""
+        return self.network(on_sphere(z))
+
+
+@dataclass(frozen=True, eq=False)
+class ImplicitPosterior:
+    """q(z|x) by its samples, network(f, eps). Outside training it is described by its first two moments."""
+
+    network: nn.Module
+    f: Float[Tensor, "n k"]
+    noise_dim: int
+
+    DRAWS = 64  # for the moments
+
+    def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
+        """Draw m codes an image, (m, n, d): from `generator`, or from the training step's own stream."""
+        n = len(self.f)
+        eps = noise.normal(n, m, self.noise_dim, generator=generator, device=self.f.device, dtype=self.f.dtype)
+        f = self.f.expand(m, *self.f.shape)
+        inputs = torch.cat([f, eps.transpose(0, 1)], dim=2)
+        return self.network(inputs.flatten(0, 1)).unflatten(0, (m, n))
+
+    @cached_property
+    def _draws(self) -> Float[Tensor, "m n d"]:
+        fixed = noise.generator("moments of an implicit posterior", device=self.f.device)
+        eps = noise.normal(self.DRAWS, 1, self.noise_dim, generator=fixed, device=self.f.device, dtype=self.f.dtype)
+        n = len(self.f)
+        inputs = torch.cat([self.f.expand(self.DRAWS, *self.f.shape), eps.expand(-1, n, -1)], dim=2)
+        return self.network(inputs.flatten(0, 1)).unflatten(0, (self.DRAWS, n))
+
+    @property
+    def mean(self) -> Float[Tensor, "n d"]:
+        """The mean of 64 draws whose noise is the same for every x, (n, d)."""
+        return self._draws.mean(dim=0)
+
+    @property
+    def log_variance(self) -> Float[Tensor, "n d"]:
+        """The logarithm of their variance, (n, d)."""
+        return self._draws.var(dim=0).clamp(min=1e-12).log()
+
+
+class ImplicitHead(nn.Module):
+    """E(x, eps): features and noise -> z (Mescheder et al. 2017)."""
+
+    def __init__(self, network: nn.Module, noise_dim: int) -> None:
+        super().__init__()
+        self.network, self.noise_dim = network, noise_dim
+
+    def forward(self, f: Float[Tensor, "n ..."]) -> ImplicitPosterior:
+        """Return q(z|x) for features f."""
+        return ImplicitPosterior(self.network, f.flatten(1), self.noise_dim)

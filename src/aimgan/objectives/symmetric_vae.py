@@ -1,0 +1,53 @@
+"""Symmetric VAE (Pu et al., 2017): the symmetric KL of both joint distributions, and both likelihoods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from aimgan.objectives import options
+from aimgan.objectives.base import Prior, Update
+from aimgan.objectives.terms import fake, gaussian_likelihood, gaussian_nll, likelihood_loss, real
+
+
+@dataclass(eq=False)
+class SymmetricVAE:
+    """min over G, E  of  KL(q(x,z) || p(x,z)) + KL(p(x,z) || q(x,z)) - lambda ( E_q[log p(x|z)] + E_p[log q(z|x)] ).
+
+    D_xz estimates f = log q(x,z) - log p(x,z) by logistic regression, so the two KLs are E_q[f] - E_p[f].
+    p(x|z) = N(G(z), sigma^2 I) in the networks' own units; `weight` is lambda.
+    """
+
+    G: nn.Module
+    E: nn.Module
+    D_xz: nn.Module
+    prior: Prior
+    weight: float = 1.0
+    sigma: float = 1.0
+
+    reads_features: ClassVar[bool] = False
+    posterior: ClassVar[str | None] = "gaussian"
+
+    def __post_init__(self) -> None:
+        options.non_negative("weight", self.weight)
+        options.positive("sigma", self.sigma)
+
+    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
+        """Yield the simultaneous pair of updates for the batch x (n, *shape)."""
+        z = self.prior.sample(len(x))
+        x_z = self.G(z)
+        z_x = self.E(x).sample(1)[0]
+        f_q, f_p = self.D_xz(x, z_x), self.D_xz(x_z, z)
+        q = self.E(x_z)
+
+        L_q, L_p = real(f_q), fake(f_p)
+        kl = f_q.mean() - f_p.mean()
+        nll_x, nll_z = gaussian_likelihood(x, self.G(z_x), self.sigma), likelihood_loss(gaussian_nll(q, z), q)
+        terms = {"symmetric kl": kl, "nll of x": nll_x, "nll of z": nll_z}
+        yield (
+            Update(self.D_xz, L_q + L_p, {"data": L_q, "generated": L_p}),
+            Update((self.G, self.E), kl + self.weight * (nll_x + nll_z), terms),
+        )

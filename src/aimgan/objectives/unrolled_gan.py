@@ -1,0 +1,66 @@
+"""Unrolled GAN (Metz et al., 2017): G descends its loss against the discriminator that D would be k steps from now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from aimgan.objectives import options
+from aimgan.objectives.base import Prior, Update
+from aimgan.objectives.terms import fake, real
+
+Function = Callable[[Tensor], Tensor]
+
+
+def unrolled(D: nn.Module, loss: Callable[[Function], Tensor], steps: int, lr: float) -> Function:
+    """Return D after `steps` steps of gradient descent on loss(D), differentiable through all of them (equation 7)."""
+    weights: dict[str, Tensor] = dict(D.named_parameters())
+    for _ in range(steps):
+        gradients = torch.autograd.grad(loss(_with(D, weights)), tuple(weights.values()), create_graph=True)
+        weights = {name: w - lr * g for (name, w), g in zip(weights.items(), gradients, strict=True)}
+    return _with(D, weights)
+
+
+def _with(D: nn.Module, weights: dict[str, Tensor]) -> Function:
+    return lambda x: functional_call(D, weights, (x,))
+
+
+@dataclass(eq=False)
+class UnrolledGAN:
+    """G ascends D's loss f at theta_D^k(theta_G, theta_D), through the k inner steps; D descends f (equations 9, 10).
+
+    `unrolling` is k. The inner steps are plain gradient descent of rate `inner_lr`. `generator` "minimax" is the
+    paper's; "non-saturating" lets G descend -E log D^k(G(z)) instead.
+    """
+
+    G: nn.Module
+    D: nn.Module
+    prior: Prior
+    unrolling: int = 5
+    inner_lr: float = 0.1
+    generator: str = "minimax"
+
+    reads_features: ClassVar[bool] = False
+    posterior: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        options.choice("generator", self.generator, ("minimax", "non-saturating"))
+        options.non_negative("unrolling", self.unrolling)
+        options.non_negative("inner_lr", self.inner_lr)
+
+    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
+        """Yield the simultaneous pair of updates for the batch x (n, *shape)."""
+        x_z = self.G(self.prior.sample(len(x)))
+        L_real, L_fake = real(self.D(x)), fake(self.D(x_z))
+        D_k = unrolled(self.D, lambda D: real(D(x)) + fake(D(x_z)), self.unrolling, self.inner_lr)
+        rho_k = D_k(x_z)
+        L_g = real(rho_k) if self.generator == "non-saturating" else -(real(D_k(x)) + fake(rho_k))
+        yield (
+            Update(self.D, L_real + L_fake, {"real": L_real, "fake": L_fake}),
+            Update(self.G, L_g, {"adversarial": L_g}),
+        )

@@ -1,0 +1,46 @@
+"""VAE (Kingma and Welling, 2014): the evidence lower bound, which is equation 5 without its constant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from aimgan.objectives import options
+from aimgan.objectives.base import Prior, Update
+from aimgan.objectives.terms import bernoulli_likelihood, gaussian_kl, gaussian_likelihood
+
+
+@dataclass(eq=False)
+class VAE:
+    """min over G, E  of  E_q(x)[ KL(q(z|x) || p(z)) ] + E_q(x)q(z|x)[ -log p(x|z) ]:  equation 5's I_vae and II_vae.
+
+    p(x|z) is N(G(z), sigma^2 I) in the networks' own units, or (`likelihood` "bernoulli") the product of
+    Bernoulli(G(z)), for images in [0, 1].
+    """
+
+    G: nn.Module
+    E: nn.Module
+    prior: Prior
+    likelihood: str = "gaussian"
+    sigma: float = 1.0
+
+    reads_features: ClassVar[bool] = False
+    posterior: ClassVar[str | None] = "gaussian"
+
+    def __post_init__(self) -> None:
+        options.choice("likelihood", self.likelihood, ("gaussian", "bernoulli"))
+        options.positive("sigma", self.sigma)
+
+    def step(self, x: Tensor) -> Iterator[Update]:
+        """Yield the update for the batch x (n, *shape)."""
+        q = self.E(x)
+        x_z_x = self.G(q.sample(1)[0])
+        I_vae = gaussian_kl(q)
+        if self.likelihood == "bernoulli":
+            II_vae = bernoulli_likelihood(x, x_z_x)
+        else:
+            II_vae = gaussian_likelihood(x, x_z_x, self.sigma)
+        yield Update((self.G, self.E), I_vae + II_vae, {"kl": I_vae, "reconstruction": II_vae})

@@ -1,0 +1,93 @@
+"""Discriminators of codes and of pairs: shapes, and that both members of a pair are read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aimgan.networks import MLP, JointDiscriminator, Networks, PairDiscriminator, Table3, Table4
+
+N, DIM = 6, 5
+FAMILIES: dict[str, Networks] = {
+    "mlp": MLP(shape=(2,), dim=DIM, width=8),
+    "images": MLP(shape=(3, 4, 4), dim=DIM, width=8),
+    "table3": Table3(dim=DIM),
+    "table4, 8 x 8": Table4(shape=(3, 8, 8), dim=DIM, width=16),
+    "table4, 16 x 16": Table4(shape=(1, 16, 16), dim=DIM, width=16),
+}
+every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def assert_reads(D: nn.Module, *inputs: Tensor) -> None:
+    """Each input changes each sample's output, every layer is used, the last is linear: a logit of any sign."""
+    inputs = tuple(each.requires_grad_() for each in inputs)
+    raw = D(*inputs)
+    assert raw.shape == (N,)
+    slopes = torch.autograd.grad(raw.square().sum(), inputs, retain_graph=True)
+    for slope in slopes:
+        assert (slope.flatten(1).abs().sum(dim=1) > 0).all()
+    used = torch.autograd.grad(raw.square().sum(), [*D.parameters()], allow_unused=True)
+    assert all(gradient is not None for gradient in used)
+    last = [module for module in D.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    with torch.no_grad():
+        last.bias -= 100  # type: ignore[operator]
+    assert (D(*inputs) < 0).all()
+
+
+@every_family
+def test_the_joint_discriminator_reads_image_and_code(family: Networks) -> None:
+    D = family.D_xz()
+    assert isinstance(D, JointDiscriminator)
+    assert_reads(D, torch.rand(N, *family.shape), torch.randn(N, DIM))
+
+
+@every_family
+def test_the_pair_discriminator_reads_both_images(family: Networks) -> None:
+    D = family.D_xx()
+    assert isinstance(D, PairDiscriminator)
+    assert_reads(D, torch.rand(N, *family.shape), torch.rand(N, *family.shape))
+
+
+@every_family
+def test_the_discriminator_of_codes(family: Networks) -> None:
+    assert_reads(family.D_z(), torch.randn(N, DIM))
+
+
+@every_family
+def test_an_input_that_is_held_needs_no_gradient(family: Networks) -> None:
+    """The games differentiate one member of a pair only."""
+    x, z = torch.rand(N, *family.shape), torch.randn(N, DIM, requires_grad=True)
+    assert torch.autograd.grad(family.D_xz()(x, z).sum(), z)[0].shape == (N, DIM)
+    y = torch.rand(N, *family.shape, requires_grad=True)
+    assert torch.autograd.grad(family.D_xx()(x, y).sum(), y)[0].shape == y.shape
+
+
+def test_the_order_of_a_pair_matters() -> None:
+    family = FAMILIES["mlp"]
+    D, x, y = family.D_xx(), torch.randn(N, 2), torch.randn(N, 2)
+    assert not torch.allclose(D(x, y), D(y, x))
+
+
+def test_the_joint_mlp_is_d_with_the_code_as_further_inputs() -> None:
+    D = MLP(shape=(2,), dim=3, width=8, depth=2, scale=4.0).D_xz()
+    layers = [(m.in_features, m.out_features) for m in D.modules() if isinstance(m, nn.Linear)]
+    assert layers == [(5, 8), (8, 8), (8, 1)]
+    x, z = torch.randn(N, 2), torch.randn(N, 3)
+    torch.testing.assert_close(D(x, z), D.head(torch.cat([x / 4, z], dim=1)))
+
+
+def test_the_joint_tables_meet_behind_the_image_features() -> None:
+    for family, widths in ((Table3(dim=DIM), (6272, 1024)), (Table4(shape=(3, 8, 8), dim=DIM, width=16), (8, 8))):
+        D = family.D_xz()
+        assert D.features(torch.rand(N, *family.shape)).flatten(1).shape == (N, widths[0])
+        assert D.embed(torch.randn(N, DIM)).shape == (N, widths[1])
+
+
+@pytest.mark.parametrize("family", [Table3(dim=DIM), Table4(shape=(3, 8, 8), dim=DIM, width=64)])
+def test_initial_weights_are_the_tables(family: Networks) -> None:
+    """Gaussian(0, 0.02), biases zero: no layer keeps torch's own initial weights."""
+    for network in (family.D_z(), family.D_xz(), family.D_xx(), family.E(False, "implicit")):
+        for layer in (m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=5 / layer.weight.numel() ** 0.5)
+            assert layer.bias is None or not layer.bias.any()

@@ -1,0 +1,203 @@
+"""`aimgan reproduce`, tiny: what it writes, that it goes on where it was, and what a run that fails comes to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aimgan.experiments import methods, parallel, stability
+from aimgan.experiments.cells import Cell, Outcome, outcome
+from aimgan.experiments.comparison import latex, markdown
+from aimgan.experiments.methods import Method
+from aimgan.experiments.request import read
+
+STEPS = 20
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch):
+    monkeypatch.setattr(parallel, "LOOK", 0.02)
+
+
+def train_here(aimgan, cell: Cell, folder: str) -> None:
+    """Make a cell in this process: a cell is an ordinary run, however it was made."""
+    words = [*cell.command[1:], f"--output={folder}/{cell.name}"]
+    assert aimgan(*words).code == 0
+
+
+def test_table_2_and_figure_3(aimgan, monkeypatch):
+    """A method that works, one that diverges, one whose folder is taken, and one that is done already."""
+    monkeypatch.setitem(methods.METHODS, "wild", Method("wild", "Wild & 100 %", "gan", {"lr": 1e30}))
+    monkeypatch.setitem(methods.METHODS, "taken", Method("taken", "Taken", "gan", {"lr": 0.5}))
+    aim = Cell("grid/aim", {}, 0, STEPS)
+    train_here(aimgan, aim, "out/cells")
+    obstacle = Path("out/cells", Cell("grid/gan", {"lr": 0.5}, 0, STEPS).name)
+    obstacle.mkdir()
+    (obstacle / "mine.txt").write_text("not a run")
+
+    words = ("reproduce", "table2", "--methods", "gan,wild,taken,aim-weighted", "--seeds", 1, "--steps", STEPS)
+    words = (*words, "--output", "out", "--workers", 3, "--device", "cpu")
+    done = aimgan(*words)
+    assert done.code == 1
+    assert done.error.startswith("aimgan: 1 of 4 cells failed (logs in out/cells); the first: ")
+    assert "exists and holds no run: choose another --output" in done.error
+    assert (obstacle.parent / f"{obstacle.name}.log").is_file()
+    assert "1 of 4 cells are done already" in done.out
+    assert "grid-gan-lr=1e+30-steps=20-seed0: stopped: GAN: " in done.out
+
+    words = [word.replace("taken,", "") if isinstance(word, str) else word for word in words]
+    done = aimgan(*words)
+    assert (done.code, done.error) == (0, "")
+    assert "3 of 3 cells are done already" in done.out  # the one that diverged is a result
+    results = read(Path("out/table2.json"))
+    check_results(results)
+    page = Path("out/table2.md").read_text(encoding="utf-8")
+    assert page == markdown(results)
+    assert "| Wild & 100 % | - | - | - |" in page
+    assert "- wild, seed 0: stopped: GAN: loss/" in page
+    assert "PacGAN4" in page
+    assert Path("out/table2.tex").read_text(encoding="utf-8") == latex(results)
+    assert r"Wild \& 100 \% &" in latex(results)
+
+    done = aimgan("reproduce", "figure3", "--methods", "aim-weighted,gan,wild", "--steps", STEPS, "--output", "out",
+                  "--device", "cpu")  # fmt: skip
+    assert (done.code, done.error) == (0, "")
+    assert "Wild & 100 % is left out: stopped" in done.out
+    with Image.open("out/figure3.png") as picture:
+        assert 1.5 < picture.width / picture.height < 2.5  # two rows of four
+
+
+def check_results(results) -> None:
+    assert results["command"] == (
+        f"aimgan reproduce table2 --methods gan,wild,aim-weighted --seeds 1 --steps {STEPS} --data grid --device cpu"
+    )
+    by_method = {cell["method"]: cell for cell in results["cells"]}
+    assert [cell["state"] for cell in by_method.values()] == ["finished", "stopped", "finished"]
+    gan, wild = by_method["gan"], by_method["wild"]
+    assert gan["command"] == f"aimgan train grid/gan --seed=0 --steps={STEPS} --device=cpu"
+    assert gan["scores"]["modes"] in range(26)
+    assert "mode_counts" not in gan["scores"]
+    assert gan["environment"]["threads"] == 1
+    assert gan["seconds"] > 0.5
+    assert wild["scores"] is None
+    assert "nan" in wild["error"] or "inf" in wild["error"]
+    about = {method["method"]: method for method in results["methods"]}
+    assert about["gan"]["parameters"] < about["aim-weighted"]["parameters"]
+    assert about["gan"]["paper"] == {"modes": 3.3, "high_quality": 0.5}
+    assert about["wild"]["lr"] == 1e30
+    assert results["real"][0]["modes"] == 25
+    assert {"VEEGAN", "ALI", "PacGAN4"} <= {method["label"] for method in results["references"]}
+
+
+def test_a_stop_saves_what_runs_and_says_so(aimgan):
+    cell, folder = Cell("grid/gan", {}, 0, 1_500), Path("out/cells")
+
+    def stop_when_it_trains() -> None:
+        log = folder / cell.name / "metrics.jsonl"
+        while not log.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    words = ("reproduce", "table2", "--methods", "gan", "--seeds", 2, "--steps", 1_500, "--output", "out",
+             "--workers", 1, "--device", "cpu")  # fmt: skip
+    threading.Thread(target=stop_when_it_trains, daemon=True).start()
+    done = aimgan(*words)
+    assert done.code == 130
+    assert done.error == "aimgan: stopped with 0 of 2 cells done; run the same command again to go on\n"
+    assert "stopping: the running cells save their state" in done.out
+    saved = [path for path in (folder / cell.name / "checkpoints").iterdir() if path.name.isdecimal()]
+    assert 0 < int(max(path.name for path in saved)) < 1_500
+    assert not (folder / Cell("grid/gan", {}, 1, 1_500).name).exists()
+    assert "0/2, 2 missing" in Path("out/table2.md").read_text(encoding="utf-8")
+    record = json.loads((folder / f"{cell.name}.json").read_text())
+    assert (record["attempts"], record["stopped"]) == (1, None)
+    assert outcome(cell, folder) == Outcome("missing", seconds=record["seconds"])
+
+
+def test_stability(aimgan, monkeypatch):
+    monkeypatch.setattr(stability, "LRS", (1e-3, 1e30))
+    monkeypatch.setitem(stability.AXES, "gan", ("beta1", (0.5,)))
+    monkeypatch.setitem(stability.AXES, "aim", ("weight", (0.1, 0.5)))
+    words = ("reproduce", "stability", "--methods", "gan,aim", "--seeds", 1, "--steps", 10, "--output", "out",
+             "--workers", 1, "--device", "cpu")  # fmt: skip
+    done = aimgan(*words)
+    assert (done.code, done.error) == (0, "")
+    assert "6 of 6  grid-aim-weighting=none-batch_size=64-lr=1e+30-weight=0.5-steps=10-seed0: stopped: " in done.out
+    results = read(Path("out/stability.json"))
+    states = [(cell["method"], cell["lr"], cell["value"], cell["state"]) for cell in results["cells"]]
+    assert states == [
+        ("gan", 1e-3, 0.5, "finished"), ("gan", 1e30, 0.5, "stopped"),
+        ("aim", 1e-3, 0.1, "finished"), ("aim", 1e-3, 0.5, "finished"),
+        ("aim", 1e30, 0.1, "stopped"), ("aim", 1e30, 0.5, "stopped"),
+    ]  # fmt: skip
+    assert "| GAN | 0/2 | 0 | 0-66 | 0/2 | 1 |" in Path("out/stability.md").read_text(encoding="utf-8")
+    with Image.open("out/stability.png") as picture:
+        assert picture.width > 500
+
+    lines = Path("out/cells.jsonl").read_text().splitlines()
+    Path("out/cells.jsonl").write_text("\n".join(lines[:5]) + '\n{"key": "torn')
+    done = aimgan(*words)
+    assert done.code == 0
+    assert "5 of 6 runs are done already" in done.out
+    assert done.out.count(" of 6  ") == 1
+    assert len(Path("out/cells.jsonl").read_text().splitlines()) == 6
+    again = read(Path("out/stability.json"))
+    assert [cell["scores"] for cell in again["cells"]] == [cell["scores"] for cell in results["cells"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("table3", "unknown target 'table3'; did you mean 'table2'? Valid: figure3, stability, table2"),
+        ("table2 --methods gna", "unknown method 'gna'; did you mean 'gan'?"),
+        ("table2 --methods gan,aim-wieghted", "did you mean 'aim-weighted'?"),
+        ("table2 --methods ,", "--methods names nothing"),
+        ("table2 --data rign", "unknown data set 'rign'; did you mean 'ring'? Valid: grid, ring, unbalanced"),
+        ("table2 --seeds 0", "--seeds is 0; expected how many, at least 1"),
+        ("table2 --seed 1", "table2 is of several seeds: pass --seeds N (how many) instead of --seed 1"),
+        ("figure3 --seeds 2", "figure3 is of one seed: pass --seed N instead of --seeds 2"),
+        ("table2 --methods gan --steps 0", "steps is 0; expected a number above zero"),
+        ("stability --methods gan --steps -1", "steps is -1; expected a number above zero"),
+        ("table2 --workers 0", "--workers is 0; expected at least 1"),
+        ("table2 --device gpu", "unknown device 'gpu'"),
+        ("table2 --methods gan --output file", "cannot write in file"),
+    ],
+)
+def test_mistakes(aimgan, words, message):
+    Path("file").write_text("")
+    done = aimgan("reproduce", *words.split())
+    assert (done.code, done.out) == (1, "")
+    assert done.error.startswith("aimgan: ")
+    assert done.error.count("\n") == 1
+    assert message in done.error
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_an_objective_can_be_asked_for_by_its_own_name():
+    found = methods.chosen(["aim-minus", "vae", "aim", "vae"], "ring")
+    assert [method.recipe("ring") for method in found] == ["ring/aim-minus", "ring/vae", "ring/aim"]
+    assert found[2].settings == {"weighting": "none"}
+    assert [method.key for method in methods.chosen(None, "grid")] == list(methods.METHODS)
+
+
+def test_names_of_cells_are_unique_and_readable():
+    cells = [Cell("grid/aim"), Cell("grid/aim-minus"), Cell("grid/aim", {"weight": 0.5}), Cell("grid/aim", {}, 1),
+             Cell("grid/aim", {}, 0, 10), Cell("grid/aim", {}, 0, None, "cuda"), Cell("ring/aim"),
+             Cell("grid/aim", {"networks.generator_norm": True}), Cell("grid/aim", {"value": "a/b"})]  # fmt: skip
+    names = [cell.name for cell in cells]
+    assert names[:3] == ["grid-aim-seed0", "grid-aim-minus-seed0", "grid-aim-weight=0.5-seed0"]
+    assert len(set(names)) == len(names)
+    assert not any("/" in name for name in names)
+    assert "--set=networks.generator_norm=true" in cells[7].command
