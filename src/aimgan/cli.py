@@ -203,7 +203,7 @@ def reproduce(
     aimgan reproduce figure3 --methods ali,aim
     aimgan reproduce stability --methods gan,aim
     """
-    from aimgan.experiments.reproduce import reproduce as run
+    from aimgan.experiments.reproduction.reproduce import reproduce as run
 
     names = None if methods is None else methods.split(",")
     run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, output=output, workers=workers, device=device,

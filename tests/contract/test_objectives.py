@@ -102,7 +102,7 @@ def by_backward(objective: Any, x: Tensor, step: int) -> dict[str, Tensor]:
             updates[k].loss.backward()
             for name, parameter in named(copy, updates[k]).items():
                 assert parameter.grad is not None
-                moved[name] = values[name] - LR * parameter.grad
+                moved[name] = values[name] - LR * updates[k].rate * parameter.grad
         values = moved
         moves.append(moved)
     return values

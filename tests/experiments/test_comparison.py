@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimgan.experiments import comparison
-from aimgan.experiments.latex import escape, tabular
+from aimgan.experiments.reproduction import comparison
+from aimgan.experiments.reproduction.latex import escape, tabular
 
 ENVIRONMENT = {"processor": "A CPU", "threads": 1, "python": "3.11.7", "torch": "2.9", "aimgan": "0.1.0"}
 SCORES = {"modes": 25, "high_quality": 0.98, "mode_kl": 0.001, "mode_spread": [0.8, 1.2], "modes_2500": 25,

@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from aimgan.data import Grid
-from aimgan.experiments import bare, evaluation, stability_page, train
-from aimgan.experiments.cells import Cell
+from aimgan.experiments import evaluation, train
+from aimgan.experiments.reproduction import bare, stability_page
+from aimgan.experiments.reproduction.cells import Cell
 from aimgan.figures import Panel, stability_map
 
 ENVIRONMENT = {"processor": "A CPU", "threads": 1, "python": "3.11.7", "torch": "2.9", "aimgan": "0.1.0"}

@@ -97,6 +97,7 @@ def test_a_step_is_its_algorithm(name: str, algorithm: Callable[..., naive.Stage
             stage, moves = next(expected), []
             for update in updates if isinstance(updates, tuple) else (updates,):
                 loss = stage.pop(" ".join(named[id(network)] for network in update.networks))
+                assert update.rate == 1
                 assert_close(update.loss, loss, tolerance)
                 moves.append((update.networks, gradients(update.loss, update.networks)))
                 assert_close(moves[-1][1], gradients(loss, update.networks), tolerance)
@@ -150,6 +151,7 @@ def test_unrolled_gan_is_k_steps_on_a_copy(steps: int, generator: str) -> None:
     of_d, of_g = step_of(objective, x)
     z = torch.cat(drawn_again()())
     assert (of_d.networks, of_g.networks) == ((objective.D,), (objective.G,))
+    assert (of_d.rate, of_g.rate) == (objective.discriminator_rate, 1.0)
     L_d = losses_of(objective.D, x, objective.G(z))
     assert_close(of_d.loss, L_d)
     assert_close(gradients(of_d.loss, (objective.D,)), gradients(L_d, (objective.D,)))
@@ -206,6 +208,7 @@ def test_unrolling_is_smooth_in_what_the_inner_loss_reads() -> None:
         ("avb", {"likelihood": "laplace"}, "unknown value of likelihood 'laplace'"),
         ("unrolled-gan", {"generator": "saturating"}, "unknown value of generator 'saturating'"),
         ("unrolled-gan", {"unrolling": -1}, "unrolling is -1; expected"),
+        ("unrolled-gan", {"discriminator_rate": 0.0}, "discriminator_rate is 0.0; expected a finite number > 0"),
         ("unrolled-gan", {"inner_lr": math.inf}, "inner_lr is inf; expected a finite number >= 0"),
         ("mdgan", {"data_weight": -0.1}, "data_weight is -0.1; expected a finite number >= 0"),
         ("mdgan", {"adversarial_weight": math.nan}, "adversarial_weight is nan"),

@@ -24,6 +24,7 @@ class Update:
     of: nn.Module | tuple[nn.Module, ...]
     loss: Tensor  # ()
     terms: Mapping[str, Tensor] = field(default_factory=dict)  # its parts, for the log
+    rate: float = 1.0  # share of the learning rate, for an algorithm whose players have different ones
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:

@@ -35,7 +35,8 @@ class UnrolledGAN:
     """G ascends D's loss f at theta_D^k(theta_G, theta_D), through the k inner steps; D descends f (equations 9, 10).
 
     `unrolling` is k. The inner steps are plain gradient descent of rate `inner_lr`. `generator` "minimax" is the
-    paper's; "non-saturating" lets G descend -E log D^k(G(z)) instead.
+    paper's; "non-saturating" lets G descend -E log D^k(G(z)) instead. D's learning rate is `discriminator_rate` times
+    G's: a tenth, as the authors have it.
     """
 
     G: nn.Module
@@ -43,6 +44,7 @@ class UnrolledGAN:
     prior: Prior
     unrolling: int = 5
     inner_lr: float = 0.1
+    discriminator_rate: float = 0.1
     generator: str = "minimax"
 
     reads_features: ClassVar[bool] = False
@@ -52,6 +54,7 @@ class UnrolledGAN:
         options.choice("generator", self.generator, ("minimax", "non-saturating"))
         options.non_negative("unrolling", self.unrolling)
         options.non_negative("inner_lr", self.inner_lr)
+        options.positive("discriminator_rate", self.discriminator_rate)
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
         """Yield the simultaneous pair of updates for the batch x (n, *shape)."""
@@ -61,6 +64,6 @@ class UnrolledGAN:
         rho_k = D_k(x_z)
         L_g = real(rho_k) if self.generator == "non-saturating" else -(real(D_k(x)) + fake(rho_k))
         yield (
-            Update(self.D, L_real + L_fake, {"real": L_real, "fake": L_fake}),
+            Update(self.D, L_real + L_fake, {"real": L_real, "fake": L_fake}, self.discriminator_rate),
             Update(self.G, L_g, {"adversarial": L_g}),
         )

@@ -79,12 +79,15 @@ class Engine:
         named = [name for names in owners for name in names]
         if len(named) != len(set(named)):
             raise AimganError(f"simultaneous updates name {named}: a network can be in one of them; add the losses")
-        gradients: list[Tensor] = []
+        moves: dict[float, tuple[list[Tensor], list[Tensor]]] = {}  # by rate: as a rule there is one, and one kernel
         for k, (update, names) in enumerate(zip(updates, owners, strict=True)):
+            parameters, gradients = moves.setdefault(update.rate, ([], []))
+            parameters += [p for name in names for p in self._parameters[name].values()]
             gradients += self._gradients(update, names, retain_graph=k + 1 < len(updates))
             log["loss/" + "+".join(names)] = update.loss.detach()
             log.update(("+".join(names) + "/" + term, value.detach()) for term, value in update.terms.items())
-        self.rule.move([p for name in named for p in self._parameters[name].values()], gradients, lr)
+        for rate, (parameters, gradients) in moves.items():
+            self.rule.move(parameters, gradients, lr * rate)
 
     def _name(self, network: nn.Module) -> str:
         if id(network) not in self._names:

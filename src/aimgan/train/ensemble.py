@@ -98,6 +98,8 @@ class Ensemble:
             name = type(self._template).__name__
             raise NotVectorised(f"{name}'s step has {len(yielded)} parts; an ensemble needs one")
         updates = yielded[0] if isinstance(yielded[0], tuple) else (yielded[0],)
+        if any(update.rate != 1 for update in updates):
+            raise NotVectorised(f"{type(self._template).__name__}'s players have learning rates of their own")
         return recorder.shapes, [[names[id(network)] for network in update.networks] for update in updates]
 
     def step(self, x: Tensor, step: int, rates: Sequence[float]) -> Tensor:

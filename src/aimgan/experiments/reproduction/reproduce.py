@@ -10,31 +10,32 @@ from rich.console import Console
 
 from aimgan.errors import AimganError, Interrupted, near_miss
 from aimgan.experiments import console as screen
-from aimgan.experiments.cells import Outcome
-from aimgan.experiments.figure3 import figure3
-from aimgan.experiments.methods import chosen
-from aimgan.experiments.parallel import workers_for
-from aimgan.experiments.request import Request
-from aimgan.experiments.stability import METHODS, stability
-from aimgan.experiments.table2 import table2
+from aimgan.experiments.reproduction.cells import Outcome
+from aimgan.experiments.reproduction.figure3 import figure3
+from aimgan.experiments.reproduction.methods import chosen
+from aimgan.experiments.reproduction.parallel import workers_for
+from aimgan.experiments.reproduction.request import Request
+from aimgan.experiments.reproduction.stability import METHODS, stability
+from aimgan.experiments.reproduction.table2 import table2
 from aimgan.experiments.training import resolved_device
 
 
 @dataclass(frozen=True)
 class Target:
-    """What can be reproduced: how, the default folder, methods and seeds, and whether it takes one seed only."""
+    """What can be reproduced: how, the default folder, methods and seeds; for one seed only, on the CPU only?"""
 
     run: Callable[[Request, Console], tuple[list[Path], list[Outcome]]]
     folder: str
     methods: tuple[str, ...] | None = None  # None: all
     seeds: int = 1
     one_seed: bool = False
+    cpu_only: bool = False
 
 
 TARGETS = {
     "table2": Target(table2, "table2", seeds=5),
     "figure3": Target(figure3, "table2", one_seed=True),  # of the table's own runs
-    "stability": Target(stability, "stability", METHODS, seeds=2),
+    "stability": Target(stability, "stability", METHODS, seeds=2, cpu_only=True),
 }
 
 
@@ -65,7 +66,7 @@ def reproduce(
         raise near_miss("target", target, TARGETS)
     found = TARGETS[target]
     asked = _seeds(target, found, seeds, seed)
-    place = resolved_device(device)
+    place = _place(target, found, device)
     request = Request(
         target=target,
         methods=tuple(chosen(found.methods if methods is None else methods, data)),
@@ -83,6 +84,13 @@ def reproduce(
         screen.say(console, f"wrote {path}")
     _complain(outcomes, request.folder)
     return paths
+
+
+def _place(name: str, target: Target, device: str) -> str:
+    place = resolved_device(device)
+    if target.cpu_only and device == "cuda":
+        raise AimganError(f"{name} trains its runs side by side on the CPU's cores: leave --device out")
+    return "cpu" if target.cpu_only else place
 
 
 def _seeds(name: str, target: Target, seeds: int | None, seed: int | None) -> tuple[int, ...]:

@@ -15,10 +15,10 @@ from typing import TypeVar
 from rich.console import Console
 
 from aimgan.errors import AimganError
-from aimgan.experiments import cells
 from aimgan.experiments import console as screen
-from aimgan.experiments.cells import Cell, Outcome
-from aimgan.experiments.request import folder_made
+from aimgan.experiments.reproduction import cells
+from aimgan.experiments.reproduction.cells import Cell, Outcome
+from aimgan.experiments.reproduction.request import folder_made
 
 LOOK = 0.25  # seconds between two looks at what runs
 # A run saves its state at SIGINT and at SIGTERM; a shell's background job, and all that it starts, may ignore SIGINT.

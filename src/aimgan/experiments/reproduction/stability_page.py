@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from aimgan.experiments.request import Results, provenance
+from aimgan.experiments.reproduction.request import Results, provenance
 from aimgan.experiments.tables import Table
 from aimgan.figures import Panel
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from aimgan.errors import AimganError
-from aimgan.experiments.cells import Cell
-from aimgan.experiments.methods import Method
+from aimgan.experiments.reproduction.cells import Cell
+from aimgan.experiments.reproduction.methods import Method
 
 Results = Mapping[str, Any]  # what a results file holds
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from aimgan.experiments import comparison
 from aimgan.experiments.assemble import assemble, fit_networks
-from aimgan.experiments.cells import Outcome
 from aimgan.experiments.evaluation import evaluate_data
-from aimgan.experiments.methods import METHODS, REFERENCES, Method
-from aimgan.experiments.parallel import run_all
 from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.request import Request, folder_made, without_lists
+from aimgan.experiments.reproduction import comparison
+from aimgan.experiments.reproduction.cells import Outcome
+from aimgan.experiments.reproduction.methods import METHODS, REFERENCES, Method
+from aimgan.experiments.reproduction.parallel import run_all
+from aimgan.experiments.reproduction.request import Request, folder_made, without_lists
 from aimgan.experiments.training import prepared
 from aimgan.files import write_json, write_text
 from aimgan.train.engine import players, trainable

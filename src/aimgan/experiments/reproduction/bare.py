@@ -22,8 +22,8 @@ from aimgan import noise
 from aimgan.data import Mixture
 from aimgan.experiments import evaluation
 from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
-from aimgan.experiments.cells import Cell
 from aimgan.experiments.recipe import Recipe
+from aimgan.experiments.reproduction.cells import Cell
 from aimgan.experiments.training import prepared
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine

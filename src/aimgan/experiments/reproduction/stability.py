@@ -21,13 +21,13 @@ from typing import Any
 from rich.console import Console
 
 from aimgan.errors import AimganError
-from aimgan.experiments import bare, stability_page
 from aimgan.experiments import console as screen
-from aimgan.experiments.cells import Cell, Outcome
-from aimgan.experiments.methods import Method
-from aimgan.experiments.parallel import as_done, stop_signal
 from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.request import Request, folder_made
+from aimgan.experiments.reproduction import bare, stability_page
+from aimgan.experiments.reproduction.cells import Cell, Outcome
+from aimgan.experiments.reproduction.methods import Method
+from aimgan.experiments.reproduction.parallel import as_done, stop_signal
+from aimgan.experiments.reproduction.request import Request, folder_made
 from aimgan.figures import stability_map
 from aimgan.files import write_json, write_text
 

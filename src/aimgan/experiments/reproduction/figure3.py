@@ -10,11 +10,11 @@ from rich.console import Console
 from aimgan import noise
 from aimgan.data import Mixture
 from aimgan.experiments import console as screen
-from aimgan.experiments.cells import Outcome
 from aimgan.experiments.finish import DATA_POINTS, OTHER_POINTS
-from aimgan.experiments.parallel import run_all
 from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.request import Request
+from aimgan.experiments.reproduction.cells import Outcome
+from aimgan.experiments.reproduction.parallel import run_all
+from aimgan.experiments.reproduction.request import Request
 from aimgan.figures import Figure3Row, figure3_rows
 from aimgan.hub import load
 from aimgan.model import LatentVariableModel

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from aimgan.experiments.latex import tabular
-from aimgan.experiments.request import Results, provenance
+from aimgan.experiments.reproduction.latex import tabular
+from aimgan.experiments.reproduction.request import Results, provenance
 from aimgan.experiments.tables import Table
 
 NONE = "-"
@@ -21,7 +21,8 @@ PROTOCOL = (
     "the smallest and largest standard deviation of a mode over the true one, over all seeds. MSE: of reconstructions "
     "of held-out data. Calibration error (0 is right, 1.9 the worst) and log score (nats, the prior's in brackets) of "
     "q(z|x) on G(z). Prior SW: sliced Wasserstein distance of draws from q(z|x), x from the data, to the prior; and "
-    "how many of them are within its 3 standard deviations. Bold: the best of the methods with all seeds finished (of "
+    "how many of them are within its 3 standard deviations. Seconds: wall time, with all else that the machine did. "
+    "Bold: the best of the methods with all seeds finished (of "
     "the spread what is nearest to 1, of the codes what is nearest to the prior's share), equal where the digits shown "
     "are."
 )
@@ -208,6 +209,12 @@ def render(results: Results) -> dict[str, str]:
 def short(results: Results) -> Table:
     """Return what fits a terminal."""
     return _table(results, SHORT, lambda text, bold: text)
+
+
+def short_markdown(results: Results) -> str:
+    """Return where the numbers come from, and the table that fits a terminal."""
+    table = _table(results, SHORT, lambda text, bold: f"**{text}**" if bold else text)
+    return f"{provenance(results, [cell['environment'] for cell in results['cells']])}\n\n{table.markdown()}\n"
 
 
 def markdown(results: Results) -> str:
