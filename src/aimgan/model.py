@@ -135,15 +135,25 @@ class LatentVariableModel(nn.Module):
         line = torch.lerp(self.encode(a).mean[:, None], self.encode(b).mean[:, None], t)
         return self.decode(line.reshape(-1, self.dim)).unflatten(0, (len(a), steps))
 
-    def reestimate_batch_norm(self, seed: int = 0, batches: int = 50, batch_size: int = 100) -> None:
-        """Take the batch-norm statistics of G and of E's path anew, on G(z) (networks/batch_norm.py says why)."""
-        codes = [self.prior.sample(batch_size, noise.generator(seed, "batch norm", k)) for k in range(batches)]
-        reestimate(self, self._training_path, codes)
-        self.eval()
+    def reestimate_batch_norm(
+        self, seed: int = 0, batches: int = 50, batch_size: int = 100, data: Callable[[int], Tensor] | None = None
+    ) -> None:
+        """Take the batch-norm statistics anew, on what each network sees in training (networks/batch_norm.py says why).
 
-    def _training_path(self, z: Tensor) -> object:
-        x_z = self.G(z)
-        return x_z if self.E is None else self.E(x_z)
+        G's on codes of the prior. E's on G(z) where it reads D's features, which in training are of generated images;
+        an E with a trunk of its own is trained on real ones: on `data(k)`, batch k in [0, 1], or left alone without.
+        """
+        draws = noise.generator(seed, "batch norm of E", device=self.device)  # an implicit posterior's own noise
+        codes = [self.prior.sample(batch_size, noise.generator(seed, "batch norm", k)) for k in range(batches)]
+        if self.E is None or self.config.reads_features:
+            reestimate(self, lambda z: self.G(z) if self.E is None else self.E(self.G(z)), codes)
+        else:
+            E: nn.Module = self.E
+            reestimate(self.G, self.G, codes)
+            if data is not None:
+                images = (self.to_networks(data(k)) for k in range(batches))
+                reestimate(E, lambda x: E(x).sample(1, draws), images)
+        self.eval()
 
     def to_networks(self, x: Tensor) -> Tensor:
         """Map images in [0, 1] to the networks' own pixel range."""

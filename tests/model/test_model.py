@@ -204,6 +204,29 @@ def test_batch_norm_is_taken_anew_over_generated_images(make):
     assert any(not torch.equal(value, first[key]) for key, value in model.named_buffers())
 
 
+@pytest.mark.parametrize("posterior", ["gaussian", "implicit"])
+def test_batch_norm_of_an_encoder_with_its_own_trunk_is_taken_over_real_images(posterior):
+    torch.manual_seed(0)
+    arguments = {"shape": [3, 8, 8], "dim": 5, "width": 16}
+    model = LatentVariableModel.build(ModelConfig("table4", arguments, "any", posterior, False))
+    before = {key: value.clone() for key, value in model.E.named_buffers()}
+    model.reestimate_batch_norm(batches=3, batch_size=20)
+    assert all(torch.equal(value, before[key]) for key, value in model.E.named_buffers())  # no data: left alone
+    images = [torch.rand(20, 3, 8, 8, generator=seeded(k)) for k in range(3)]
+    global_state = torch.get_rng_state()
+    model.reestimate_batch_norm(batches=3, data=images.__getitem__)
+    assert torch.equal(torch.get_rng_state(), global_state)
+    norms = [module for module in model.E.modules() if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d)]
+    assert all(int(norm.num_batches_tracked) == 3 for norm in norms)
+    seen = []
+    hook = norms[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    for x in images:
+        model.E(model.to_networks(x))
+    hook.remove()
+    expected = torch.stack([inputs.mean(dim=(0, 2, 3)) for inputs in seen]).mean(dim=0)
+    torch.testing.assert_close(norms[0].running_mean, expected, rtol=1e-4, atol=1e-6)
+
+
 # --- wrong arguments ----------------------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ def finish(
     model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int, console: Console
 ) -> dict[str, Any]:
     """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
-    model.reestimate_batch_norm(seed)
+    model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
     model.save(run.model)
     with console.status("evaluating"):
         scores = evaluate(model.to("cpu"), data, seed)
@@ -40,6 +40,11 @@ def finish(
     for path in [run.model, *paths]:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     return scores
+
+
+def batch_of(data: Mixture | ImageSet, seed: int, k: int) -> torch.Tensor:
+    """Return training batch k of 100 samples, or of all where there are fewer."""
+    return data.batch(seed, k, min(100, data.epoch_size))
 
 
 def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int) -> list[Path]:

@@ -35,13 +35,15 @@ GRID = Recipe(
 
 
 # Learning rates that benchmarks/lr_search.py chose, of three (benchmarks/results/lr-search.md). Others have GRID's.
-RATES: dict[str, float] = {"veegan": 1e-3}
+RATES: dict[str, float] = {"veegan": 1e-3, "age": 5e-4}  # age: docs/objectives/age.md
 
 
 def _options(name: str, data: Any) -> dict[str, Any]:
     """The paper's loss of every method, but for aim's weighting. A likelihood of x has the modes' own deviation."""
     if name in ("vae", "avb", "symmetric-vae"):
         return {"sigma": data.std}
+    if name == "age":
+        return {"code_weight": 10.0}  # its authors' 1,000 is for codes of 64 and 128 dimensions
     return WEIGHTED if name == "aim" else {}
 
 

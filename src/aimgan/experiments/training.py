@@ -16,7 +16,7 @@ from aimgan.errors import AimganError, near_miss
 from aimgan.experiments import console as screen
 from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
 from aimgan.experiments.evaluation import progress_scores
-from aimgan.experiments.finish import finish
+from aimgan.experiments.finish import batch_of, finish
 from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.experiments.recipes import RECIPES
 from aimgan.hub import load
@@ -159,7 +159,7 @@ def _loop(recipe: Recipe, batches: Any, engine: Engine, run: RunDir, steps: int,
         model = model_of(engine, config)
         scores = progress_scores(model, batches, engine.seed)
         running = {f"{name}_running": value for name, value in scores.items()}  # before batch norm is re-estimated
-        model.reestimate_batch_norm(engine.seed)
+        model.reestimate_batch_norm(engine.seed, data=lambda k: batch_of(batches, engine.seed, k))
         return {"epoch": round(step / epoch, 4), **progress_scores(model, batches, engine.seed), **running}
 
     return Loop(
