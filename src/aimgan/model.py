@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.errors import AimganError, near_miss
 from aimgan.files import replacing_folder, write_json, write_text
-from aimgan.networks import NETWORKS, FromSphere, Networks, Posterior, StandardNormal
+from aimgan.networks import NETWORKS, POINTS, Networks, Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import reestimate
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -45,7 +45,7 @@ class ModelConfig:
     @property
     def deterministic(self) -> bool:
         """Whether the encoder answers with a point, which has no density."""
-        return self.posterior in ("point", "sphere")
+        return self.posterior in POINTS
 
     def family(self) -> Networks:
         """Return the family of networks. Raises AimganError for a name or an argument that it does not have."""
@@ -80,8 +80,7 @@ class LatentVariableModel(nn.Module):
         if config.posterior is not None:
             E = family.E(config.reads_features, config.posterior)
             E = nn.Sequential(family.features(), E) if config.reads_features else E
-        G = FromSphere(family.G()) if config.posterior == "sphere" else family.G()
-        return cls(G, E, StandardNormal(family.dim), config)
+        return cls(generator_for(config.posterior, family.G()), E, StandardNormal(family.dim), config)
 
     @property
     def device(self) -> torch.device:

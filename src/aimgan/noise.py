@@ -7,7 +7,7 @@ restart, and n processes draw together what one process draws alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +26,11 @@ class Stream:
     rank: int = 0
     world: int = 1
 
+    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Draw for all `world * n` rows and return this rank's n."""
+        rows = torch.randn(self.world * n, *shape, generator=self.generator, device=self.generator.device, dtype=dtype)
+        return rows[self.rank * n : (self.rank + 1) * n]
+
 
 class Replay:
     """Draws that were made before, handed out in their order (for runs that are vectorised, which cannot draw)."""
@@ -33,7 +38,7 @@ class Replay:
     def __init__(self, draws: Iterable[Tensor]) -> None:
         self._draws = iter(draws)
 
-    def normal(self, n: int, *shape: int) -> Tensor:
+    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return the next draw, which must be (n, *shape)."""
         draw = next(self._draws)
         assert draw.shape == (n, *shape)
@@ -46,10 +51,10 @@ class Recorder:
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
 
-    def normal(self, n: int, *shape: int) -> Tensor:
+    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Return zeros (n, *shape)."""
         self.shapes.append((n, *shape))
-        return torch.zeros(n, *shape)
+        return torch.zeros(n, *shape, dtype=dtype)
 
 
 _STREAM: ContextVar[Stream | Replay | Recorder | None] = ContextVar("aimgan_noise_stream", default=None)
@@ -79,24 +84,24 @@ def generator(*numbers: int | str, device: torch.device | str = "cpu") -> torch.
     return torch.Generator(device=device).manual_seed(mix(*numbers) >> 1)
 
 
-@contextmanager
-def stream(source: torch.Generator, rank: int = 0, world: int = 1) -> Iterator[None]:
-    """Draw from `source` inside the block: `world` processes share each batch, this one takes slice `rank`."""
-    token = _STREAM.set(Stream(source, rank, world))
-    try:
-        yield
-    finally:
-        _STREAM.reset(token)
+def of_step(source: torch.Generator, seed: int, step: int) -> torch.Generator:
+    """Set a generator to where the draws of this training step begin, and return it."""
+    return source.manual_seed(mix(seed, "noise", step) >> 1)
 
 
 @contextmanager
-def instead(source: Replay | Recorder) -> Iterator[None]:
+def instead(source: Stream | Replay | Recorder) -> Iterator[None]:
     """Take draws from `source` inside the block."""
     token = _STREAM.set(source)
     try:
         yield
     finally:
         _STREAM.reset(token)
+
+
+def stream(source: torch.Generator, rank: int = 0, world: int = 1) -> AbstractContextManager[None]:
+    """Draw from `source` inside the block: `world` processes share each batch, this one takes slice `rank`."""
+    return instead(Stream(source, rank, world))
 
 
 def normal(
@@ -114,9 +119,4 @@ def normal(
     if generator is not None or current is None:
         made_on = generator.device if generator is not None else device
         return torch.randn(n, *shape, generator=generator, device=made_on, dtype=dtype).to(device=device)
-    if not isinstance(current, Stream):
-        return current.normal(n, *shape).to(device=device, dtype=dtype)
-    rows = torch.randn(
-        current.world * n, *shape, generator=current.generator, device=current.generator.device, dtype=dtype
-    )
-    return rows[current.rank * n : (current.rank + 1) * n].to(device=device)
+    return current.normal(n, *shape, dtype=dtype).to(device=device)

@@ -12,9 +12,9 @@ from torch import nn
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.experiments.recipe import Recipe, to_dict
+from aimgan.experiments.recipe import Recipe, is_player, to_dict
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.networks import FromSphere, Networks, StandardNormal
+from aimgan.networks import Networks, StandardNormal, generator_for
 from aimgan.objectives import OBJECTIVES, Objective
 from aimgan.train.engine import Engine
 from aimgan.train.ensemble import Member
@@ -41,7 +41,7 @@ def player_names(objective: str, options: Mapping[str, Any]) -> list[str]:
     return [
         f.name
         for f in fields(cls)
-        if f.name[0].isupper() and (f.name not in needed or given[needed[f.name][0]] == needed[f.name][1])
+        if is_player(f.name) and (f.name not in needed or given[needed[f.name][0]] == needed[f.name][1])
     ]
 
 
@@ -50,7 +50,7 @@ def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
     if name == "E":
         return family.E(objective.reads_features, objective.posterior)
     network = family.D() if name == "D_m" else getattr(family, name)()
-    return FromSphere(network) if name == "G" and objective.posterior == "sphere" else network
+    return generator_for(objective.posterior, network) if name == "G" else network
 
 
 def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> Objective:

@@ -75,8 +75,13 @@ class Recipe:
 
 
 def objective_options(name: str) -> set[str]:
-    """The hyperparameters of an objective: its dataclass fields that are not players, whose names are capitals."""
-    return {f.name for f in fields(OBJECTIVES[name]) if not f.name[0].isupper()} - {"prior"}
+    """The hyperparameters of an objective: its dataclass fields that are neither players nor the prior."""
+    return {f.name for f in fields(OBJECTIVES[name]) if not is_player(f.name)} - {"prior"}
+
+
+def is_player(name: str) -> bool:
+    """Whether an objective's field of this name is a network: those are capitals."""
+    return name[0].isupper()
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from aimgan.networks.discriminator import Discriminator
 from aimgan.networks.gaussian import POINT, GaussianHead, Posterior, StandardNormal
 from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
 from aimgan.networks.mlp import MLP
-from aimgan.networks.posterior import POSTERIORS, FromSphere, ImplicitPosterior
+from aimgan.networks.posterior import POINTS, POSTERIORS, FromSphere, ImplicitPosterior, generator_for
 from aimgan.networks.stochastic import StochasticGenerator
 from aimgan.networks.table3 import Table3
 from aimgan.networks.table4 import Table4
@@ -68,6 +68,7 @@ __all__ = [
     "MLP",
     "NETWORKS",
     "POINT",
+    "POINTS",
     "POSTERIORS",
     "Discriminator",
     "FromSphere",
@@ -81,4 +82,5 @@ __all__ = [
     "StochasticGenerator",
     "Table3",
     "Table4",
+    "generator_for",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,7 @@ POSTERIORS = {
     "partial": "a mean and a variance of the first half of the code; the rest keeps the prior N(0, I)",
     "implicit": "samples: the network draws noise of its own, and no density is known",
 }
+POINTS = ("point", "sphere")  # those without a density
 Layer = Callable[[int], nn.Module]
 
 
@@ -36,7 +38,7 @@ def head(kind: str, dim: int, layer: Layer, noisy: Callable[[int], nn.Module], f
     if kind == "implicit":
         return ImplicitHead(noisy(dim), dim)
     inferred = half(dim) if kind == "partial" else dim
-    fixed = {"unit": 0.0, "point": POINT, "sphere": POINT}
+    fixed = {"unit": 0.0, **dict.fromkeys(POINTS, POINT)}
     log_variance = fixed[kind] if kind in fixed else layer(inferred)
     gaussian = GaussianHead(layer(inferred), log_variance, floor)
     wrap = {"partial": lambda: Padded(gaussian, dim), "sphere": lambda: OnSphere(gaussian)}
@@ -92,6 +94,11 @@ class FromSphere(nn.Module):
         return self.network(on_sphere(z))
 
 
+def generator_for(posterior: str | None, G: nn.Module) -> nn.Module:
+    """Return the generator that goes with an encoder of this kind."""
+    return FromSphere(G) if posterior == "sphere" else G
+
+
 @dataclass(frozen=True, eq=False)
 class ImplicitPosterior:
     """q(z|x) by its samples, network(f, eps). Outside training it is described by its first two moments."""
@@ -104,19 +111,22 @@ class ImplicitPosterior:
 
     def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
         """Draw m codes an image, (m, n, d): from `generator`, or from the training step's own stream."""
-        n = len(self.f)
-        eps = noise.normal(n, m, self.noise_dim, generator=generator, device=self.f.device, dtype=self.f.dtype)
-        f = self.f.expand(m, *self.f.shape)
-        inputs = torch.cat([f, eps.transpose(0, 1)], dim=2)
-        return self.network(inputs.flatten(0, 1)).unflatten(0, (m, n))
+        eps = noise.normal(len(self.f), m, self.noise_dim, **self._kind, generator=generator)
+        return self._draw(eps.transpose(0, 1))
 
     @cached_property
     def _draws(self) -> Float[Tensor, "m n d"]:
         fixed = noise.generator("moments of an implicit posterior", device=self.f.device)
-        eps = noise.normal(self.DRAWS, 1, self.noise_dim, generator=fixed, device=self.f.device, dtype=self.f.dtype)
-        n = len(self.f)
-        inputs = torch.cat([self.f.expand(self.DRAWS, *self.f.shape), eps.expand(-1, n, -1)], dim=2)
-        return self.network(inputs.flatten(0, 1)).unflatten(0, (self.DRAWS, n))
+        eps = noise.normal(self.DRAWS, 1, self.noise_dim, **self._kind, generator=fixed)
+        return self._draw(eps.expand(-1, len(self.f), -1))
+
+    def _draw(self, eps: Float[Tensor, "m n e"]) -> Float[Tensor, "m n d"]:
+        inputs = torch.cat([self.f.expand(len(eps), *self.f.shape), eps], dim=2)
+        return self.network(inputs.flatten(0, 1)).unflatten(0, eps.shape[:2])
+
+    @property
+    def _kind(self) -> dict[str, Any]:
+        return {"device": self.f.device, "dtype": self.f.dtype}
 
     @property
     def mean(self) -> Float[Tensor, "n d"]:

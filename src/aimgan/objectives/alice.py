@@ -36,7 +36,7 @@ class ALICE:
 
     def __post_init__(self) -> None:
         options.choice("cycle", self.cycle, ("l1", "l2", "adversarial"))
-        options.player("D_xx", self.D_xx, self.cycle == "adversarial", f"cycle is {self.cycle}")
+        options.optional_players(self)
         options.non_negative("weight", self.weight)
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aimgan.objectives import options
 from aimgan.objectives.base import Prior, Update
-from aimgan.objectives.terms import bernoulli_likelihood, fake, gaussian_likelihood, real
+from aimgan.objectives.terms import LIKELIHOODS, data_likelihood, fake, real
 
 
 @dataclass(eq=False)
@@ -32,7 +32,7 @@ class AVB:
     posterior: ClassVar[str | None] = "implicit"
 
     def __post_init__(self) -> None:
-        options.choice("likelihood", self.likelihood, ("gaussian", "bernoulli"))
+        options.choice("likelihood", self.likelihood, LIKELIHOODS)
         options.positive("sigma", self.sigma)
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
@@ -43,10 +43,7 @@ class AVB:
         T_q, T_p = self.D_xz(x, z_x), self.D_xz(x, z)
 
         L_q, L_p, kl = real(T_q), fake(T_p), T_q.mean()
-        if self.likelihood == "bernoulli":
-            nll = bernoulli_likelihood(x, x_z_x)
-        else:
-            nll = gaussian_likelihood(x, x_z_x, self.sigma)
+        nll = data_likelihood(self.likelihood, x, x_z_x, self.sigma)
         yield (
             Update((self.G, self.E), kl + nll, {"kl": kl, "reconstruction": nll}),
             Update(self.D_xz, L_q + L_p, {"posterior": L_q, "prior": L_p}),

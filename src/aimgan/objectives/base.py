@@ -32,6 +32,11 @@ class Update:
         return self.of if isinstance(self.of, tuple) else (self.of,)
 
 
+def as_tuple(yielded: Update | tuple[Update, ...]) -> tuple[Update, ...]:
+    """Return what a step yields as simultaneous updates, one or many."""
+    return yielded if isinstance(yielded, tuple) else (yielded,)
+
+
 @runtime_checkable
 class Prior(Protocol):
     """p(z): a known distribution of codes."""

@@ -39,7 +39,7 @@ class MDGAN:
 
     def __post_init__(self) -> None:
         options.choice("variant", self.variant, ("regularised", "manifold-diffusion"))
-        options.player("D_m", self.D_m, self.variant == "manifold-diffusion", f"variant is {self.variant}")
+        options.optional_players(self)
         options.non_negative("data_weight", self.data_weight)
         options.non_negative("adversarial_weight", self.adversarial_weight)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from aimgan.errors import AimganError, near_miss
 
@@ -27,8 +28,13 @@ def positive(name: str, got: float) -> None:
         raise AimganError(f"{name} is {got}; expected a finite number > 0")
 
 
-def player(name: str, got: object, wanted: bool, reason: str) -> None:
-    """Refuse a missing player that an option needs, and one that it does not: another algorithm would run silently."""
-    if (got is not None) != wanted:
-        state = "missing" if wanted else "given"
-        raise AimganError(f"{name} is {state}, but {reason}; expected {name} {'' if wanted else 'not '}to be a player")
+def optional_players(objective: Any) -> None:
+    """Refuse a missing player of `only_with` whose option is set, and one whose option is not.
+
+    Another algorithm would run silently.
+    """
+    for name, (option, value) in objective.only_with.items():
+        given, now = getattr(objective, name) is not None, getattr(objective, option)
+        if given != (now == value):
+            state = "given" if given else "missing"
+            raise AimganError(f"{name} is {state}, but {option} is {now}; expected {name} with {option} {value} only")

@@ -97,6 +97,16 @@ def bernoulli_likelihood(x: Float[Tensor, "n ..."], rate: Float[Tensor, "n ..."]
     return F.binary_cross_entropy(rate, x, reduction="sum") / len(x)
 
 
+LIKELIHOODS = ("gaussian", "bernoulli")
+
+
+def data_likelihood(
+    kind: str, x: Float[Tensor, "n ..."], x_z_x: Float[Tensor, "n ..."], sigma: float
+) -> Float[Tensor, ""]:
+    """Return the mean over samples of -log p(x|z), x_z_x = G(z), for p(x|z) of a kind of LIKELIHOODS."""
+    return bernoulli_likelihood(x, x_z_x) if kind == "bernoulli" else gaussian_likelihood(x, x_z_x, sigma)
+
+
 def batch_gaussian_kl(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Return KL(N(m, diag(s^2)) || N(0, I)), m and s^2 the batch's mean and variance: a distance of whole batches."""
     variance = z.var(dim=0, correction=0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aimgan.objectives import options
 from aimgan.objectives.base import Prior, Update
-from aimgan.objectives.terms import bernoulli_likelihood, gaussian_kl, gaussian_likelihood
+from aimgan.objectives.terms import LIKELIHOODS, data_likelihood, gaussian_kl
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class VAE:
     posterior: ClassVar[str | None] = "gaussian"
 
     def __post_init__(self) -> None:
-        options.choice("likelihood", self.likelihood, ("gaussian", "bernoulli"))
+        options.choice("likelihood", self.likelihood, LIKELIHOODS)
         options.positive("sigma", self.sigma)
 
     def step(self, x: Tensor) -> Iterator[Update]:
@@ -39,8 +39,5 @@ class VAE:
         q = self.E(x)
         x_z_x = self.G(q.sample(1)[0])
         I_vae = gaussian_kl(q)
-        if self.likelihood == "bernoulli":
-            II_vae = bernoulli_likelihood(x, x_z_x)
-        else:
-            II_vae = gaussian_likelihood(x, x_z_x, self.sigma)
+        II_vae = data_likelihood(self.likelihood, x, x_z_x, self.sigma)
         yield Update((self.G, self.E), I_vae + II_vae, {"kl": I_vae, "reconstruction": II_vae})

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.objectives.base import Objective, Update
+from aimgan.objectives.base import Objective, Update, as_tuple
 from aimgan.train.adam import Rule
 
 Updates = Update | tuple[Update, ...]
@@ -29,6 +29,11 @@ def players(objective: Objective) -> dict[str, nn.Module]:
 def trainable(network: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that training moves, by name. Frozen ones keep their values."""
     return {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+def average_share(ema: float, step: int) -> float:
+    """Return how far the averages move towards the weights: 1 - ema, and a plain mean's share in the first steps."""
+    return max(1 - ema, 1 / (step + 1))
 
 
 class Engine:
@@ -60,11 +65,11 @@ class Engine:
     def step(self, x: Tensor, step: int, lr: float) -> dict[str, Tensor]:
         """Train on one batch (this process's share) and return the losses and their terms, detached, on the device."""
         log: dict[str, Tensor] = {}
-        source = self._generator.manual_seed(noise.mix(self.seed, "noise", step) >> 1)
+        source = noise.of_step(self._generator, self.seed, step)
         with noise.stream(source, self.accelerator.process_index, self.accelerator.num_processes):
             algorithm = iter(self.objective.step(x))
             while (updates := self._next(algorithm)) is not None:
-                self._move(updates if isinstance(updates, tuple) else (updates,), lr, log)
+                self._move(as_tuple(updates), lr, log)
         if self._averages:
             self._average(step)
         return log
@@ -122,8 +127,8 @@ class Engine:
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
-        """Move the averages towards the weights by 1 - ema (1 / (step + 1) at first); buffers are copied."""
-        torch._foreach_lerp_(self._averaged, self._live, max(1 - self.ema, 1 / (step + 1)))
+        """Move the averages towards the weights; buffers are copied."""
+        torch._foreach_lerp_(self._averaged, self._live, average_share(self.ema, step))
         for name, average in self._averages.items():
             for own, live in zip(average.buffers(), self.networks[name].buffers(), strict=True):
                 own.copy_(live)

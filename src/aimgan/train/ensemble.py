@@ -17,9 +17,9 @@ from torch.func import functional_call, vmap
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.objectives.base import Objective
+from aimgan.objectives.base import Objective, as_tuple
 from aimgan.train.adam import Adam
-from aimgan.train.engine import players, trainable
+from aimgan.train.engine import average_share, players, trainable
 
 
 class NotVectorised(AimganError):
@@ -47,7 +47,7 @@ class _Losses(nn.Module):
             setattr(self.objective, name, value)
         with noise.instead(noise.Replay(draws)):
             updates = next(iter(self.objective.step(x)))
-        return tuple(update.loss for update in (updates if isinstance(updates, tuple) else (updates,)))
+        return tuple(update.loss for update in as_tuple(updates))
 
 
 class Ensemble:
@@ -71,7 +71,7 @@ class Ensemble:
         self.seeds, self.ema = list(seeds), ema
         self._template = deepcopy(objectives[0])
         self._networks = players(self._template)
-        if any(True for network in self._networks.values() for _ in network.buffers()):
+        if any(list(network.buffers()) for network in self._networks.values()):
             raise NotVectorised("an ensemble got networks with buffers (batch norm?); train such runs one by one")
         self._losses = _Losses(self._template, self._networks, numbers)
         self._shapes = {
@@ -97,7 +97,7 @@ class Ensemble:
         if len(yielded) != 1:
             name = type(self._template).__name__
             raise NotVectorised(f"{name}'s step has {len(yielded)} parts; an ensemble needs one")
-        updates = yielded[0] if isinstance(yielded[0], tuple) else (yielded[0],)
+        updates = as_tuple(yielded[0])
         if any(update.rate != 1 for update in updates):
             raise NotVectorised(f"{type(self._template).__name__}'s players have learning rates of their own")
         return recorder.shapes, [[names[id(network)] for network in update.networks] for update in updates]
@@ -110,7 +110,7 @@ class Ensemble:
         gradient = torch.cat([g.flatten(1) for g in self._gradients(losses, parameters)], dim=1)
         self._move(gradient, rates)
         if self.ema:
-            self._averages.lerp_(self._weights, max(1 - self.ema, 1 / (step + 1)))
+            self._averages.lerp_(self._weights, average_share(self.ema, step))
         return torch.stack([loss.detach() for loss in losses])
 
     def _call(
@@ -122,7 +122,7 @@ class Ensemble:
         """Draw what each run's own engine would draw in this step."""
         by_seed = {}
         for seed in dict.fromkeys(self.seeds):
-            source = self._generator.manual_seed(noise.mix(seed, "noise", step) >> 1)
+            source = noise.of_step(self._generator, seed, step)
             by_seed[seed] = [torch.randn(*shape, generator=source, dtype=self._weights.dtype) for shape in self._drawn]
         return tuple(torch.stack([by_seed[seed][k] for seed in self.seeds]) for k in range(len(self._drawn)))
 
