@@ -21,6 +21,7 @@ from aimgan.experiments import evaluation
 from aimgan.experiments.assemble import assemble, config_of, model_of
 from aimgan.experiments.reproduction.cells import Cell
 from aimgan.experiments.reproduction.methods import METHODS
+from aimgan.experiments.tables import pipes
 from aimgan.experiments.training import recorded
 from aimgan.train import checkpoint
 from aimgan.train.adam import Adam
@@ -57,7 +58,7 @@ def told(values: list[float], digits: int) -> str:
 
 def markdown(rows: list[dict], command: str) -> str:
     head = ["method", "seeds", "modes", "HQ %", "KL", "MSE", "HQ % with averages"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
         scores = [row["last"] for row in mine]
@@ -67,7 +68,7 @@ def markdown(rows: list[dict], command: str) -> str:
             told([100 * one["high_quality"] for one in scores], 1), told([one["mode_kl"] for one in scores], 4),
             told(mse, 4) if mse else "-", told([100 * row["averaged"] for row in mine], 1),
         ])  # fmt: skip
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = pipes(head, lines)
     when = time.strftime("%Y-%m-%d")
     return f"`{command}`: {when}; the runs of the table above. Mean ± sample standard deviation (range).\n\n{table}\n"
 

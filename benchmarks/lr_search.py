@@ -18,6 +18,7 @@ from rich.console import Console
 from aimgan.experiments.reproduction.cells import Cell
 from aimgan.experiments.reproduction.methods import chosen
 from aimgan.experiments.reproduction.parallel import cores, run_all
+from aimgan.experiments.tables import pipes
 
 HERE = Path(__file__).parent
 STEPS = 15_000
@@ -58,7 +59,7 @@ def short(scores: dict | None) -> dict | None:
 
 def markdown(rows: list[dict], environment: dict) -> str:
     head = ["method", "settings", "steps", "modes", "HQ %", "KL", "MSE", "chosen"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for row in rows:
         told = [row["error"] or row["state"], "-", "-", "-"]
         if scores := row["scores"]:
@@ -73,7 +74,7 @@ def markdown(rows: list[dict], environment: dict) -> str:
                 "**yes**" if row["chosen"] else "",
             ]
         )
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = pipes(head, lines)
     machine = f"{environment.get('processor')}, one thread a run, torch {environment.get('torch')}"
     return f"`python benchmarks/lr_search.py`: {time.strftime('%Y-%m-%d')}, {machine}. The grid, seed 0.\n\n{table}\n"
 

@@ -60,19 +60,29 @@ def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, reci
             made["reconstructions"] = grid(pairs(x, model.reconstruct(x)), columns=8)
             near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours"))
             made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)
-    return [_save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
+    return [save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
 
 
 def figure_3(model: LatentVariableModel, data: Mixture, recipe: Recipe, seed: int) -> Figure:
     """Draw figure 3 of a model of 2-D data."""
-    x = data.sample(DATA_POINTS, noise.generator(seed, "figure data"))
-    test = data.test(OTHER_POINTS)
-    codes = model.encode(test).mean if model.E is not None else None
-    reconstructions = model.decode(codes) if codes is not None else None
+    title = f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps"
+    return figure3(data_points(data, seed), *points_of(model, data, seed), title)
+
+
+def data_points(data: Mixture, seed: int) -> torch.Tensor:
+    """Return panel (a) of figure 3."""
+    return data.sample(DATA_POINTS, noise.generator(seed, "figure data"))
+
+
+def points_of(
+    model: LatentVariableModel, data: Mixture, seed: int
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
+    """Return panels (b) codes and (c) reconstructions of held-out data, None without an encoder, and (d) samples."""
     samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples"))
-    return figure3(
-        x, codes, reconstructions, samples, f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps"
-    )
+    if model.E is None:
+        return None, None, samples
+    codes = model.encode(data.test(OTHER_POINTS)).mean
+    return codes, model.decode(codes), samples
 
 
 def _report(recipe: Recipe, seed: int, table: tables.Table, figures: list[Path], model: LatentVariableModel) -> str:
@@ -81,7 +91,7 @@ def _report(recipe: Recipe, seed: int, table: tables.Table, figures: list[Path],
     return f"# {recipe.name}, seed {seed}\n\n{about}\n\n{table.markdown()}\n\n{pictures}\n"
 
 
-def _save(figure: Figure | Image.Image, path: Path) -> Path:
+def save(figure: Figure | Image.Image, path: Path) -> Path:
     """Write a picture; without the writer's version in it, so that the same run gives the same bytes."""
     if isinstance(figure, Image.Image):
         figure.save(path)

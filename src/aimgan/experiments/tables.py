@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table in Markdown."""
-        lines = [self.columns, tuple("---" for _ in self.columns), *self.rows]
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        table = pipes(self.columns, self.rows)
         return f"**{self.title}**\n\n{table}" + (f"\n\n{self.note}" if self.note else "")
 
     def rich(self) -> RichTable:
@@ -42,6 +41,12 @@ class Table:
         for row in self.rows:
             table.add_row(*row)
         return table
+
+
+def pipes(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def of_run(recipe: Recipe, scores: Scores, real: Scores | None = None) -> Table:

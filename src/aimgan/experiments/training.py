@@ -57,11 +57,11 @@ def train(
     recipe = prepared(recipe, data, size, steps, settings)
     accelerator = Accelerator(cpu=resolved_device(device) == "cpu", mixed_precision=recipe.precision)
     batches = loaded(recipe.data, console, accelerator.device)
-    recipe = _fitted(recipe, batches)
+    recipe = fitted(recipe, batches)
     objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
     total = recipe.length(batches.epoch_size // recipe.batch_size)
     run = RunDir(output or Path("runs") / recipe.name.replace("/", "-"))
-    for warning in run.begin(_settings(recipe, seed, total), extend):
+    for warning in run.begin(settings_of(recipe, seed, total), extend):
         screen.say(console, warning, "warning:")
     if _finished(run, total):
         screen.say(console, f"{run.path} is complete: {total:,} steps")
@@ -125,7 +125,7 @@ def loaded(source: DataSource, console: Console, device: torch.device | str = "c
     return batches
 
 
-def _fitted(recipe: Recipe, batches: Any) -> Recipe:
+def fitted(recipe: Recipe, batches: Any) -> Recipe:
     """Fit the networks to the data's shape, and the batch to a small data set."""
     if batches.epoch_size < 2:
         raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
@@ -133,7 +133,7 @@ def _fitted(recipe: Recipe, batches: Any) -> Recipe:
     return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
 
 
-def _settings(recipe: Recipe, seed: int, steps: int) -> dict[str, Any]:
+def settings_of(recipe: Recipe, seed: int, steps: int) -> dict[str, Any]:
     """What makes a run the run it is, as JSON gives it back."""
     return json.loads(json.dumps({"recipe": to_dict(recipe), "seed": seed, "steps": steps}))
 

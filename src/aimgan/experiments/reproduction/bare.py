@@ -21,10 +21,9 @@ from torch import Tensor
 from aimgan import noise
 from aimgan.data import Mixture
 from aimgan.experiments import evaluation
-from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
+from aimgan.experiments.assemble import assemble, config_of, model_of
 from aimgan.experiments.recipe import Recipe
 from aimgan.experiments.reproduction.cells import Cell
-from aimgan.experiments.training import prepared
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine
 from aimgan.train.ensemble import Ensemble, Member, NotVectorised
@@ -68,10 +67,8 @@ def rows(cells: Sequence[Cell]) -> list[dict[str, Any]] | None:
 
 def _side_by_side(cells: Sequence[Cell]) -> list[dict[str, Any]] | None:
     """Return each cell's scores, or why it stopped; None if told to stop."""
-    recipes = [prepared(cell.recipe, steps=cell.steps, settings=cell.settings) for cell in cells]
-    first, seeds = recipes[0], [cell.seed for cell in cells]
-    data: Any = first.data.load()
-    recipes = [fit_networks(recipe, data.shape) for recipe in recipes]
+    recipes, seeds = [cell.ready[0] for cell in cells], [cell.seed for cell in cells]
+    first, data = cells[0].ready
     epoch = data.epoch_size // first.batch_size
     steps = first.length(epoch)
     rates = [learning_rate(r.schedule, r.lr, steps, epoch, r.final_lr) for r in recipes]
@@ -123,9 +120,7 @@ def _here() -> dict[str, Any]:
 
 def mode_scores(cell: Cell) -> dict[str, Any] | None:
     """Train a cell and score 50,000 samples; None if told to stop. Raises NonFiniteLoss."""
-    recipe = prepared(cell.recipe, steps=cell.steps, settings=cell.settings)
-    data: Any = recipe.data.load()
-    recipe = fit_networks(recipe, data.shape)
+    recipe, data = cell.ready
     accelerator = Accelerator(cpu=cell.device == "cpu", mixed_precision=recipe.precision)
     players = assemble(recipe, cell.seed, accelerator.device)
     engine = Engine(players, Adam(recipe.beta1, recipe.beta2), accelerator, cell.seed, recipe.ema)

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from aimgan.experiments.assemble import fit_networks
-from aimgan.experiments.recipe import to_dict
-from aimgan.experiments.training import prepared
+from aimgan.experiments.recipe import Recipe
+from aimgan.experiments.training import fitted, prepared, settings_of
 from aimgan.files import write_json
 from aimgan.train.loop import REMEDY
 from aimgan.train.run_dir import RunDir
@@ -74,14 +73,18 @@ class Cell:
         length = [] if self.steps is None else [f"--steps={self.steps}"]
         return ["aimgan", "train", self.recipe, *given, f"--seed={self.seed}", *length, f"--device={self.device}"]
 
+    @property
+    def ready(self) -> tuple[Recipe, Any]:
+        """The recipe with the settings, its networks fitted to the data, and the data: made anew, not carried along."""
+        recipe = prepared(self.recipe, steps=self.steps, settings=self.settings)
+        batches: Any = recipe.data.load()
+        return fitted(recipe, batches), batches
+
     @cached_property
     def recorded_settings(self) -> dict[str, Any]:
         """What run.json of this very cell says: a folder that says otherwise was made by another recipe."""
-        recipe = prepared(self.recipe, steps=self.steps, settings=self.settings)
-        batches: Any = recipe.data.load()
-        length = recipe.length(batches.epoch_size // recipe.batch_size)
-        settings = {"recipe": to_dict(fit_networks(recipe, batches.shape)), "seed": self.seed, "steps": length}
-        return json.loads(json.dumps(settings))
+        recipe, batches = self.ready
+        return settings_of(recipe, self.seed, recipe.length(batches.epoch_size // recipe.batch_size))
 
     @property
     def length(self) -> int:

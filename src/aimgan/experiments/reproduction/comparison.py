@@ -213,15 +213,13 @@ def short(results: Results) -> Table:
 
 def short_markdown(results: Results) -> str:
     """Return where the numbers come from, and the table that fits a terminal."""
-    table = _table(results, SHORT, lambda text, bold: f"**{text}**" if bold else text)
-    return f"{provenance(results, [cell['environment'] for cell in results['cells']])}\n\n{table.markdown()}\n"
+    return f"{_head(results)}\n\n{_table(results, SHORT, _bold).markdown()}\n"
 
 
 def markdown(results: Results) -> str:
     """Return the page: where the numbers come from, the table, and what must be said about it."""
-    table = _table(results, _columns(results), lambda text, bold: f"**{text}**" if bold else text)
-    environments = [cell["environment"] for cell in results["cells"]]
-    parts = [provenance(results, environments), table.markdown(), *notes(results), _errors(results)]
+    table = _table(results, _columns(results), _bold)
+    parts = [_head(results), table.markdown(), *notes(results), _errors(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -231,9 +229,16 @@ def latex(results: Results) -> str:
     rows = _table(results, columns, lambda text, best: text).rows
     for k, column in enumerate(columns):
         bold |= {(row + 1, k + 1) for row in best(column, rows_of(results))}  # after the real data, and the label
-    environments = [cell["environment"] for cell in results["cells"]]
-    head = provenance(results, environments).replace("`", "")
+    head = _head(results).replace("`", "")
     return tabular(_title(results), ["", *(c.head for c in columns)], rows, bold, " ".join(notes(results)), head)
+
+
+def _head(results: Results) -> str:
+    return provenance(results, [cell["environment"] for cell in results["cells"]])
+
+
+def _bold(text: str, best: bool) -> str:
+    return f"**{text}**" if best else text
 
 
 def notes(results: Results) -> list[str]:

@@ -65,13 +65,12 @@ def reproduce(
     if target not in TARGETS:
         raise near_miss("target", target, TARGETS)
     found = TARGETS[target]
-    asked = _seeds(target, found, seeds, seed)
     place = _place(target, found, device)
     request = Request(
         target=target,
         methods=tuple(chosen(found.methods if methods is None else methods, data)),
         data=data,
-        seeds=asked,
+        seeds=_seeds(target, found, seeds, seed),
         steps=steps,
         output=Path(output or Path("runs", "reproduce", f"{found.folder}-{data}")),
         workers=workers_for(place, workers),

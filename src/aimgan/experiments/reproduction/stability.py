@@ -22,6 +22,7 @@ from rich.console import Console
 
 from aimgan.errors import AimganError
 from aimgan.experiments import console as screen
+from aimgan.experiments.finish import save
 from aimgan.experiments.recipes import RECIPES
 from aimgan.experiments.reproduction import bare, stability_page
 from aimgan.experiments.reproduction.cells import Cell, Outcome
@@ -210,5 +211,5 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
     paths = [folder_made(folder) / f"{NAME}.{kind}" for kind in ("json", "md", "png")]
     write_json(paths[0], results)
     write_text(paths[1], stability_page.markdown(results))
-    stability_map(stability_page.panels(results)).savefig(paths[2], metadata={"Software": None})
+    save(stability_map(stability_page.panels(results)), paths[2])
     return paths

@@ -8,15 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from aimgan.experiments.assemble import assemble, fit_networks
+from aimgan.experiments.assemble import assemble
 from aimgan.experiments.evaluation import evaluate_data
 from aimgan.experiments.recipes import RECIPES
 from aimgan.experiments.reproduction import comparison
-from aimgan.experiments.reproduction.cells import Outcome
+from aimgan.experiments.reproduction.cells import Cell, Outcome
 from aimgan.experiments.reproduction.methods import METHODS, REFERENCES, Method
 from aimgan.experiments.reproduction.parallel import run_all
 from aimgan.experiments.reproduction.request import Request, folder_made, without_lists
-from aimgan.experiments.training import prepared
 from aimgan.files import write_json, write_text
 from aimgan.train.engine import players, trainable
 
@@ -87,7 +86,7 @@ def _method(request: Request, method: Method) -> dict[str, Any]:
         "settings": dict(method.settings),
         "steps": cell.length,
         **{name: recipe[name] for name in ("batch_size", "lr", "beta1")},
-        "parameters": parameters(cell.recipe, method),
+        "parameters": parameters(cell),
     }
 
 
@@ -98,9 +97,7 @@ def _published(method: Method, shown: bool = True) -> dict[str, Any]:
     return {"method": method.key, "label": method.label, "paper": paper, "pacgan": pacgan}
 
 
-def parameters(name: str, method: Method) -> int:
+def parameters(cell: Cell) -> int:
     """Count what training moves: the parameters of all players."""
-    recipe = prepared(name, settings=method.settings)
-    source: Any = recipe.data.load()
-    networks = players(assemble(fit_networks(recipe, source.shape), seed=0)).values()
+    networks = players(assemble(cell.ready[0], seed=0)).values()
     return sum(parameter.numel() for network in networks for parameter in trainable(network).values())
