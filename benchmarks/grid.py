@@ -4,61 +4,59 @@
     python benchmarks/grid.py ablation     science.md 2: who sees the weighting; beta; a floor. Seed 0
     python benchmarks/grid.py plain        what was tried to bring the plain loss to the paper's 81.1 %. Seed 0
 
-Each cell is an `aimgan train` of its own on one thread, two at a time; a cell that is done is not done again
+Each cell is an `aimgan train` of its own on one thread, one a core; a cell that is done is not done again
 (benchmarks/runs, not in git). Writes benchmarks/results/grid-<name>.json and .md.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rich.console import Console
+
+from aimgan.experiments.reproduction.cells import Cell, Outcome
+from aimgan.experiments.reproduction.parallel import cores, run_all
+from aimgan.experiments.tables import pipes
+
 HERE = Path(__file__).parent
-WORKERS = 2
-Cell = tuple[str, str, tuple[str, ...], int]  # row, recipe, flags, seed
-
-
-def flags(**settings: object) -> tuple[str, ...]:
-    return tuple(f"--set={name.replace('__', '.')}={value}" for name, value in settings.items())
+Labelled = tuple[str, Cell]  # a row, and what it is a cell of
 
 
 PLAIN = {"weighting": "none"}
-SEEDS: list[Cell] = [
-    (row, recipe, given, seed)
+SEEDS: list[Labelled] = [
+    (row, Cell(recipe, given, seed))
     for row, recipe, given, seeds in (
-        ("AIM, weighted likelihood (grid/aim)", "grid/aim", (), range(5)),
-        ("AIM, the paper's loss", "grid/aim", flags(**PLAIN), range(5)),
-        ("AIM, weighted in G only", "grid/aim", flags(weighting="generator"), range(5)),
-        ("AIM-", "grid/aim-minus", (), range(1)),
-        ("GAN", "grid/gan", (), range(1)),
+        ("AIM, weighted likelihood (grid/aim)", "grid/aim", {}, range(5)),
+        ("AIM, the paper's loss", "grid/aim", PLAIN, range(5)),
+        ("AIM, weighted in G only", "grid/aim", {"weighting": "generator"}, range(5)),
+        ("AIM-", "grid/aim-minus", {}, range(1)),
+        ("GAN", "grid/gan", {}, range(1)),
     )
     for seed in seeds
 ]
-ABLATION: list[Cell] = [
-    (row, "grid/aim", flags(**given), 0)
+ABLATION: list[Labelled] = [
+    (row, Cell("grid/aim", given))
     for row, given in {
         "plain (the paper's loss)": PLAIN,
         "weighted in both (grid/aim)": {},
         "weighted in E only": {"weighting": "encoder"},
         "weighted in G only": {"weighting": "generator"},
         "weighted in both, beta 0.5": {"beta": 0.5},
-        "plain, log variance above -4": {**PLAIN, "networks__min_log_variance": -4.0},
-        "plain, log variance above -2": {**PLAIN, "networks__min_log_variance": -2.0},
+        "plain, log variance above -4": {**PLAIN, "networks.min_log_variance": -4.0},
+        "plain, log variance above -2": {**PLAIN, "networks.min_log_variance": -2.0},
     }.items()
 ]
-TRIED: list[Cell] = [
-    (row, "grid/aim", flags(**PLAIN, **given), 0)
+TRIED: list[Labelled] = [
+    (row, Cell("grid/aim", {**PLAIN, **given}))
     for row, given in {
         "plain": {},
         "plain, 60,000 steps": {"steps": 60_000},
-        "plain, batch norm in G": {"networks__generator_norm": "true"},
-        "plain, log variance above -2": {"networks__min_log_variance": -2.0},
+        "plain, batch norm in G": {"networks.generator_norm": "true"},
+        "plain, log variance above -2": {"networks.min_log_variance": -2.0},
         "plain, swapped value function, lambda 1": {"value": "f-gan-swapped", "weight": 1.0, "lr": 5e-4},
         "plain, equation 6 as printed, lambda 1": {"value": "f-gan", "weight": 1.0, "lr": 5e-4},
         "plain, learning rate 5e-4": {"lr": 5e-4},
@@ -70,24 +68,12 @@ TRIED: list[Cell] = [
 SETS = {"seeds": SEEDS, "ablation": ABLATION, "plain": TRIED}
 
 
-def run(cell: Cell) -> dict:
-    """Train one cell (or find it done) and return its scores and the command."""
-    row, recipe, given, seed = cell
-    name = "-".join([recipe.replace("/", "-"), *(flag.removeprefix("--set=") for flag in given), f"seed{seed}"])
-    folder = HERE / "runs" / name
-    command = ["aimgan", "train", recipe, *given, f"--seed={seed}", "--device=cpu", f"--output={folder}"]
-    executable = [sys.executable, "-m", "aimgan", *command[1:]]
-    begun = time.monotonic()
-    done = subprocess.run(
-        executable, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
-    print(f"{row}, seed {seed}: {time.monotonic() - begun:.0f} s", done.stderr.strip()[-400:], flush=True)
-    shown = " ".join(command[:-1])
-    if done.returncode:
-        return {"row": row, "seed": seed, "command": shown, "failed": done.stderr.strip().splitlines()[-1]}
-    scores = json.loads((folder / "evaluation.json").read_text())
-    record = json.loads((folder / "run.json").read_text())
-    return {"row": row, "seed": seed, "command": shown, "environment": record["environment"], "scores": scores}
+def told(row: str, cell: Cell, result: Outcome) -> dict:
+    """Return a row of the results file: the scores and the command, or why it stopped."""
+    made = {"row": row, "seed": cell.seed, "command": " ".join(cell.command)}
+    if result.scores is None:
+        return {**made, "failed": result.error}
+    return {**made, "environment": result.environment, "scores": result.scores}
 
 
 def markdown(name: str, rows: list[dict]) -> str:
@@ -103,7 +89,7 @@ def markdown(name: str, rows: list[dict]) -> str:
         "log score (prior's)",
         "codes in 3 sigma",
     ]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for cell in rows:
         if "failed" in cell:
             lines.append([cell["row"], str(cell["seed"]), f"stopped: {cell['failed'].split(' (')[0]}", *["-"] * 7])
@@ -118,7 +104,7 @@ def markdown(name: str, rows: list[dict]) -> str:
             f"{s['log_score']:.2f} ({s['prior_log_score']:.2f})" if infers else "-",
             f"{100 * s['share_within_3_sigma']:.1f} %" if infers else "-",
         ])  # fmt: skip
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = pipes(head, lines)
     environment = next((cell["environment"] for cell in rows if "environment" in cell), {})
     day, processor, torch = time.strftime("%Y-%m-%d"), environment.get("processor"), environment.get("torch")
     head = f"`python benchmarks/grid.py {name}`: {day}, {processor}, one thread a run, Python"
@@ -129,8 +115,11 @@ def markdown(name: str, rows: list[dict]) -> str:
 
 
 def main(name: str) -> None:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        rows = list(pool.map(run, SETS[name]))
+    todo = SETS[name]
+    outcomes = run_all([cell for _, cell in todo], HERE / "runs", cores(), Console())
+    if not all(result.settled for result in outcomes):
+        raise SystemExit("not every cell has a result: repeat the command to go on")
+    rows = [told(row, cell, result) for (row, cell), result in zip(todo, outcomes, strict=True)]
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     (results / f"grid-{name}.json").write_text(

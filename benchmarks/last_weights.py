@@ -19,7 +19,6 @@ from accelerate import Accelerator
 from aimgan import noise
 from aimgan.experiments import evaluation
 from aimgan.experiments.assemble import assemble, config_of, model_of
-from aimgan.experiments.reproduction.cells import Cell
 from aimgan.experiments.reproduction.methods import METHODS
 from aimgan.experiments.tables import pipes
 from aimgan.experiments.training import recorded
@@ -76,23 +75,13 @@ def markdown(rows: list[dict], command: str) -> str:
 def main(folder: Path, name: str) -> None:
     rows = []
     for cell in json.loads((folder / "table2.json").read_text(encoding="utf-8"))["cells"]:
-        run = folder / "cells" / cell_name(cell)
+        run = folder / "cells" / cell["folder"]
         if cell["state"] == "finished" and (last := scores_of(run)) is not None:
             averaged = cell["scores"]["high_quality"]
             rows.append({"method": cell["method"], "seed": cell["seed"], "averaged": averaged, "last": last})
     command = "python benchmarks/last_weights.py"
     (RESULTS / f"{name}.json").write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(markdown(rows, command))
-
-
-def cell_name(cell: dict) -> str:
-    """Return the folder of a cell of the results file, from its command."""
-    words = cell["command"].split()
-    flags = dict(
-        word.removeprefix("--").split("=", 1) for word in words if word.startswith("--") and "set=" not in word
-    )
-    settings = dict(word.removeprefix("--set=").split("=", 1) for word in words if word.startswith("--set="))
-    return Cell(words[2], settings, int(flags["seed"]), int(flags["steps"]) if "steps" in flags else None).name
 
 
 if __name__ == "__main__":

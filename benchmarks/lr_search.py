@@ -18,6 +18,7 @@ from rich.console import Console
 from aimgan.experiments.reproduction.cells import Cell
 from aimgan.experiments.reproduction.methods import chosen
 from aimgan.experiments.reproduction.parallel import cores, run_all
+from aimgan.experiments.reproduction.request import without_lists
 from aimgan.experiments.tables import pipes
 
 HERE = Path(__file__).parent
@@ -52,11 +53,6 @@ def rank(row: dict) -> tuple[int, float]:
     return (row["scores"]["modes"], row["scores"]["high_quality"]) if row["scores"] else (0, 0.0)
 
 
-def short(scores: dict | None) -> dict | None:
-    """Leave the lists of the single modes out."""
-    return scores and {name: value for name, value in scores.items() if not isinstance(value, list)}
-
-
 def markdown(rows: list[dict], environment: dict) -> str:
     head = ["method", "settings", "steps", "modes", "HQ %", "KL", "MSE", "chosen"]
     lines = []
@@ -88,7 +84,7 @@ def main(folder: Path) -> None:
     ]
     for row in rows:
         row["chosen"] = rank(row) == max(rank(other) for other in rows if other["method"] == row["method"])
-    rows = [{**row, "scores": short(row["scores"])} for row in rows]
+    rows = [{**row, "scores": row["scores"] and without_lists(row["scores"])} for row in rows]
     rows.sort(key=lambda row: list(METHODS).index(row["method"]))
     environment = next((row["environment"] for row in rows if row["environment"]), {})
     results, command = HERE / "results", "python benchmarks/lr_search.py"

@@ -64,10 +64,12 @@ def references(request: Request) -> list[Method]:
 
 
 def _cell(request: Request, method: Method, seed: int, result: Outcome) -> dict[str, Any]:
+    cell = request.cell(method, seed)
     return {
         "method": method.key,
         "seed": seed,
-        "command": " ".join(request.cell(method, seed).command),
+        "folder": cell.name,
+        "command": " ".join(cell.command),
         "state": result.state,
         "scores": without_lists(result.scores) if result.scores is not None else None,
         "environment": result.environment,
