@@ -56,15 +56,12 @@ def reproduce(
     """Run what a target needs and has no result yet, write it, and return the files.
 
     The same call goes on where it was stopped, cell by cell, and within a cell from its checkpoint. `seeds` says how
-    many (0, 1, ...), for a figure `seed` says which. `retry` does cells that diverged again.
-
-    Raises AimganError for an unknown name, and, when all else is done and written, for cells that failed; Interrupted
-    after SIGINT or SIGTERM.
+    many (0, 1, ...), for a figure `seed` says which. `retry` does cells that diverged again. Raises AimganError for an
+    unknown name and, when all else is written, for cells that failed; Interrupted after SIGINT or SIGTERM.
     """
-    console = console or Console(quiet=True)
     if target not in TARGETS:
         raise near_miss("target", target, TARGETS)
-    found = TARGETS[target]
+    found, console = TARGETS[target], console or Console(quiet=True)
     place = _place(target, found, device)
     request = Request(
         target=target,
@@ -79,9 +76,7 @@ def reproduce(
         command=_command(target, methods, seeds, seed, steps, data, device),
     )
     paths, outcomes = found.run(request, console)
-    for path in paths:
-        screen.say(console, f"wrote {path}")
-    _complain(outcomes, request.folder)
+    _report(paths, outcomes, request.folder, console)
     return paths
 
 
@@ -114,8 +109,10 @@ def _command(target: str, methods: Sequence[str] | None, seeds: object, seed: ob
     return " ".join(["aimgan reproduce", target, *flags])
 
 
-def _complain(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Say what there is no result of."""
+def _report(paths: Sequence[Path], outcomes: Sequence[Outcome], folder: Path, console: Console) -> None:
+    """Say what was written, and what there is no result of."""
+    for path in paths:
+        screen.say(console, f"wrote {path}")
     states = [outcome.state for outcome in outcomes]
     if "missing" in states:
         raise Interrupted(f"stopped with {len(states) - states.count('missing')} of {len(states)} cells done")
