@@ -63,6 +63,7 @@ def train(
             help="An option of the objective, a number of the recipe, networks.* or data.*.",
         ),
     ] = None,
+    preset: Annotated[str | None, typer.Option(help="paper, quick or cpu: how large and how long.")] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
 ) -> None:
     """Train a recipe. To go on after a stop, run the same command again.
@@ -70,13 +71,14 @@ def train(
     \b
     aimgan train grid/aim
     aimgan train folder/aim --data photos --size 64 --output runs/photos
+    aimgan train mnist/aim --data PATH --preset cpu
     aimgan train grid/aim --set weighting=none --set lr=1e-3 --output runs/plain
     """  # fmt: skip
     from aimgan.experiments.training import train as run
 
     settings = dict(_setting(text) for text in set_ or ())
-    run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings, extend=extend,
-        console=_console())  # fmt: skip
+    run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings,
+        preset=preset, extend=extend, console=_console())  # fmt: skip
 
 
 @app.command()
@@ -85,16 +87,21 @@ def evaluate(
     json_: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
     data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the samples. [the run's]")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Feature network: digits, inception, efficientnet-lite0, a .pt file, none.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="How many generated images it sees. [the recipe's]")] = None,
     device: Device = "auto",
 ) -> None:
     """Score a run's model.
 
     \b
     aimgan evaluate runs/grid-aim --json scores.json
+    aimgan evaluate runs/cifar10-aim --features inception --json scores.json
     """
     from aimgan.experiments.verbs import evaluate_run
 
-    evaluate_run(run, json_, data, seed, device, _console())
+    evaluate_run(run, json_, data, seed, device, _console(), features, samples)
 
 
 @app.command()
@@ -181,12 +188,16 @@ def encode(
 
 @app.command()
 def reproduce(
-    target: Annotated[str, typer.Argument(help="table2, figure3 or stability.")],
+    target: Annotated[str, typer.Argument(help="table1, table2, figure2 to figure10, or stability.")],
     methods: Annotated[str | None, typer.Option(help="Names with commas between: gan,ali,aim. [all]")] = None,
     seeds: Annotated[int | None, typer.Option(help="How many seeds, of table2 and stability.")] = None,
     seed: Annotated[int | None, typer.Option(help="Which seed, of figure3. [0]")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each run. [the recipes']")] = None,
-    data: Annotated[str, typer.Option(help="grid, ring or unbalanced.")] = "grid",
+    data: Annotated[
+        str | None, typer.Option(help="grid, ring, unbalanced; mnist, cifar10, celeba of the images' targets.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Of images: paper, quick or cpu.")] = None,
+    images: Annotated[str | None, typer.Option(help="Where the images are, if not on the Hub.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder. [runs/reproduce/<target>-<data>; figure3 has table2's]"),
@@ -201,13 +212,15 @@ def reproduce(
     aimgan reproduce table2 --seeds 5
     aimgan reproduce table2 --methods gan,aim --data ring --seeds 3
     aimgan reproduce figure3 --methods ali,aim
+    aimgan reproduce table1 --data mnist --images PATH --preset cpu --seeds 3
+    aimgan reproduce figure2 --data mnist --images PATH --preset cpu
     aimgan reproduce stability --methods gan,aim
     """
     from aimgan.experiments.reproduction.reproduce import reproduce as run
 
     names = None if methods is None else methods.split(",")
-    run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, output=output, workers=workers, device=device,
-        retry=retry, console=_console())  # fmt: skip
+    run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, path=images, output=output,
+        workers=workers, device=device, retry=retry, console=_console())  # fmt: skip
 
 
 @app.command()

@@ -57,7 +57,21 @@ class Recorder:
         return torch.zeros(n, *shape, dtype=dtype)
 
 
-_STREAM: ContextVar[Stream | Replay | Recorder | None] = ContextVar("aimgan_noise_stream", default=None)
+class Listener:
+    """Draws as `source` does, and keeps what was drawn (for a step that is to be repeated on tensors of its own)."""
+
+    def __init__(self, source: Stream) -> None:
+        self.source = source
+        self.draws: list[Tensor] = []
+
+    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """Return the source's next draw (n, *shape)."""
+        self.draws.append(self.source.normal(n, *shape, dtype=dtype))
+        return self.draws[-1]
+
+
+Source = Stream | Replay | Recorder | Listener
+_STREAM: ContextVar[Source | None] = ContextVar("aimgan_noise_stream", default=None)
 
 
 def mix(*numbers: int | str) -> int:
@@ -90,7 +104,7 @@ def of_step(source: torch.Generator, seed: int, step: int) -> torch.Generator:
 
 
 @contextmanager
-def instead(source: Stream | Replay | Recorder) -> Iterator[None]:
+def instead(source: Source) -> Iterator[None]:
     """Take draws from `source` inside the block."""
     token = _STREAM.set(source)
     try:

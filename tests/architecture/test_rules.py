@@ -39,11 +39,23 @@ ALLOWED: dict[str, set[str]] = {
 }
 # `aimgan.train` is a package and a function: when it is called it hands over (train/__init__.py says why).
 EXCEPTIONS = {("train/__init__.py", "experiments")}
-DATA_SETS = ("grid", "ring", "unbalanced", "digits", "mnist", "cifar10", "folder", "stacked-mnist")
+DATA_SETS = ("grid", "ring", "unbalanced", "digits", "mnist", "cifar10", "celeba", "folder", "stacked-mnist")
 
 CLI = {
-    "train": {"recipe", "--output", "-o", "--data", "--size", "--seed", "--steps", "--device", "--set", "--extend"},
-    "evaluate": {"run", "--json", "--data", "--seed", "--device"},
+    "train": {
+        "recipe",
+        "--output",
+        "-o",
+        "--data",
+        "--size",
+        "--seed",
+        "--steps",
+        "--device",
+        "--set",
+        "--preset",
+        "--extend",
+    },
+    "evaluate": {"run", "--json", "--data", "--seed", "--device", "--features", "--samples"},
     "generate": {"run", "--output", "-o", "-n", "--n", "--seed", "--device"},
     "reconstruct": {"run", "images", "--output", "-o", "--device", "--optimise"},
     "neighbours": {"run", "image", "--output", "-o", "-m", "--m", "--seed", "--device"},
@@ -56,6 +68,8 @@ CLI = {
         "--seed",
         "--steps",
         "--data",
+        "--preset",
+        "--images",
         "--output",
         "-o",
         "--workers",

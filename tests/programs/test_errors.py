@@ -74,7 +74,7 @@ def refused(home, aimgan, monkeypatch):
         ("train grid/aim --steps many", "Invalid value for '--steps'"),
         ("train grid/aime", "unknown recipe 'grid/aime'; did you mean 'grid/aim'?"),
         ("train folders/aim", "did you mean 'folder/aim'?"),
-        ("train nothing-like-it", "unknown recipe 'nothing-like-it'. Valid: cifar10/aae, cifar10/age, cifar10/aim, "),
+        ("train nothing-like-it", "unknown recipe 'nothing-like-it'. Valid: celeba/aae, celeba/age, celeba/aim, "),
         ("train grid/aim --device gpu", "unknown device 'gpu'; did you mean 'cpu'? Valid: auto, cpu, cuda"),
         ("train grid/aim --set weight", "--set got 'weight'; expected NAME=VALUE, such as --set weight=1"),
         ("train grid/aim --set =1", "--set got '=1'"),

@@ -152,6 +152,50 @@ def test_weighting_with_beta_zero_is_none(weighting: str) -> None:
     assert_close(updates_of(aim(weighting=weighting, beta=0.0))[1].loss, updates_of(aim())[1].loss)
 
 
+def squared_slope(D: Any, x: Tensor) -> Tensor:
+    """|grad_x D(x)|^2 for one sample, x a leaf: nothing of it reaches a generator."""
+    x = x.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(D(x)[0], x, create_graph=True)
+    return sum(s**2 for s in slope.flatten())  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3])
+@pytest.mark.parametrize("name", ["aim", "gan"])
+def test_the_game_of_pairs_with_its_penalties_by_loops(name: str, gamma: float) -> None:
+    """R3GAN's losses, one pair at a time; AIM adds its likelihood. R1 and R2 are in D's loss alone."""
+    objective: Any = aim(value="relativistic", penalty=gamma)
+    if name == "gan":
+        objective = GAN(objective.G, objective.D, objective.prior, "relativistic", gamma)
+    x, x_z = batch(), [objective.G(z) for z in codes_of_step().split(1)]
+    pairs = [(objective.D(x[i : i + 1])[0], objective.D(x_z[i])[0]) for i in range(N)]
+    L_d = sum(-torch.log(torch.sigmoid(a - b)) for a, b in pairs) / N
+    L_g = sum(-torch.log(torch.sigmoid(b - a)) for a, b in pairs) / N
+    penalties = sum(squared_slope(objective.D, x[i : i + 1]) + squared_slope(objective.D, x_z[i]) for i in range(N)) / N
+    L_rec = L_g + losses(objective)["nll"] / DIM if name == "aim" else L_g
+
+    of_d, of_g = updates_of(objective)
+    assert_close(of_d.loss, L_d + gamma / 2 * penalties)
+    assert_close(of_g.loss, L_rec)
+    assert_close(gradients(of_d.loss, objective.D), gradients(L_d + gamma / 2 * penalties, objective.D))
+    assert_close(gradients(of_g.loss, *of_g.networks), gradients(L_rec, *of_g.networks))  # type: ignore[arg-type]
+    assert ("penalty" in of_d.terms) == (gamma > 0)
+    if gamma:
+        assert_close(of_d.terms["penalty"], penalties)
+
+
+def test_a_penalty_leaves_the_batch_and_the_other_updates_as_they_are() -> None:
+    x = batch()
+    (with_it,), (without,) = (list(run_on(aim(penalty=gamma), x)) for gamma in (0.3, 0.0))
+    assert not x.requires_grad
+    assert with_it[1].loss == without[1].loss
+    assert with_it[0].loss > without[0].loss
+
+
+def run_on(objective: Any, x: Tensor) -> Any:
+    with noise.stream(noise.generator(4)):
+        yield from objective.step(x)
+
+
 def test_lambda_is_one_over_d_unless_it_is_given() -> None:
     assert aim().weight == 1 / DIM
     assert aim(weight=0.0).weight == 0.0
@@ -167,6 +211,7 @@ def test_lambda_is_one_over_d_unless_it_is_given() -> None:
         ({"weight": math.nan}, "weight is nan"),
         ({"beta": -1.0}, "beta is -1.0; expected a finite number >= 0"),
         ({"beta": math.inf}, "beta is inf"),
+        ({"penalty": -1.0}, "penalty is -1.0; expected a finite number >= 0"),
     ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> None:
@@ -181,6 +226,6 @@ def test_the_others_refuse_wrong_options_too(cls: Any) -> None:
     )
     with pytest.raises(AimganError, match="unknown value of value"):
         cls(**players, value="wasserstein")
-    if cls is AIMMinus:
-        with pytest.raises(AimganError, match="weight is -1"):
-            cls(**players, weight=-1)
+    option, message = ("weight", "weight is -1") if cls is AIMMinus else ("penalty", "penalty is -1")
+    with pytest.raises(AimganError, match=message):
+        cls(**players, **{option: -1})

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 from torch.nn import functional as F
 
-from aimgan.networks import Posterior
+from aimgan.networks import MLP, Networks, Posterior, Table3, Table4
 from aimgan.objectives import terms
-from aimgan.objectives.terms import VALUE_FUNCTIONS, gaussian_nll, likelihood_loss
+from aimgan.objectives.terms import GAMES, VALUE_FUNCTIONS, gaussian_nll, gradient_penalty, likelihood_loss
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -93,6 +93,81 @@ def test_the_generator_pushes_against_the_discriminator(name: str) -> None:
     V = VALUE_FUNCTIONS[name]
     (of_d,), (of_g,) = (torch.autograd.grad(loss(raw), raw) for loss in (V.fake, V.generator))
     assert (of_d * of_g < 0).all()
+
+
+@pytest.mark.parametrize("name", VALUE_FUNCTIONS)
+def test_the_losses_of_a_game_are_its_value_functions_bit_for_bit(name: str) -> None:
+    rho_q, rho_p, V = draw(20, seed=1), draw(20, seed=2), VALUE_FUNCTIONS[name]
+    for got, expected in zip(
+        GAMES[name](rho_q, rho_p), (V.real(rho_q), V.fake(rho_p), V.generator(rho_p)), strict=True
+    ):
+        assert torch.equal(got, expected)
+    assert {*GAMES} - {*VALUE_FUNCTIONS} == {"relativistic"}
+
+
+def test_the_relativistic_losses_are_cross_entropies_of_pairs() -> None:
+    rho_q, rho_p, ones = 3 * draw(50, seed=1), 3 * draw(50, seed=2), torch.ones(50).double()
+    L_real, L_fake, L_g = GAMES["relativistic"](rho_q, rho_p)
+    assert_close(L_real, L_fake)
+    assert_close(L_real + L_fake, F.binary_cross_entropy((rho_q - rho_p).sigmoid(), ones))
+    assert_close(L_g, F.binary_cross_entropy((rho_p - rho_q).sigmoid(), ones))
+    assert_close(L_g, (L_real + L_fake) + (rho_q - rho_p).mean())  # softplus(t) - softplus(-t) = t
+    shifted = GAMES["relativistic"](rho_q + 7, rho_p + 7)
+    assert_close(torch.stack(shifted), torch.stack([L_real, L_fake, L_g]))  # D's last bias says nothing
+
+
+def test_the_relativistic_losses_push_each_pair_apart_and_stay_finite() -> None:
+    rho_q, rho_p = torch.tensor([1000.0, -1000.0, 0.0]), torch.zeros(3)
+    rho_q.requires_grad_(), rho_p.requires_grad_()
+    L_real, L_fake, L_g = GAMES["relativistic"](rho_q, rho_p)
+    for loss, signs in ((L_real + L_fake, torch.tensor([0.0, -1.0, -0.5])), (L_g, torch.tensor([1.0, 0.0, 0.5]))):
+        of_q, of_p = torch.autograd.grad(loss, (rho_q, rho_p), retain_graph=True)
+        assert loss.isfinite()
+        torch.testing.assert_close((of_q, of_p), (signs / 3, -signs / 3))
+
+
+def test_the_gradient_penalty_of_a_quadratic_is_a_closed_form() -> None:
+    """D(x) = x' A x / 2 + b' x: the slope is A x + b, and the penalty's own gradient in A and b follows."""
+    A, b, x = draw(3, 3), draw(3, seed=1).requires_grad_(), draw(7, 3, seed=2).requires_grad_()
+    A = (A + A.T).requires_grad_()
+    penalty = gradient_penalty(0.5 * ((x @ A) * x).sum(dim=1) + x @ b, x)
+    slope = (x @ A + b).detach()
+    assert_close(penalty, slope.square().sum() / 7)
+    of_b, of_A = torch.autograd.grad(penalty, (b, A))
+    assert_close(of_b, 2 * slope.sum(dim=0) / 7)
+    outer = slope.T @ x.detach()
+    assert_close(of_A, (outer + outer.T) / 7)
+
+
+@pytest.mark.parametrize("family", [Table3(dim=2), Table4(shape=(3, 8, 8), dim=2, width=8), MLP(width=8)])
+def test_the_gradient_penalty_by_differences_through_layers_in_place(family: Networks) -> None:
+    """Its slope in x and its own gradient in a weight. With batch norm the slope is that of the batch's sum."""
+    D, x = family.D().double(), draw(6, *family.shape).requires_grad_()
+    weight = next(D.parameters())
+    penalty = gradient_penalty(D(x), x)
+    (slope,) = torch.autograd.grad(D(x).sum(), x)
+    (of_weight,) = torch.autograd.grad(penalty, weight)
+    assert_close(penalty, slope.square().sum() / 6)
+    for at, gradient, of in ((x, slope, lambda: D(x).sum()), (weight, of_weight, lambda: gradient_penalty(D(x), x))):
+        assert difference(of, at, gradient / gradient.norm()) == pytest.approx(gradient.norm().item(), rel=1e-4)
+
+
+def difference(of: Callable[[], Tensor], at: Tensor, direction: Tensor, step: float = 1e-6) -> float:
+    """The slope of `of` when `at` moves in place along a direction."""
+    values = []
+    for signed in (step, -2 * step):
+        with torch.no_grad():
+            at += signed * direction
+        values.append(of().item())
+    with torch.no_grad():
+        at += step * direction
+    return (values[0] - values[1]) / (2 * step)
+
+
+def test_the_gradient_penalty_is_each_samples_own() -> None:
+    D, x = MLP(width=8).D().double(), draw(6, 2).requires_grad_()
+    alone = [gradient_penalty(D(row), row) for row in x.detach().split(1) if row.requires_grad_() is row]
+    assert_close(gradient_penalty(D(x), x), torch.stack(alone).mean())
 
 
 # The baselines' terms.

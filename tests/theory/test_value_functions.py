@@ -6,6 +6,7 @@ p and q are Gaussians on the line. Losses are means over midpoint quantiles, whi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from linear_gaussians import Gaussian, kl
 from torch import Tensor
 from torch.distributions import Normal
 
-from aimgan.objectives.terms import VALUE_FUNCTIONS
+from aimgan.objectives.terms import GAMES, VALUE_FUNCTIONS, gradient_penalty
 
 N = 40_001
 M, S, M_Q, S_Q = torch.tensor([0.4, 1.0, -0.3, 1.15], dtype=torch.float64)
@@ -118,3 +119,49 @@ def test_what_is_left_of_the_generators_gradient_where_d_is_sure(name: str, raw:
     if name == "gan":
         (of_v,) = torch.autograd.grad(-VALUE_FUNCTIONS[name].fake(output), output)
         assert of_v.item() == pytest.approx(0, abs=1e-8)
+
+
+# The game of pairs: expectations over x ~ q and x~ ~ p apart, on a grid of both.
+
+
+def log_loss_of_pairs(D: Callable[[Tensor], Tensor], n: int = 400) -> Tensor:
+    """D's relativistic loss, all pairs of n quantiles of q with n of p."""
+    levels = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    rho_q, rho_p = D(q.icdf(levels)), D(p.icdf(levels))
+    L_real, L_fake, _ = GAMES["relativistic"](rho_q.repeat_interleave(n), rho_p.repeat(n))
+    return L_real + L_fake
+
+
+def test_the_best_discriminator_of_pairs_is_the_log_ratio_up_to_a_constant() -> None:
+    """Whether (x, x~) came as (q, p) or as (p, q): the log odds are log q(x)/p(x) - log q(x~)/p(x~)."""
+    best = log_loss_of_pairs(log_ratio)
+    assert best < math.log(2)
+    torch.testing.assert_close(log_loss_of_pairs(lambda x: log_ratio(x) + 5), best)
+    for change in (lambda x: x, torch.sin, lambda x: (2 * x).cos()):
+        for size in (-0.3, -0.05, 0.05, 0.3):
+            assert log_loss_of_pairs(lambda x, c=change, s=size: log_ratio(x) + s * c(x)) > best + 1e-5
+
+
+def test_the_game_of_pairs_at_equal_distributions_is_log_2_and_says_nothing_to_the_generator() -> None:
+    z = Normal(0.0, 1.0).icdf(LEVELS).requires_grad_()
+    L_real, L_fake, L_g = GAMES["relativistic"](torch.zeros(N).double(), 0 * z)
+    assert (L_real + L_fake).item() == pytest.approx(math.log(2))
+    assert not torch.autograd.grad(L_g, z)[0].any()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1, 2.0])
+@pytest.mark.parametrize("name", ["gan", "relativistic"])
+def test_the_penalty_makes_the_dirac_gan_converge(name: str, gamma: float) -> None:
+    """Data at 0, G(z) = theta, D(x) = psi x (Mescheder et al., 2018, sections 2 and 4): both eigenvalues of the
+    simultaneous descent at rest have real part 0 without R1 and R2, and a negative one with them.
+    """
+    theta, psi, x = (torch.zeros(1, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    rho_q, rho_p = psi * x, psi * theta
+    L_real, L_fake, L_g = GAMES[name](rho_q, rho_p)
+    L_d = L_real + L_fake + gamma / 2 * (gradient_penalty(rho_q, x) + gradient_penalty(rho_p, theta))
+    field = [-torch.autograd.grad(loss, player, create_graph=True)[0] for loss, player in ((L_g, theta), (L_d, psi))]
+    rows = [torch.cat(torch.autograd.grad(f, (theta, psi), retain_graph=True, materialize_grads=True)) for f in field]
+    eigenvalues = np.linalg.eigvals(torch.stack(rows).numpy())  # of [[0, 1/2], [-1/2, -2 gamma]]
+    assert eigenvalues.sum() == pytest.approx(-2 * gamma)
+    assert eigenvalues.prod() == pytest.approx(0.25)
+    assert eigenvalues.real.max() == pytest.approx(-gamma + max(gamma**2 - 0.25, 0) ** 0.5)

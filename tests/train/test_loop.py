@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,24 @@ def test_rows_average_the_steps_since_the_last_row(tmp_path, whole):
         assert row["lr"] == 1e-2 / row["step"]  # the rate of the row's last step
         assert row["steps_per_second"] > 0
         before = row["step"]
+
+
+def test_the_speed_is_of_training_alone_and_since_the_last_row(tmp_path, monkeypatch):
+    """A step takes a second here, an evaluation a hundred, a checkpoint ten thousand; from step 15 on two seconds."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def spend(seconds: float):
+        now[0] += seconds
+        return {}
+
+    monkeypatch.setattr(checkpoint, "save", lambda *_: spend(10_000))
+    loop = make(tmp_path, evaluate=lambda step: spend(100), evaluate_every=4, checkpoint_seconds=3.5, batch_size=16)
+    loop.batch = lambda step, inner=loop.batch: (spend(1 if step < 15 else 2), inner(step))[1]
+    loop.train()
+    rows = [row for row in loop.run.rows() if "lr" in row]
+    assert [row["steps_per_second"] for row in rows] == [1.0, 1.0, 1.0, 0.5, 0.5]
+    assert [row["images_per_second"] for row in rows] == [16.0, 16.0, 16.0, 8.0, 8.0]
 
 
 def test_progress_hears_of_every_step_and_evaluation_has_its_own_rows(tmp_path):

@@ -33,7 +33,7 @@ def model_bytes(folder: Path) -> dict[str, bytes]:
 
 
 def rows(folder: Path) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != "steps_per_second"} for row in RunDir(folder).rows()]
+    return [{k: v for k, v in row.items() if not k.endswith("_per_second")} for row in RunDir(folder).rows()]
 
 
 def interrupt_at(monkeypatch, stop: int, signum: int = signal.SIGTERM) -> None:

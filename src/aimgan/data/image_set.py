@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,14 @@ class ImageSet:
         """Return the batch of step 0, 1, ... (or rank's share of it): every image once an epoch, in a new order."""
         chosen = indices(self.epoch_size, batch_size, seed, step, rank, world)
         return as_float(self._train[chosen.to(self._train.device)])
+
+    def chunks(self, split: str = "test", n: int | None = None, size: int = 1_000) -> Iterator[Tensor]:
+        """Yield the first n images of "train" or "test" (all without n) in order, float (size, c, h, w) at a time.
+
+        So that a large data set is never float as a whole: that is four times its memory.
+        """
+        pixels = self._train if split == "train" else self._test
+        return (as_float(part) for part in pixels[:n].split(size) if len(part))
 
     def test(self, n: int | None = None, seed: int = 0) -> Float[Tensor, "n c h w"]:
         """Return the first n test images (all without n); the seed changes nothing, since they are fixed."""

@@ -6,6 +6,7 @@ found by a classifier of digits (experiments/stacked.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,11 @@ class StackedSet(ImageSet):
     def test(self, n: int | None = None, seed: int = 0) -> Float[Tensor, "n c h w"]:
         """Return the first n test pictures (all without n), every test digit once in each channel: always the same."""
         return self._stacked(self._test, self._test_order()[:n])
+
+    def chunks(self, split: str = "test", n: int | None = None, size: int = 1_000) -> Iterator[Tensor]:
+        """Yield the first n test pictures, some at a time; training pictures are drawn, so they have no order."""
+        assert split == "test"
+        return (self._stacked(self._test, part) for part in self._test_order()[:n].split(size) if len(part))
 
     def test_labels(self) -> Int[Tensor, "n c"]:
         """Return the classes in the three channels of each test picture."""

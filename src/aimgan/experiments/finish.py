@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
@@ -14,6 +15,7 @@ from aimgan import noise
 from aimgan.data import ImageSet, Mixture
 from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
+from aimgan.experiments.features import FeatureNetwork
 from aimgan.experiments.recipe import Recipe
 from aimgan.figures import curves, figure3, grid, pairs
 from aimgan.files import write_json, write_text
@@ -24,13 +26,19 @@ DATA_POINTS, OTHER_POINTS = 100_000, 10_000  # figure 3: "the number of points i
 
 
 def finish(
-    model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int, console: Console
+    model: LatentVariableModel,
+    data: Mixture | ImageSet,
+    run: RunDir,
+    recipe: Recipe,
+    seed: int,
+    console: Console,
+    network: FeatureNetwork | None = None,
 ) -> dict[str, Any]:
     """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
     model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
     model.save(run.model)
     with console.status("evaluating"):
-        scores = evaluate(model.to("cpu"), data, seed)
+        scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
     run.figures.mkdir(exist_ok=True)
     paths = draw(model, data, run, recipe, seed)
     table = tables.of_run(recipe, scores, evaluate_data(data, seed) if isinstance(data, Mixture) else None)
@@ -92,9 +100,11 @@ def _report(recipe: Recipe, seed: int, table: tables.Table, figures: list[Path],
 
 
 def save(figure: Figure | Image.Image, path: Path) -> Path:
-    """Write a picture; without the writer's version in it, so that the same run gives the same bytes."""
+    """Write a picture; without the writer's version and the day in it, so that the same run gives the same bytes."""
+    nameless = ("CreationDate", "Creator", "Producer") if path.suffix == ".pdf" else ("Software",)
     if isinstance(figure, Image.Image):
         figure.save(path)
     else:
-        figure.savefig(path, metadata={"Software": None})
+        with rc_context({"pdf.fonttype": 42}):  # the letters as letters, which printers ask for
+            figure.savefig(path, metadata=dict.fromkeys(nameless))
     return path

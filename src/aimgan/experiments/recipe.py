@@ -19,6 +19,7 @@ LIMITS: tuple[Limit, ...] = (
     (("lr", "epochs", "steps"), lambda value: value > 0, "a number above zero"),
     (("final_lr", "evaluate_every", "checkpoint_seconds"), lambda value: value >= 0, "a number that is not negative"),
     (("beta1", "beta2", "ema"), lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    (("samples",), lambda value: value >= 100, "at least 100: ten splits of ten"),
     (("batch_size",), lambda value: value >= 2, "at least 2, since batch norm needs a batch"),
 )
 
@@ -44,15 +45,18 @@ class Recipe:
     schedule: str = "inverse-sqrt-epoch"
     final_lr: float = 0.0  # where "linear" and "cosine" end, as a share of lr
     ema: float = 0.0  # decay of the averages of the weights; 0: none
-    precision: str = "no"  # or "bf16"
+    precision: str = "no"  # or "bf16", or on a GPU "tf32"
+    channels_last: bool = False  # memory format of images and convolutions
     evaluate_every: float = 0.0  # epochs; 0: at the end only
+    samples: int = 50_000  # generated images that are scored
+    features: str | None = None  # whose: experiments/features.py; None: what fits the data and is at hand
     checkpoint_seconds: float = field(default=30.0, compare=False)  # changes nothing in the result
 
     def __post_init__(self) -> None:
         for kind, got, valid in (
             ("objective", self.objective, OBJECTIVES),
             ("schedule", self.schedule, SCHEDULES),
-            ("precision", self.precision, ("no", "bf16")),
+            ("precision", self.precision, ("no", "bf16", "tf32")),
         ):
             if got not in valid:
                 raise near_miss(kind, str(got), valid)

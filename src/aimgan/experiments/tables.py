@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table as RichTable
 
 from aimgan.experiments.grid import TABLE_2
-from aimgan.experiments.images import TABLE_1_MSE
+from aimgan.experiments.images import TABLE_1
 from aimgan.experiments.recipe import Recipe
 
 Scores = Mapping[str, Any]
@@ -87,12 +87,14 @@ def mode_row(name: str, scores: Scores) -> tuple[str, ...]:
 
 
 def _list(recipe: Recipe, scores: Scores) -> Table:
-    numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
-    rows = tuple((name, f"{value:.4g}", _paper(recipe, name)) for name, value in numbers.items())
-    note = "" if rows else "No score applies to a model of images without an encoder yet."
+    numbers = {name: value for name, value in scores.items() if type(value) in (int, float)}
+    rows = tuple((name, f"{value:.4g}", _paper(recipe, name, scores)) for name, value in numbers.items())
+    note = f"Feature network: {scores['feature_network']}, {scores['feature_resizer']}." if "n_fake" in scores else ""
     return Table(f"{recipe.name}: scores", ("score", "this run", "the paper"), rows, note)
 
 
-def _paper(recipe: Recipe, score: str) -> str:
-    found = TABLE_1_MSE.get(recipe.name) if score == "reconstruction_mse" else None
-    return "-" if found is None else f"{found:g}"
+def _paper(recipe: Recipe, score: str, scores: Scores) -> str:
+    found = TABLE_1.get(score, {}).get(recipe.name)
+    if score == "inception_score" and not scores.get("feature_comparable"):
+        found = None
+    return "-" if found is None else f"{found[0]:g}"

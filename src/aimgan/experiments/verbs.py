@@ -22,9 +22,9 @@ from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
 from aimgan.experiments.inputs import Input, read
 from aimgan.experiments.inversion import invert
-from aimgan.experiments.recipe import Recipe
+from aimgan.experiments.recipe import Recipe, with_settings
 from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.training import loaded, recorded, resolved_device
+from aimgan.experiments.training import loaded, own_features, recorded, resolved_device
 from aimgan.figures import grid, pairs, points_figure
 from aimgan.files import write_json
 from aimgan.hub import load
@@ -33,7 +33,14 @@ from aimgan.train.run_dir import RunDir
 
 
 def evaluate_run(
-    run: Path, output: Path | None, data: str | None, seed: int | None, device: str, console: Console
+    run: Path,
+    output: Path | None,
+    data: str | None,
+    seed: int | None,
+    device: str,
+    console: Console,
+    features: str | None = None,
+    samples: int | None = None,
 ) -> None:
     """Score a run's model, print the table, and write the scores as JSON where a file is named."""
     folder = RunDir(run)
@@ -44,7 +51,9 @@ def evaluate_run(
     if batches.shape != model.shape:
         raise AimganError(f"the data are {batches.shape}, but {run} is a model of {model.shape}: choose other --data")
     seed = own_seed if seed is None else seed
-    scores = evaluate(model, batches, seed)
+    recipe = with_settings(recipe, {"features": features or recipe.features, "samples": samples or recipe.samples})
+    network = own_features(recipe, batches, model.device, console)
+    scores = evaluate(model, batches, seed, network, recipe.samples)
     real = evaluate_data(batches, seed) if isinstance(batches, Mixture) else None
     console.print(tables.of_run(recipe, scores, real).rich())
     if output is not None:

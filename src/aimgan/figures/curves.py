@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-NOT_DRAWN = {"step", "lr", "epoch", "steps_per_second"}
+NOT_DRAWN = {"step", "lr", "epoch", "steps_per_second", "images_per_second"}
 
 
 def curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from aimgan.metrics.calibration import Calibration, calibration_error_floor, calibration_ks_floor
+from aimgan.metrics.frechet import FeatureMoments, frechet_distance
+from aimgan.metrics.inception_score import inception_score
+from aimgan.metrics.kernel_distance import kernel_distance
+from aimgan.metrics.latent import cluster_scores, latent_scores, linear_probe, nearest_neighbour_accuracy
+from aimgan.metrics.manifold import expected_coverage, manifold_metrics
+from aimgan.metrics.memorisation import copying, memorisation, nearest_distances
 from aimgan.metrics.modes import ModeCounts, kl_floor, mode_metrics
+from aimgan.metrics.posterior_spread import posterior_images
+from aimgan.metrics.preservation import class_preservation, feature_error
 from aimgan.metrics.prior_matching import (
     mmd,
     mmd_floor,
@@ -21,27 +29,45 @@ from aimgan.metrics.reconstruction import (
     on_signed_scale,
     unrelated_pair_mse,
 )
+from aimgan.metrics.sharpness import sharpness
 from aimgan.metrics.stacked import StackedCounts, stacked_weights
 
 __all__ = [
     "Calibration",
+    "FeatureMoments",
     "ModeCounts",
     "PixelMoments",
     "ReconstructionError",
     "StackedCounts",
     "calibration_error_floor",
     "calibration_ks_floor",
+    "class_preservation",
+    "cluster_scores",
+    "copying",
+    "expected_coverage",
+    "feature_error",
+    "frechet_distance",
+    "inception_score",
+    "kernel_distance",
     "kl_floor",
+    "latent_scores",
+    "linear_probe",
+    "manifold_metrics",
     "mean_image_mse",
+    "memorisation",
     "mmd",
     "mmd_floor",
     "mmd_to_standard_normal",
     "mode_metrics",
+    "nearest_distances",
+    "nearest_neighbour_accuracy",
     "on_signed_scale",
+    "posterior_images",
     "prior_matching",
     "prior_share_within",
     "random_directions",
     "share_within",
+    "sharpness",
     "sliced_wasserstein",
     "stacked_weights",
     "unrelated_pair_mse",

@@ -9,6 +9,7 @@ from aimgan.networks.gaussian import POINT, GaussianHead, Posterior, StandardNor
 from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
 from aimgan.networks.mlp import MLP
 from aimgan.networks.posterior import POINTS, POSTERIORS, FromSphere, ImplicitPosterior, generator_for
+from aimgan.networks.residual import Residual
 from aimgan.networks.stochastic import StochasticGenerator
 from aimgan.networks.table3 import Table3
 from aimgan.networks.table4 import Table4
@@ -62,7 +63,7 @@ class Networks(Protocol):
         ...
 
 
-NETWORKS: dict[str, type] = {"mlp": MLP, "table3": Table3, "table4": Table4}
+NETWORKS: dict[str, type] = {"mlp": MLP, "table3": Table3, "table4": Table4, "residual": Residual}
 
 __all__ = [
     "MLP",
@@ -78,6 +79,7 @@ __all__ = [
     "Networks",
     "PairDiscriminator",
     "Posterior",
+    "Residual",
     "StandardNormal",
     "StochasticGenerator",
     "Table3",

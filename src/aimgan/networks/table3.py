@@ -18,10 +18,14 @@ SLOPE = 0.1
 
 @dataclass(frozen=True)
 class Table3:
-    """Images in [0, 1] inside (G ends in a sigmoid). The printed G makes 3 maps; MNIST has one (science.md 3)."""
+    """Images in [0, 1] inside (G ends in a sigmoid). The printed G makes 3 maps; MNIST has one (science.md 3).
+
+    `width` is of the widest FC layer, 1024 in the paper; all maps but those of the codes' heads are in proportion.
+    """
 
     shape: tuple[int, ...] = (1, 28, 28)
     dim: int = 32
+    width: int = 1024
     min_log_variance: float | None = None
 
     def __post_init__(self) -> None:
@@ -29,21 +33,29 @@ class Table3:
             raise AimganError(
                 f"Table 3's networks got images of {tuple(self.shape)}; expected (1, 28, 28): pass --size 28"
             )
+        if self.width < 16 or self.width % 16:
+            raise AimganError(f"width is {self.width}; expected a multiple of 16: the first layer has a 16th of it")
 
     @property
     def value_range(self) -> tuple[float, float]:
         """The pixel range inside the networks."""
         return (0.0, 1.0)
 
+    @property
+    def maps(self) -> tuple[int, int]:
+        """The maps at 14 x 14 and at 7 x 7: 64 and 128."""
+        return self.width // 16, self.width // 8
+
     def G(self) -> nn.Module:
         """(n, dim) -> (n, 1, 28, 28)."""
+        outer, inner = self.maps
         return initialise(
             nn.Sequential(
-                fc(self.dim, 1024, relu(), norm=True),
-                fc(1024, 6272, relu(), norm=True),
-                nn.Unflatten(1, (128, 7, 7)),
-                transposed(128, 64, relu(), norm=True),  # 14 x 14
-                transposed(64, 1, nn.Sigmoid()),  # 28 x 28
+                fc(self.dim, self.width, relu(), norm=True),
+                fc(self.width, inner * 49, relu(), norm=True),  # 6272
+                nn.Unflatten(1, (inner, 7, 7)),
+                transposed(inner, outer, relu(), norm=True),  # 14 x 14
+                transposed(outer, 1, nn.Sigmoid()),  # 28 x 28
             )
         )
 
@@ -57,13 +69,15 @@ class Table3:
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,): of codes (not in the paper)."""
-        layers = fc(self.dim, 1024, leaky(SLOPE)), fc(1024, 1024, leaky(SLOPE)), fc(1024, 1)
+        w = self.width
+        layers = fc(self.dim, w, leaky(SLOPE)), fc(w, w, leaky(SLOPE)), fc(w, 1)
         return initialise(nn.Sequential(*layers, nn.Flatten(0)))
 
     def D_xz(self) -> JointDiscriminator:
         """(n, 1, 28, 28), (n, dim) -> (n,): D whose first FC layer also reads 1,024 features of the code."""
-        embed = initialise(fc(self.dim, 1024, leaky(SLOPE)))
-        head = nn.Sequential(fc(6272 + 1024, 1024, leaky(SLOPE), norm=True), fc(1024, 64), fc(64, 1))
+        w, (outer, inner) = self.width, self.maps
+        embed = initialise(fc(self.dim, w, leaky(SLOPE)))
+        head = nn.Sequential(fc(inner * 49 + w, w, leaky(SLOPE), norm=True), fc(w, outer), fc(outer, 1))
         return JointDiscriminator(self.features(), embed, initialise(head))
 
     def D_xx(self) -> PairDiscriminator:
@@ -72,26 +86,26 @@ class Table3:
 
     def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
         """D's features (n, 128, 7, 7), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
-        trunk = nn.Sequential(conv(128, 64, leaky(SLOPE), norm=True), nn.Flatten())  # 3 x 3, 576
-        end = posterior_head(posterior, self.dim, partial(self._fc, 576), self._noisy, self.min_log_variance)
+        outer, inner = self.maps
+        trunk = nn.Sequential(conv(inner, outer, leaky(SLOPE), norm=True), nn.Flatten())  # 3 x 3, 576
+        layer, noisy = partial(self._fc, outer * 9), partial(self._noisy, outer * 9)
+        end = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
         on_features = initialise(nn.Sequential(trunk, end))
         return on_features if reads_features else nn.Sequential(self.features(), on_features)
 
-    def _noisy(self, extra: int) -> nn.Module:
-        return nn.Sequential(fc(576 + extra, 256, leaky(SLOPE), norm=True), fc(256, self.dim))
+    def _noisy(self, inputs: int, extra: int) -> nn.Module:
+        return nn.Sequential(fc(inputs + extra, 256, leaky(SLOPE), norm=True), fc(256, self.dim))
 
     def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
         """FC (mu) and FC (sigma): 32 maps whatever the code's dimension, then a linear layer."""
         return nn.Sequential(fc(inputs, 32, leaky(SLOPE), norm=True), fc(32, outputs))
 
     def _features(self, channels: int) -> nn.Module:
-        return initialise(
-            nn.Sequential(
-                conv(channels, 64, leaky(SLOPE)),  # 14 x 14
-                conv(64, 128, leaky(SLOPE), norm=True),  # 7 x 7
-            )
-        )
+        outer, inner = self.maps
+        first = conv(channels, outer, leaky(SLOPE))  # 14 x 14
+        return initialise(nn.Sequential(first, conv(outer, inner, leaky(SLOPE), norm=True)))  # 7 x 7
 
     def _discriminator(self, channels: int) -> Discriminator:
-        head = nn.Sequential(nn.Flatten(), fc(6272, 1024, leaky(SLOPE), norm=True), fc(1024, 64), fc(64, 1))
+        w, (outer, inner) = self.width, self.maps
+        head = nn.Sequential(nn.Flatten(), fc(inner * 49, w, leaky(SLOPE), norm=True), fc(w, outer), fc(outer, 1))
         return Discriminator(self._features(channels), initialise(head))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -36,12 +37,19 @@ def fake(raw: Float[Tensor, " n"]) -> Float[Tensor, ""]:
     return F.softplus(raw).mean()
 
 
+Losses = tuple[Tensor, Tensor, Tensor]  # L_real, L_fake, L_g: D minimises L_real + L_fake, G minimises L_g
+
+
 class ValueFunction(NamedTuple):
     """V(G, D) as three losses of D's raw output (no sigmoid): D minimises real + fake, G minimises generator."""
 
     real: Callable[[Tensor], Tensor]
     fake: Callable[[Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
+
+    def losses(self, rho_q: Float[Tensor, " n"], rho_p: Float[Tensor, " n"]) -> Losses:
+        """Return L_real, L_fake, L_g for D's raw outputs on x and on G(z)."""
+        return self.real(rho_q), self.fake(rho_p), self.generator(rho_p)
 
 
 VALUE_FUNCTIONS: dict[str, ValueFunction] = {
@@ -60,6 +68,34 @@ VALUE_FUNCTIONS: dict[str, ValueFunction] = {
         generator=lambda raw: raw.mean(),
     ),
 }
+
+
+def relativistic(rho_q: Float[Tensor, " n"], rho_p: Float[Tensor, " n"]) -> Losses:
+    """Return the losses of a game of pairs (RSGAN of Jolicoeur-Martineau, 2019; R3GAN of Huang et al., 2024).
+
+    D minimises -E log sigmoid(D(x) - D(G(z))), each x with one G(z): half of it is called L_real, half L_fake.
+    G minimises -E log sigmoid(D(G(z)) - D(x)), the same with its labels exchanged, which does not saturate.
+    """
+    half = real(rho_q - rho_p) / 2
+    return half, half, real(rho_p - rho_q)
+
+
+# What the option `value` of AIM and of the GAN chooses from: the value functions, and the one that judges pairs.
+GAMES: dict[str, Callable[[Tensor, Tensor], Losses]] = {
+    **{name: value.losses for name, value in VALUE_FUNCTIONS.items()},
+    "relativistic": relativistic,
+}
+
+
+def gradient_penalty(rho: Float[Tensor, " n"], x: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
+    """Return the mean over samples of |d rho_i / d x_i|^2 (Mescheder et al., 2018, section 4.1), zero-centred.
+
+    R1 where x are real, R2 where they are generated. rho must be computed from x, and x need a gradient. That gradient
+    is part of the loss: no parameter moves down it, so it is taken here and not by the engine. It is the sum's, each
+    sample's own unless D mixes the samples of a batch (batch norm).
+    """
+    (slope,) = torch.autograd.grad(rho.sum(), x, create_graph=True)
+    return slope.square().sum() / len(x)
 
 
 def gaussian_nll(q: DiagonalGaussian, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

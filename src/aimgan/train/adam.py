@@ -17,8 +17,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 class Rule(Protocol):
     """How a parameter moves, given its gradient."""
 
-    def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float) -> None:
-        """Move the parameters, in place."""
+    def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float | Tensor) -> None:
+        """Move the parameters, in place. `lr` as a tensor () is read when the parameters move: in a CUDA graph."""
         ...
 
     def state(self, parameter: Tensor) -> dict[str, Tensor]:
@@ -48,12 +48,20 @@ class Adam:
         return self._moments[parameter]
 
     @torch.no_grad()
-    def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float) -> None:
+    def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float | Tensor) -> None:
         """Move the parameters down their gradients."""
+        gradients = [_laid_out_as(p, gradient) for p, gradient in zip(parameters, gradients, strict=True)]
         states = [self.state(parameter) for parameter in parameters]
         first, second, steps = ([state[name] for state in states] for name in MOMENTS)
         adam(
-            list(parameters), list(gradients), first, second, [], steps,
+            list(parameters), gradients, first, second, [], steps,
             fused=True, amsgrad=False, maximize=False, beta1=self.beta1, beta2=self.beta2, lr=lr, weight_decay=0.0,
             eps=self.eps,
         )  # fmt: skip
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient with the parameter's strides: the fused kernel walks through memory, and autograd promises none."""
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)

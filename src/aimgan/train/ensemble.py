@@ -90,6 +90,8 @@ class Ensemble:
 
     def _probe(self, x: Tensor) -> tuple[list[tuple[int, ...]], list[list[str]]]:
         """Take one step that moves nothing: return what it draws, and which networks each update moves."""
+        if getattr(self._template, "penalty", 0):
+            raise NotVectorised("a gradient penalty takes a gradient of its own, which vmap does not allow")
         recorder = noise.Recorder()
         names = {id(network): name for name, network in self._networks.items()}
         with noise.instead(recorder):

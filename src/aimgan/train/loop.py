@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aimgan.errors import AimganError, Interrupted
 from aimgan.train import checkpoint
+from aimgan.train.clock import Clock
 from aimgan.train.engine import Engine
 from aimgan.train.run_dir import RunDir
 
@@ -32,6 +33,9 @@ class Loop:
 
     `evaluate(step)` gives numbers for metrics.jsonl every `evaluate_every` steps. `progress(step, row)` is told of each
     log row. A checkpoint is written every `checkpoint_seconds`: when it falls changes nothing in the result.
+
+    A log row's `steps_per_second` is the speed since the row before, without evaluations and checkpoints. With
+    `batch_size`, the images of a step, there is `images_per_second` too.
     """
 
     engine: Engine
@@ -43,6 +47,7 @@ class Loop:
     evaluate: Callable[[int], Mapping[str, float]] | None = None
     evaluate_every: int = 0
     checkpoint_seconds: float = 30.0
+    batch_size: int = 0
     progress: Callable[[int, Mapping[str, Any] | None], None] = lambda step, row: None
     _pending: list[dict[str, Tensor]] = field(default_factory=list)
     _stop: bool = False
@@ -59,26 +64,34 @@ class Loop:
 
     def train(self, start: int = 0) -> None:
         """Train from step `start` (what `resume` returned) to the last. Raises Interrupted, with the state saved."""
-        began = saved = time.monotonic()
+        clock = Clock(self.engine.accelerator.device)
+        clock.start(start)
+        saved = time.monotonic()
         with self._signals():
             for step in range(start, self.steps):
                 rate = self.rate(step)
                 self._pending.append(self.engine.step(self.batch(step), step, rate))
                 done = step + 1
                 if done % self.log_every == 0 or done == self.steps:
-                    self._log(done, rate, (done - start) / (time.monotonic() - began))
+                    self._log(done, rate, clock)
                 else:
                     self.progress(done, None)
                 if self.evaluate and (done == self.steps or (self.evaluate_every and done % self.evaluate_every == 0)):
-                    self._write({"step": done, **self.evaluate(done)})
+                    with clock.paused():
+                        self._write({"step": done, **self.evaluate(done)})
                 if self._stop or done == self.steps or time.monotonic() - saved > self.checkpoint_seconds:
-                    self._save(done)
+                    with clock.paused():
+                        self._save(done)
                     saved = time.monotonic()
                 if self._stop and done < self.steps:
                     raise Interrupted(f"stopped after step {done} of {self.steps}")
 
-    def _log(self, done: int, rate: float, speed: float) -> None:
-        row = {"step": done, "lr": rate, **self._means(done), "steps_per_second": round(speed, 2)}
+    def _log(self, done: int, rate: float, clock: Clock) -> None:
+        means = self._means(done)  # fetched from the device first: the clock then counts steps that have been taken
+        speed = clock.lap(done)
+        row = {"step": done, "lr": rate, **means, "steps_per_second": round(speed, 2)}
+        if self.batch_size:
+            row["images_per_second"] = round(speed * self.batch_size, 1)
         self._write(row)
         self.progress(done, row)
 

@@ -24,10 +24,11 @@ from aimgan.experiments import evaluation
 from aimgan.experiments.assemble import assemble, config_of, model_of
 from aimgan.experiments.recipe import Recipe
 from aimgan.experiments.reproduction.cells import Cell
-from aimgan.train.adam import Adam
+from aimgan.experiments.training import engine_of
 from aimgan.train.engine import Engine
 from aimgan.train.ensemble import Ensemble, Member, NotVectorised
 from aimgan.train.loop import NonFiniteLoss, learning_rate
+from aimgan.train.precision import float32_products, mixed
 from aimgan.train.run_dir import environment
 
 CHECK_EVERY = 100  # steps between two looks at the losses
@@ -121,12 +122,12 @@ def _here() -> dict[str, Any]:
 def mode_scores(cell: Cell) -> dict[str, Any] | None:
     """Train a cell and score 50,000 samples; None if told to stop. Raises NonFiniteLoss."""
     recipe, data = cell.ready
-    accelerator = Accelerator(cpu=cell.device == "cpu", mixed_precision=recipe.precision)
+    accelerator = Accelerator(cpu=cell.device == "cpu", mixed_precision=mixed(recipe.precision))
     players = assemble(recipe, cell.seed, accelerator.device)
-    engine = Engine(players, Adam(recipe.beta1, recipe.beta2), accelerator, cell.seed, recipe.ema)
-    if not _train(engine, recipe, data):
-        return None
-    return _scores(engine, recipe, data, cell.seed)
+    engine = engine_of(recipe, players, accelerator, cell.seed)
+    with float32_products(recipe.precision, accelerator.device):
+        trained = _train(engine, recipe, data)
+    return _scores(engine, recipe, data, cell.seed) if trained else None
 
 
 def _scores(trained: Engine | Member, recipe: Recipe, data: Mixture, seed: int) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from aimgan.experiments.recipe import Recipe
@@ -49,13 +49,18 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """A recipe with settings, a seed, a length (the recipe's without one) and a device (cpu or cuda)."""
+    """A recipe with settings, a seed, a length (the recipe's without one) and a device (cpu or cuda).
+
+    `preset` is how large and how long, `path` where images are: it is no part of the cell's name.
+    """
 
     recipe: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     steps: int | None = None
     device: str = "cpu"
+    preset: str | None = None
+    path: str | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +68,8 @@ class Cell:
         given = [f"{name}={_text(value)}" for name, value in self.settings.items()]
         length = [] if self.steps is None else [f"steps={self.steps}"]
         device = [] if self.device == "cpu" else [self.device]
-        parts = (self.recipe.replace("/", "-"), *given, *length, *device, f"seed{self.seed}")
+        preset = [self.preset] if self.preset else []
+        parts = (self.recipe.replace("/", "-"), *preset, *given, *length, *device, f"seed{self.seed}")
         return quote("-".join(parts), safe="=,()+")
 
     @property
@@ -71,13 +77,16 @@ class Cell:
         """The words of the command that makes the cell, but for its folder."""
         given = [f"--set={name}={_text(value)}" for name, value in self.settings.items()]
         length = [] if self.steps is None else [f"--steps={self.steps}"]
-        return ["aimgan", "train", self.recipe, *given, f"--seed={self.seed}", *length, f"--device={self.device}"]
+        preset = [f"--preset={self.preset}"] if self.preset else []
+        path = [f"--data={self.path}"] if self.path else []
+        return ["aimgan", "train", self.recipe, *preset, *path, *given, f"--seed={self.seed}", *length,
+                f"--device={self.device}"]  # fmt: skip
 
     @property
     def ready(self) -> tuple[Recipe, Any]:
-        """The recipe with the settings, its networks fitted to the data, and the data: made anew, not carried along."""
-        recipe = prepared(self.recipe, steps=self.steps, settings=self.settings)
-        batches: Any = recipe.data.load()
+        """The recipe with the settings, its networks fitted to the data, and the data, which are not carried along."""
+        recipe = prepared(self.recipe, self.path, None, self.steps, self.settings, self.preset)
+        batches = _loaded(cast(Hashable, recipe.data))
         return fitted(recipe, batches), batches
 
     @cached_property
@@ -90,6 +99,12 @@ class Cell:
     def length(self) -> int:
         """How many steps it has."""
         return self.recorded_settings["steps"]
+
+
+@lru_cache(maxsize=1)
+def _loaded(source: Any) -> Any:
+    """Load what all cells of a table share once."""
+    return source.load()
 
 
 def _text(value: Any) -> str:

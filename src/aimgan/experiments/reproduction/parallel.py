@@ -20,6 +20,8 @@ from aimgan.experiments.reproduction import cells
 from aimgan.experiments.reproduction.cells import Cell, Outcome
 from aimgan.experiments.reproduction.request import folder_made
 
+# Of a finished cell's scores, on its line.
+TOLD = ("modes", "high_quality", "reconstruction_mse", "inception_score", "frechet_distance")
 LOOK = 0.25  # seconds between two looks at what runs
 # A run saves its state at SIGINT and at SIGTERM; a shell's background job, and all that it starts, may ignore SIGINT.
 STOP = signal.SIGTERM
@@ -152,4 +154,5 @@ def _line(cell: Cell, result: Outcome) -> str:
     took = f", {result.seconds:.0f} s" if result.seconds is not None else ""
     if result.scores is None:
         return f"{cell.name}: {result.state}: {result.error}{took}"
-    return f"{cell.name}: {result.scores['modes']} modes, HQ {100 * result.scores['high_quality']:.1f} %{took}"
+    told = [f"{name} {result.scores[name]:.4g}" for name in TOLD if name in result.scores]
+    return f"{cell.name}: {', '.join(told) or 'finished'}{took}"

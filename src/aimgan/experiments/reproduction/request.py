@@ -32,6 +32,8 @@ class Request:
     device: str  # cpu or cuda
     retry: bool
     command: str
+    preset: str | None = None  # of images: how large and how long
+    path: str | None = None  # where images are, if they are not to be loaded from the Hub
 
     @property
     def folder(self) -> Path:
@@ -40,7 +42,8 @@ class Request:
 
     def cell(self, method: Method, seed: int) -> Cell:
         """Return a method's cell."""
-        return Cell(method.recipe(self.data), method.settings, seed, self.steps, self.device)
+        name = method.recipe(self.data)
+        return Cell(name, method.settings, seed, self.steps, self.device, self.preset, self.path)
 
     def head(self) -> dict[str, Any]:
         """Return the beginning of a results file."""
@@ -49,6 +52,7 @@ class Request:
             "target": self.target,
             "data": self.data,
             "command": self.command,
+            **({"preset": self.preset} if self.preset else {}),
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             "device": self.device,
             **gpu,

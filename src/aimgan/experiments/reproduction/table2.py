@@ -46,7 +46,7 @@ def collected(request: Request, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the results file: where it comes from, the methods, and every cell, method by method."""
     data: Any = RECIPES[request.methods[0].recipe(request.data)].data.load()
     keys = [(method, seed) for method in request.methods for seed in request.seeds]
-    cells = [_cell(request, *key, result) for key, result in zip(keys, outcomes, strict=True)]
+    cells = [cell_of(request, *key, result) for key, result in zip(keys, outcomes, strict=True)]
     return {
         **request.head(),
         "modes": len(data.means),
@@ -63,7 +63,8 @@ def references(request: Request) -> list[Method]:
     return [method for method in others if (method.paper or method.pacgan) and request.data == "grid"]
 
 
-def _cell(request: Request, method: Method, seed: int, result: Outcome) -> dict[str, Any]:
+def cell_of(request: Request, method: Method, seed: int, result: Outcome) -> dict[str, Any]:
+    """Return a cell as a results file holds it."""
     cell = request.cell(method, seed)
     return {
         "method": method.key,

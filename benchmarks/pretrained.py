@@ -1,0 +1,32 @@
+"""Keep a run's model in the project, in half precision, where it is small enough.
+
+    python benchmarks/pretrained.py RUN NAME
+
+Writes pretrained/NAME (config.json, model.safetensors, README.md): G, and E with the features it reads; no D's head, no
+optimiser. Refuses more than 16 MiB. It loads as any model does: aimgan.load("pretrained/NAME").
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import aimgan
+
+LIMIT = 16 * 2**20
+
+
+def main(run: str, name: str) -> None:
+    folder = Path(__file__).parents[1] / "pretrained" / name
+    model = aimgan.load(run).half()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    if size > LIMIT:
+        sys.exit(f"{run} takes {size / 2**20:.1f} MiB in half precision; expected at most {LIMIT / 2**20:.0f}")
+    model.save(folder)
+    print(f"wrote {folder}, {size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,140 @@
+"""The weights of FID's Inception-v3: found in the cache folder, or downloaded there, and checked before they are read.
+
+The folder is ~/.cache/aimgan, or the one that AIMGAN_CACHE names. It may hold one of
+
+    inception-2015-12-05.pt             NVIDIA's TorchScript file (stylegan2-ada-pytorch), which is what is downloaded
+    inception-2015-12-05.safetensors    pytorch-fid's weights, converted as docs/feature-networks.md tells
+
+The checksum of the first is not the publisher's own: NVIDIA states none. It is the one that public projects pin for
+this address (k-diffusion among them) and that the Hub stores for copies of it. Only the weights are taken from the
+file: none of the code in it is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+from urllib.request import urlopen
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from aimgan.errors import AimganError
+
+URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
+SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+SIZE = 95_607_719  # bytes
+PTH_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # pt_inception-2015-12-05-6726825d.pth
+NAMES = ("inception-2015-12-05.pt", "inception-2015-12-05.safetensors")
+TIMEOUT = 30  # seconds without a byte
+BLOCK = 2**20
+
+Say = Callable[[str], None]
+
+
+class Weights(NamedTuple):
+    """Weights under their published names, the file they are from, and whether that is known to be the official one."""
+
+    state: dict[str, Tensor]
+    path: Path
+    sha256: str
+    official: bool
+
+
+def cache_folder() -> Path:
+    """Return where what was downloaded or trained once is kept."""
+    return Path(os.environ.get("AIMGAN_CACHE") or Path.home() / ".cache" / "aimgan")
+
+
+def cached() -> Path | None:
+    """Return the file in the cache folder, if one is there."""
+    return next((path for name in NAMES if (path := cache_folder() / name).is_file()), None)
+
+
+def inception_weights(say: Say) -> Weights:
+    """Return the weights from the cache folder, downloaded first where they are not there.
+
+    Raises AimganError where there is no way to get them, or the file is not what it should be.
+    """
+    path = cached() or download(cache_folder() / NAMES[0], say)
+    return _from_torchscript(path) if path.suffix == ".pt" else _from_safetensors(path)
+
+
+def download(path: Path, say: Say) -> Path:
+    """Fetch NVIDIA's file to `path`, whole and checked or not at all."""
+    say(f"downloading Inception-v3 ({SIZE / 1e6:.0f} MB) from {URL} to {path}")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fetch(fresh, say)
+        _require(sha256_of(fresh), URL, "try again later, or take the other file of docs/feature-networks.md")
+        fresh.replace(path)
+    except (OSError, HTTPException) as error:
+        raise AimganError(
+            f"Inception-v3 could not be downloaded ({error}); fetch {URL} elsewhere, put it at {path}"
+        ) from None
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    return path
+
+
+def _fetch(path: Path, say: Say) -> None:
+    """Copy what URL holds, telling each quarter."""
+    done = 0
+    with urlopen(URL, timeout=TIMEOUT) as source, path.open("wb") as target:
+        while block := source.read(BLOCK):
+            target.write(block)
+            before, done = done, done + len(block)
+            if before * 4 // SIZE < done * 4 // SIZE:
+                say(f"downloaded {done / 1e6:.0f} of {SIZE / 1e6:.0f} MB")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require(got: str, source: str | Path, fix: str) -> None:
+    if got != SHA256:
+        raise AimganError(f"got {source} with SHA-256 {got}, expected {SHA256}; {fix}")
+
+
+def _from_torchscript(path: Path) -> Weights:
+    got = sha256_of(path)
+    _require(got, path, "remove it: it is downloaded anew")  # before anything in it is interpreted
+    return Weights(dict(load_torchscript(path).state_dict()), path, got, official=True)
+
+
+def load_torchscript(path: Path) -> torch.jit.ScriptModule:
+    """Load a TorchScript file on the CPU. Raises AimganError for what is none."""
+    try:
+        with warnings.catch_warnings():  # newer torch calls TorchScript deprecated; the files are still there
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.jit.load(str(path), map_location="cpu")
+    except (RuntimeError, ValueError, OSError) as error:
+        raise AimganError(f"got {path}, expected TorchScript; torch.jit.load says: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the trace that torch puts in it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if line.startswith("RuntimeError: ")), lines[0])
+
+
+def _from_safetensors(path: Path) -> Weights:
+    try:
+        with safe_open(path, "pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            converted_from = (file.metadata() or {}).get("converted_from_sha256")
+    except (OSError, SafetensorError) as error:
+        raise AimganError(f"got {path}, which safetensors cannot read ({error}); convert the weights again") from None
+    return Weights(state, path, sha256_of(path), official=converted_from == PTH_SHA256)

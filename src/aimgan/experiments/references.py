@@ -1,0 +1,69 @@
+"""What a sceptic puts beside an encoder: principal components of equal d, and codes by optimisation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from sklearn.decomposition import IncrementalPCA
+from torch import Tensor
+
+from aimgan.data import ImageSet
+from aimgan.experiments.features import FeatureNetwork
+from aimgan.experiments.image_scores import seen
+from aimgan.experiments.inversion import invert
+from aimgan.metrics import ReconstructionError, class_preservation, feature_error, on_signed_scale
+from aimgan.model import LatentVariableModel
+
+INVERTED, STEPS = 200, 500  # test images, and steps of Adam for each
+
+
+def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, Any]:
+    """Score test images rebuilt from their `dim` first principal components, found in all training images.
+
+    The best that any linear encoder and decoder do; scores as `evaluate` names them. Training images are taken in
+    batches of a thousand (IncrementalPCA), the last too small a part being left out.
+    """
+    components = IncrementalPCA(dim)
+    for x in data.chunks("train"):
+        if len(x) >= dim:
+            components.partial_fit(x.flatten(1).cpu().numpy())
+
+    def rebuilt(x: Tensor) -> Tensor:
+        codes = components.transform(x.flatten(1).cpu().numpy())
+        return torch.from_numpy(components.inverse_transform(codes)).to(x.dtype).view_as(x).clamp(0, 1)
+
+    scores = _errors(ReconstructionError.of(x.cpu(), rebuilt(x.cpu())) for x in data.chunks())
+    if network is not None:
+        real, again = seen(network, data.chunks()), seen(network, (rebuilt(x.cpu()) for x in data.chunks()))
+        scores |= feature_error(real.features, again.features)
+        if real.logits is not None and again.logits is not None:
+            scores["class_preservation"] = class_preservation(real.logits, again.logits)
+    return {"dim": dim, **scores}
+
+
+def inversion(model: LatentVariableModel, data: ImageSet) -> dict[str, Any]:
+    """Score codes that are optimised for 200 test images, 500 steps each: what G could do with a perfect encoder.
+
+    `reconstruction_mse_encoder` is of the same images by the encoder, where there is one; both come with their seconds.
+    """
+    x = data.test(INVERTED).cpu()
+    scores: dict[str, Any] = {"images": len(x), "steps": STEPS}
+    if model.E is not None:
+        begun = time.perf_counter()
+        rebuilt = model.reconstruct(x).cpu()
+        scores["seconds_encoder"] = round(time.perf_counter() - begun, 3)
+        scores["reconstruction_mse_encoder"] = ReconstructionError.of(x, rebuilt).mean
+    begun = time.perf_counter()
+    codes = invert(model, x, STEPS)
+    scores["seconds"] = round(time.perf_counter() - begun, 1)
+    return scores | ReconstructionError.of(x, model.decode(codes).cpu()).compute()
+
+
+def _errors(parts: Iterable[ReconstructionError]) -> dict[str, Any]:
+    scores = reduce(add, parts).compute()
+    return scores | {name.replace("_mse", "_mse_signed"): on_signed_scale(value) for name, value in scores.items()}

@@ -1,0 +1,151 @@
+"""Figures 2 and 4 to 10 from Table 1's own runs: what is not trained yet is trained first. PNG, and PDF for print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from torch import Tensor
+
+from aimgan import noise
+from aimgan.errors import AimganError
+from aimgan.experiments import console as screen
+from aimgan.experiments.finish import save
+from aimgan.experiments.image_scores import codes
+from aimgan.experiments.reproduction.cells import Cell, Outcome
+from aimgan.experiments.reproduction.methods import Method
+from aimgan.experiments.reproduction.parallel import run_all
+from aimgan.experiments.reproduction.request import Request
+from aimgan.experiments.reproduction.table1 import epochs_of
+from aimgan.figures import (
+    Curve,
+    ImageRow,
+    code_grid,
+    conditional,
+    error_by_epoch,
+    figure4,
+    reconstructions,
+    reconstructions_by_weight,
+    samples,
+)
+from aimgan.hub import load
+from aimgan.model import LatentVariableModel
+
+LIMIT, SIDE = 2.0, 20  # of figure 4's manifold: from -2 to 2 along each dimension
+SHOWN, NEAR, MADE = 16, 8, 32  # images of a block of figures 2 and 6, draws of figures 5 and 9, samples of figure 10
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A method whose run is there."""
+
+    method: Method
+    cell: Cell
+    folder: Path
+
+    @property
+    def model(self) -> LatentVariableModel:
+        """Its model, loaded anew."""
+        return load(self.folder)
+
+
+def draw_figure(request: Request, console: Console) -> tuple[list[Path], list[Outcome]]:
+    """Run the cells that have no result, draw those that have a model, and return the files and all outcomes."""
+    seed = request.seeds[0]
+    todo = [_cell(request, method, seed) for method in request.methods]
+    outcomes = run_all(todo, request.folder, request.workers, console, request.retry)
+    drawn: list[Drawn] = []
+    for method, cell, outcome in zip(request.methods, todo, outcomes, strict=True):
+        if outcome.state == "finished":
+            drawn.append(Drawn(method, cell, request.folder / cell.name))
+        else:
+            screen.say(console, f"{method.label} is left out: {outcome.state}", "warning:")
+    if not drawn:
+        return [], outcomes
+    _, data = todo[0].ready
+    figure = DRAW[request.target](drawn, data, _caption(request, drawn))
+    return [save(figure, request.output / f"{request.target}.{kind}") for kind in ("png", "pdf")], outcomes
+
+
+def _cell(request: Request, method: Method, seed: int) -> Cell:
+    """Return a figure's cell: the table's, but with codes of two dimensions for figure 4."""
+    cell = request.cell(method, seed)
+    two = {**cell.settings, "networks.dim": 2}
+    return replace(cell, settings=two) if request.target == "figure4" else cell
+
+
+def _caption(request: Request, drawn: Sequence[Drawn]) -> str:
+    lengths = ", ".join(f"{one.method.label} {one.cell.length:,} steps" for one in drawn)
+    preset = f", {request.preset} preset" if request.preset else ""
+    return f"{request.data}{preset}, seed {request.seeds[0]}: {lengths} ({request.command})"
+
+
+def figure_2(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
+    """Test images and their reconstructions, a block a method (figures 2 and 6)."""
+    x = data.test(SHOWN).cpu()
+    models = [one.model for one in drawn]
+    rebuilt = [None if model.E is None else model.reconstruct(x).cpu() for model in models]
+    rows = [ImageRow(one.method.label, x, x_z_x) for one, x_z_x in zip(drawn, rebuilt, strict=True)]
+    return reconstructions(rows, caption)
+
+
+def figure_4(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
+    """Codes of the test set by class, and the manifold. Raises AimganError for data without labels."""
+    labels = data.images.test.labels
+    if labels is None:
+        raise AimganError("figure4 colours codes by class, but these images have no labels: choose --data mnist")
+    model = drawn[0].model
+    images = model.decode(code_grid(SIDE, LIMIT)).cpu()
+    return figure4(codes(model, data.chunks()), labels, images, LIMIT, caption)
+
+
+def figure_5(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
+    """Test images, and images drawn from their posteriors (figures 5 and 9)."""
+    x, model = data.test(SHOWN // 2).cpu(), drawn[0].model
+    near = model.neighbours(x, NEAR, noise.generator(drawn[0].cell.seed, "figure 5"))
+    return conditional(x, near.cpu(), caption)
+
+
+def figure_7(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
+    """Test images and their reconstructions by ALICE over lambda, AIM's beside."""
+    x = data.test(SHOWN // 2).cpu()
+    columns: list[tuple[str, Tensor]] = [(one.method.label, one.model.reconstruct(x).cpu()) for one in drawn]
+    last = sum(one.method.objective != "alice" for one in drawn)  # set apart
+    return reconstructions_by_weight(x, columns, caption, apart=last)
+
+
+def figure_8(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
+    """Test error by epoch. Raises AimganError for runs that were never evaluated on the way."""
+    curves = []
+    for one in drawn:
+        rows = [row for row in epochs_of(one.folder) if "reconstruction_mse" in row]
+        if rows:
+            epochs, errors = ([row[name] for row in rows] for name in ("epoch", "reconstruction_mse"))
+            curves.append(Curve(one.method.label, epochs, errors))
+    if not curves:
+        raise AimganError("no run has errors by epoch: train with --set evaluate_every=1")
+    return error_by_epoch(curves, caption)
+
+
+def figure_10(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
+    """Samples from the prior, a block a method; the same codes for all that have as many dimensions."""
+    made = [
+        (one.method.label, one.model.generate(MADE, noise.generator(one.cell.seed, "figure 10")).cpu()) for one in drawn
+    ]
+    return samples(made, caption)
+
+
+DRAW: dict[str, Callable[[Sequence[Drawn], Any, str], Figure]] = {
+    "figure2": figure_2,
+    "figure4": figure_4,
+    "figure5": figure_5,
+    "figure6": figure_2,
+    "figure7": figure_7,
+    "figure8": figure_8,
+    "figure9": figure_5,
+    "figure10": figure_10,
+}

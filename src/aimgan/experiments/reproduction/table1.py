@@ -1,0 +1,140 @@
+"""Table 1 by one command: methods x seeds on real images, what a sceptic asks for beside, and the paper's claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from aimgan.experiments import console as screen
+from aimgan.experiments import references
+from aimgan.experiments.finish import save
+from aimgan.experiments.images import TABLE_1
+from aimgan.experiments.reproduction import claims, table1_page
+from aimgan.experiments.reproduction.cells import Cell, Outcome
+from aimgan.experiments.reproduction.methods import Method
+from aimgan.experiments.reproduction.parallel import run_all
+from aimgan.experiments.reproduction.request import Request, folder_made
+from aimgan.experiments.reproduction.table2 import cell_of, parameters
+from aimgan.experiments.training import own_features
+from aimgan.figures import TradeOff, error_against_distance
+from aimgan.files import write_json, write_text
+from aimgan.hub import load
+
+NAME = "table1"
+INVERTED = ("gan", "aim")  # whose generators are asked for codes by optimisation too
+
+
+def table1(request: Request, console: Console) -> tuple[list[Path], list[Outcome]]:
+    """Run the cells that have no result, write what there is then, and return the files and all outcomes."""
+    todo = [request.cell(method, seed) for method in request.methods for seed in request.seeds]
+    outcomes = run_all(todo, request.folder, request.workers, console, request.retry)
+    if not any(outcome.state == "finished" for outcome in outcomes):
+        return [], outcomes
+    results = collected(request, todo, outcomes, console)
+    console.print(table1_page.short(results).rich())
+    return write(results, request.output), outcomes
+
+
+def collected(request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome], console: Console) -> dict[str, Any]:
+    """Return the results file: where it comes from, the methods, every cell, and the references."""
+    keys = [(method, seed) for method in request.methods for seed in request.seeds]
+    methods = [_method(request, method) for method in request.methods]
+    cells = [cell_of(request, *key, result) for key, result in zip(keys, outcomes, strict=True)]
+    for cell, made in zip(cells, todo, strict=True):
+        cell["epochs"] = epochs_of(request.folder / made.name)
+    found = references_of(request, todo, outcomes, console)
+    results = {**request.head(), "methods": methods, "cells": cells, "references": found}
+    return results | {"claims": claims.tested(results)}
+
+
+def write(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Write the results file and what is rendered from it."""
+    path = folder_made(folder) / f"{NAME}.json"
+    write_json(path, results)
+    rendered = {path.with_suffix(kind): text for kind, text in table1_page.render(results).items()}
+    for page, text in rendered.items():
+        write_text(page, text)
+    points = trade_off(results)
+    figure = error_against_distance(points, table1_page.caption(results)) if points else None
+    figures = [] if figure is None else [save(figure, folder / f"{NAME}.{kind}") for kind in ("png", "pdf")]
+    return [path, *rendered, *figures]
+
+
+def trade_off(results: dict[str, Any]) -> list[TradeOff]:
+    """Return the test error against the Frechet distance of all cells that have both."""
+    labels = {method["method"]: method["label"] for method in results["methods"]}
+    return [
+        TradeOff(labels[cell["method"]], cell["scores"]["reconstruction_mse"], cell["scores"]["frechet_distance"])
+        for cell in results["cells"]
+        if cell["scores"] and {"reconstruction_mse", "frechet_distance"} <= set(cell["scores"])
+    ]
+
+
+def epochs_of(run: Path) -> list[dict[str, Any]]:
+    """Return what was evaluated on the way of a run: its rows of metrics.jsonl that have an epoch."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    return [row for row in map(json.loads, lines) if "epoch" in row]
+
+
+def references_of(
+    request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome], console: Console
+) -> dict[str, Any]:
+    """Return the references, each computed once: principal components, and codes by optimisation of the first seed."""
+    recipe, data = todo[0].ready
+    found: dict[str, Any] = {}
+
+    def network_scores() -> dict[str, Any]:
+        return references.pca(data, recipe.networks.dim, own_features(recipe, data, "cpu", console))
+
+    found["pca"] = kept(request.folder / f"pca-{recipe.networks.dim}-{_shape(data.shape)}.json", network_scores)
+    for cell, outcome in zip(todo, outcomes, strict=True):
+        method = cell.recipe.split("/")[1]
+        if method in INVERTED and cell.seed == request.seeds[0] and outcome.state == "finished":
+            screen.say(console, f"optimising codes for {references.INVERTED} test images under {cell.name}")
+            folder = request.folder / cell.name
+            make = partial(_inverted, folder, data)
+            found[f"inversion-{method}"] = kept(folder / "inversion.json", make)
+    return found
+
+
+def _inverted(folder: Path, data: Any) -> dict[str, Any]:
+    return references.inversion(load(folder), data)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a file holds, or make it and keep it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        made = make()
+        write_json(path, made)
+        return made
+
+
+def _method(request: Request, method: Method) -> dict[str, Any]:
+    cell = request.cell(method, request.seeds[0])
+    recipe = cell.recorded_settings["recipe"]
+    return {
+        "method": method.key,
+        "label": method.label,
+        "objective": method.objective,
+        "recipe": cell.recipe,
+        "settings": dict(method.settings),
+        "paper": {score: pairs[cell.recipe] for score, pairs in TABLE_1.items() if cell.recipe in pairs},
+        "steps": cell.length,
+        **{name: recipe[name] for name in ("batch_size", "lr", "beta1")},
+        "networks": recipe["networks"],
+        "parameters": parameters(cell),
+    }

@@ -1,0 +1,247 @@
+"""Table 1's results file as tables: Markdown and LaTeX, the references and claims below. All pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from aimgan.experiments.reproduction.columns import (
+    NONE,
+    PARAMETERS,
+    SECONDS,
+    SEEDS,
+    Column,
+    Row,
+    best,
+    bold,
+    errors,
+    lengths,
+    mean,
+    rows_of,
+    score,
+    verdict,
+)
+from aimgan.experiments.reproduction.latex import tabular
+from aimgan.experiments.reproduction.request import Results, provenance
+from aimgan.experiments.tables import Table, pipes
+
+PROTOCOL = (
+    "MSE: of test images and G(mu(x)), mean over pixels and images, on the [0, 1] scale (± its standard deviation over "
+    "images) and on [-1, 1], which is four times that: the paper's rows may be on either, so no row of the paper's is "
+    "divided by another. IS: Inception Score by the named network, ten splits (± population standard deviation over "
+    "them). FD, KID: Frechet and kernel distance of its features to those of the test images. Class kept: share of "
+    "reconstructions that the network gives the label it gave the image. Feature error: of reconstructions, 0 the "
+    "image's own features, 1 those of another image. Probe, k-NN, k-means: of the codes mu(x) by the classes. "
+    "Sharpness: edges of reconstructions over the images' own. Copies: distance of samples to the nearest training "
+    "image over that of test images. Train / test MSE: below 1 where training images are rebuilt better. Calibration "
+    "error and log score of q(z|x) on G(z), the prior's log score in brackets; prior SW: sliced Wasserstein distance "
+    "of codes to the prior. Near: mean squared distance of G(z), z ~ q(z|x), to x, and (in brackets) between two of "
+    "them. With several seeds: mean ± sample standard deviation over seeds. Bold: the best of the methods with all "
+    "seeds finished."
+)
+
+
+def _pair(head: str, name: str, digits: int, better: str) -> Column:
+    """A column of means with what follows the paper's +-: over images or splits for a seed, over seeds for several."""
+    plain = score(head, name, digits, better)
+
+    def text(row: Row) -> str:
+        values = row.values(name)
+        if not values:
+            return NONE
+        spreads = row.values(f"{name}_std")
+        spread = stdev(values) if len(values) > 1 else spreads[0] if spreads else None
+        return f"{fmean(values):.{digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}")
+
+    return Column(head, text, plain.rank)
+
+
+def _paper(name: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = row.about.get("paper", {}).get(name)
+        return NONE if found is None else f"{found[0]:.3f} ± {found[1]:.3f}"
+
+    return text
+
+
+def _with_other(head: str, name: str, other: str, digits: int, better: str) -> Column:
+    def text(row: Row) -> str:
+        own, beside = mean(row, name), mean(row, other)
+        return NONE if own is None or beside is None else f"{own:.{digits}f} ({beside:.{digits}f})"
+
+    return Column(head, text, score("", name, digits, better).rank)
+
+
+def _train_over_test(row: Row) -> str:
+    own, test = mean(row, "reconstruction_mse_train"), mean(row, "reconstruction_mse")
+    return NONE if own is None or not test else f"{own / test:.3f}"
+
+
+MSE = _pair("MSE [0, 1]", "reconstruction_mse", 4, "low")
+INCEPTION = _pair("IS", "inception_score", 3, "high")
+FRECHET = score("FD", "frechet_distance", 2, "low")
+CLASS = score("class kept %", "class_preservation", 1, "high", scale=100)
+PROBE = score("probe %", "probe_accuracy", 1, "high", scale=100)
+PAPER = (Column("paper: MSE", _paper("reconstruction_mse")), Column("paper: IS", _paper("inception_score")))
+MAIN = (
+    MSE,
+    score("MSE [-1, 1]", "reconstruction_mse_signed", 4, "low"),
+    INCEPTION,
+    FRECHET,
+    CLASS,
+    PROBE,
+    SEEDS,
+)
+MORE = (
+    _with_other("KID", "kernel_distance", "kernel_distance_std", 4, "low"),
+    score("precision", "precision", 3, "high"),
+    score("recall", "recall", 3, "high"),
+    score("density", "density", 3, "high"),
+    score("coverage", "coverage", 3, "high"),
+    score("feature error", "feature_error", 3, "low"),
+    Column("sharpness", score("", "sharpness", 2, "high").text),
+    Column("copies", score("", "memorisation_ratio", 2, "high").text),
+    Column("train / test MSE", _train_over_test),
+)
+INFERENCE = (
+    score("k-NN %", "knn_accuracy", 1, "high", scale=100),
+    score("k-means %", "kmeans_accuracy", 1, "high", scale=100),
+    score("NMI", "kmeans_nmi", 3, "high"),
+    score("calibration error", "calibration_error", 3, "low"),
+    _with_other("log score (prior's)", "log_score", "prior_log_score", 1, "high"),
+    score("prior SW", "prior_sliced_wasserstein", 3, "low"),
+    _with_other("near (apart)", "neighbour_mse", "neighbour_diversity", 4, "low"),
+    PARAMETERS,
+    SECONDS,
+)
+
+
+def render(results: Results) -> dict[str, str]:
+    """Return a results file's pages by ending: what is beside it can be made again from it at any time."""
+    return {".md": markdown(results), ".tex": latex(results)}
+
+
+def short(results: Results) -> Table:
+    """Return what fits a terminal."""
+    return _table(results, (MSE, INCEPTION, FRECHET, CLASS, PROBE), lambda text, best: text)
+
+
+def markdown(results: Results) -> str:
+    """Return the page: where the numbers come from, the tables, what must be said about them, claims."""
+    columns = (*PAPER, *MAIN) if _known(results) else MAIN
+    parts = [
+        _head(results),
+        _table(results, columns, bold).markdown(),
+        _table(results, MORE, bold).markdown(),
+        _table(results, INFERENCE, bold).markdown(),
+        *notes(results),
+        claims_table(results),
+        errors(results),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def latex(results: Results) -> str:
+    """Return the main table for LaTeX (booktabs, graphicx)."""
+    columns = (*PAPER, *MAIN) if _known(results) else MAIN
+    rows = _table(results, columns, lambda text, best: text).rows
+    found = rows_of(results)
+    marked = {(row, k + 1) for k, column in enumerate(columns) for row in best(column, found)}
+    head = _head(results).replace("`", "")
+    return tabular(_title(results), ["", *(c.head for c in columns)], rows, marked, " ".join(notes(results)), head)
+
+
+def caption(results: Results) -> str:
+    """Return a line that names a figure's runs."""
+    seeds = ", ".join(map(str, results["seeds"]))
+    return (
+        f"{_title(results)}, seed{'s' * (len(results['seeds']) > 1)} {seeds}: {results['command']}, {results['date']}"
+    )
+
+
+def notes(results: Results) -> list[str]:
+    """Return the paragraphs under the tables."""
+    judged = (*MAIN[:-1], *MORE[:6], *INFERENCE[:-2])
+    return [verdict(judged, rows_of(results)), _network(results), PROTOCOL, lengths(results)]
+
+
+def claims_table(results: Results) -> str:
+    """Return the paper's claims, and which way each comes out here."""
+    rows = [(c["claim"], c["where"], c["measured"], c["verdict"]) for c in results["claims"]]
+    return "**The paper's claims**\n\n" + pipes(("claim", "where", "measured here", "verdict"), rows) if rows else ""
+
+
+def _known(results: Results) -> bool:
+    return any(about["paper"] for about in results["methods"])
+
+
+def _head(results: Results) -> str:
+    return provenance(results, [cell["environment"] for cell in results["cells"]])
+
+
+def _title(results: Results) -> str:
+    preset = f" ({results['preset']} preset)" if results.get("preset") else ""
+    return f"Table 1 on {results['data']}{preset}"
+
+
+def _table(results: Results, columns: Sequence[Column], mark: Callable[[str, bool], str]) -> Table:
+    rows = rows_of(results)
+    winners = [best(column, rows) for column in columns]
+    lines = [
+        (row.label, *(mark(c.text(row), k in b) for c, b in zip(columns, winners, strict=True)))
+        for k, row in enumerate(rows)
+    ]
+    lines += [(row.label, *(column.text(row) for column in columns)) for row in _references(results)]
+    return Table(_title(results), ("", *(column.head for column in columns)), tuple(lines))
+
+
+def _references(results: Results) -> list[Row]:
+    """Return the rows that no method can be told to beat: the data themselves, anchors, and what a sceptic asks for."""
+    found, any_scores = results["references"], _any_scores(results)
+    rows = [Row("real data", {}, [_of_real(any_scores)])] if any_scores else []
+    for name, label in (("mean_image_mse", "mean image"), ("unrelated_pair_mse", "another image")):
+        if name in any_scores:
+            rows.append(Row(label, {}, [_both_scales(any_scores[name])]))
+    if "pca" in found:
+        rows.append(Row(f"PCA, d = {found['pca']['dim']}", {}, [found["pca"]]))
+    for key, label in (("inversion-gan", "GAN"), ("inversion-aim", "AIM")):
+        if key in found:
+            inverted = found[key]
+            how = "{steps} steps ({images} images, {seconds:.0f} s)".format(**inverted)
+            told = f"{label}, codes by {how}"
+            rows.append(Row(told, {}, [inverted | _both_scales(inverted["reconstruction_mse"])]))
+    return rows
+
+
+def _both_scales(mse: float) -> dict[str, float]:
+    return {"reconstruction_mse": mse, "reconstruction_mse_signed": 4 * mse}
+
+
+def _any_scores(results: Results) -> Mapping[str, Any]:
+    """Return scores of all cells as one: what is of the data is the same in each that has it."""
+    merged: dict[str, Any] = {}
+    for cell in results["cells"]:
+        merged |= cell["scores"] or {}
+    return merged
+
+
+def _of_real(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the real data's own scores by the names of the samples'."""
+    return {
+        name.replace("_real", ""): value
+        for name, value in scores.items()
+        if name.endswith(("_real", "_real_std")) and name != "n_real"
+    }
+
+
+def _network(results: Results) -> str:
+    scores = _any_scores(results)
+    if "feature_network" not in scores:
+        return "No feature network was at hand: scores by one are left out."
+    comparable = "may" if scores["feature_comparable"] else "must not"
+    return (
+        f"Feature network: {scores['feature_network']} (weights {scores['feature_checksum'][:12]}, resizer: "
+        f"{scores['feature_resizer']}), {scores['n_fake']:,} samples, {scores['n_real']:,} images of the "
+        f"{scores['split']} split; its scores {comparable} be put beside published ones."
+    )

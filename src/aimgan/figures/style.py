@@ -1,0 +1,100 @@
+"""What the figures of the paper share: sizes, colours, the page with its caption, and where texts fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import ceil
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from aimgan.figures.points import SOFT
+
+DPI = 300
+MARGIN = 0.08  # inches
+LABEL, SMALL = 9.0, 7.0  # points: names, and what is written small
+LINE = 1.3  # the height of a line of text, in its size
+
+# Ten colours that stay apart under the colour-vision deficiencies: "muted" of Tol (2021, Colour Schemes, SRON technical
+# note EPS/TN/09-002) and black, in an order that keeps apart the digits that lie together (3 5 8, 4 7 9).
+PALETTE = (
+    "#332288", "#cc6677", "#117733", "#88ccee", "#882255", "#999933", "#aa4499", "#44aa99", "#000000", "#ddcc77",
+)  # fmt: skip
+
+
+def page(width: float, height: float, caption: str) -> Figure:
+    """Return an empty figure of `width` by `height` inches, and under that its caption, small."""
+    text = wrapped(caption, SMALL, 72 * (width - 2 * MARGIN))
+    strip = ceil(DPI * (height_of(text, SMALL) / 72 + MARGIN)) / DPI if text else 0.0  # whole dots
+    figure = Figure(figsize=(width, height + strip), dpi=DPI)
+    if text:
+        at = (MARGIN / width, MARGIN / (height + strip))
+        figure.text(*at, text, va="bottom", fontsize=SMALL, color=SOFT, linespacing=LINE)
+    return figure
+
+
+def panel(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Add axes to a figure, `left` and `top` inches from its upper left corner."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+
+
+def plain(axes: Axes, x_name: str, y_name: str) -> None:
+    """Give axes of numbers their names, a faint grid and no box."""
+    axes.set_xlabel(x_name, fontsize=LABEL)
+    axes.set_ylabel(y_name, fontsize=LABEL)
+    axes.tick_params(labelsize=SMALL + 1, which="both")
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":  # plain numbers: 0.02, 0.05, 0.1
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def darker(colour: str) -> tuple[float, float, float]:
+    """Return a colour dark enough to write with."""
+    red, green, blue = (0.65 * part for part in to_rgb(colour))
+    return red, green, blue
+
+
+def width_of(text: str, size: float) -> float:
+    """Return the width of a text of `size` points, of its widest line, in points."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    return max((float(TextPath((0, 0), line, size=size).get_extents().width) for line in lines), default=0.0)
+
+
+def height_of(text: str, size: float) -> float:
+    """Return the height of a text of `size` points in points."""
+    return LINE * size * len(text.split("\n"))
+
+
+def wrapped(text: str, size: float, width: float) -> str:
+    """Break a text into lines of at most `width` points; a longer word has a line of its own."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines.append("")
+        for word in line.split():
+            longer = f"{lines[-1]} {word}".strip()
+            if lines[-1] and width_of(longer, size) > width:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    return "\n".join(lines)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Move positions on a line as little as it takes to be `gap` apart, in their order."""
+    order = sorted(range(len(wanted)), key=lambda k: wanted[k])
+    at = list(wanted)
+    for _ in range(200):
+        for a, b in pairwise(order):
+            excess = gap - (at[b] - at[a])
+            if excess > 0:
+                at[a], at[b] = at[a] - excess / 2, at[b] + excess / 2
+    return at

@@ -1,0 +1,224 @@
+"""Figures of images: which image stands where, that every pixel arrives, and that files are the same every time."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aimgan import figures
+from aimgan.figures.blocks import same_shape, to_pixels
+
+CAPTION = "digits/aim, seed 0, 1,000 steps"
+PDF = {"CreationDate": None, "Creator": None, "Producer": None}
+
+
+def rows_of(figure):
+    """Return the drawn images line by line, as they are seen."""
+    images = sorted(figure.axes[0].images, key=lambda image: (image.get_extent()[3], image.get_extent()[0]))
+    lines = {}
+    for image in images:
+        lines.setdefault(image.get_extent()[3], []).append(np.asarray(image.get_array()))
+    return list(lines.values())
+
+
+def bytes_of(figure, form, metadata):
+    file = io.BytesIO()
+    figure.savefig(file, format=form, metadata=metadata)
+    return file.getvalue()
+
+
+def png(figure):
+    return np.asarray(Image.open(io.BytesIO(bytes_of(figure, "png", {"Software": None}))).convert("RGB"))
+
+
+def pdf_images(data):
+    """Return the RGB images of a PDF: their streams are a PNG's, so they are given a PNG's head and opened."""
+    head = rb"/Image /Width (\d+) /Height (\d+)\s/ColorSpace /DeviceRGB.*?stream\n(.*?)\nendstream"
+    for width, height, body in re.findall(head, data, re.DOTALL):
+        shape = struct.pack("!2I5B", int(width), int(height), 8, 2, 0, 0, 0)
+        chunks = ((b"IHDR", shape), (b"IDAT", body), (b"IEND", b""))
+        parts = (struct.pack("!I", len(part)) + kind + part + struct.pack("!I", zlib.crc32(kind + part))
+                 for kind, part in chunks)  # fmt: skip
+        yield np.asarray(Image.open(io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))))
+
+
+def enlarged(pixels, k):
+    return pixels.repeat(k, axis=0).repeat(k, axis=1)
+
+
+def assert_equal_images(drawn, images):
+    assert np.array_equal(np.array(drawn), to_pixels(images))
+
+
+@pytest.mark.parametrize(("c", "side"), [(1, 28), (3, 32), (3, 64), (1, 8), (3, 130)])
+def test_every_pixel_is_a_square_of_whole_dots(c, side):
+    figure = figures.samples([("AIM", torch.rand(3, c, side, side))], CAPTION, columns=2)
+    sheet = png(figure)
+    for image in figure.axes[0].images:
+        left, right, bottom, top = (int(edge) for edge in image.get_extent())
+        scale = (right - left) // side
+        assert (bottom - top, right - left) == (scale * side, scale * side)
+        assert np.array_equal(sheet[top:bottom, left:right], enlarged(np.asarray(image.get_array()), scale))
+
+
+def test_a_pdf_holds_the_pixels_without_loss():
+    x = torch.rand(2, 3, 32, 32)
+    first, second = to_pixels(x)
+    (image,) = pdf_images(bytes_of(figures.samples([("", x)], ""), "pdf", PDF))
+    height, width, _ = image.shape
+    scale = height // 32
+    assert np.array_equal(image[:, : 32 * scale], enlarged(first, scale))
+    assert np.array_equal(image[:, width - 32 * scale :], enlarged(second, scale))
+
+
+def test_values_are_clamped_and_grey_is_grey():
+    pixels = to_pixels(torch.tensor([-1.0, 0.0, 0.5, 2.0]).view(1, 1, 2, 2))
+    assert pixels[0].tolist() == [[[0] * 3, [0] * 3], [[128] * 3, [255] * 3]]
+    assert to_pixels(torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1)).tolist() == [[[[51, 102, 153]]]]
+
+
+def test_reconstructions_stand_beside_their_originals():
+    x, a, b = torch.rand(3, 5, 1, 4, 4)
+    rows = [figures.ImageRow("AIM", x, a), figures.ImageRow("GAN", x, None), figures.ImageRow("ALI", x, b)]
+    figure = figures.reconstructions(rows, CAPTION, columns=3)
+    lines = rows_of(figure)
+    assert [len(line) for line in lines] == [6, 4, 6, 4]
+    for (top, bottom), x_z_x in zip((lines[:2], lines[2:]), (a, b), strict=True):
+        assert_equal_images(top[::2] + bottom[::2], x)
+        assert_equal_images(top[1::2] + bottom[1::2], x_z_x)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["AIM", "GAN", "no encoder", "ALI"]
+    assert figure.texts[0].get_text().replace("\n", " ").endswith(CAPTION)
+
+
+def test_reconstructions_by_weight_are_columns():
+    x, a, b, aim = torch.rand(4, 3, 3, 4, 4)
+    columns = [("λ = 0", a), ("λ = 1", b), ("AIM", aim)]
+    figure = figures.reconstructions_by_weight(x, columns, CAPTION, apart=1)
+    for k, line in enumerate(rows_of(figure)):
+        assert_equal_images(line, torch.stack((x[k], a[k], b[k], aim[k])))
+    assert [text.get_text() for text in figure.axes[0].texts if text.get_text()] == [
+        "original",
+        "λ = 0",
+        "λ = 1",
+        "AIM",
+    ]
+    lefts = sorted({image.get_extent()[0] for image in figure.axes[0].images})
+    first, second, third = np.diff(lefts)
+    assert first == third > second
+
+
+def test_conditional_has_two_blocks():
+    x, near = torch.rand(3, 1, 4, 4), torch.rand(3, 5, 1, 4, 4)
+    other = figures.Conditional("CIFAR-10", torch.rand(2, 3, 6, 6), torch.rand(2, 4, 3, 6, 6))
+    lines = rows_of(figures.conditional(x, near, CAPTION, "MNIST", other))
+    assert [len(line) for line in lines] == [6, 6, 6, 5, 5]
+    assert_equal_images(lines[2], torch.cat((x[2:], near[2])))
+    assert_equal_images(lines[3], torch.cat((other.x[:1], other.near[0])))
+
+
+def test_samples_are_blocks_of_their_methods():
+    a, b = torch.rand(5, 1, 4, 4), torch.rand(2, 3, 6, 6)
+    lines = rows_of(figures.samples([("AIM", a), ("GAN", b)], CAPTION, columns=4))
+    assert [len(line) for line in lines] == [4, 1, 2]
+    assert_equal_images(lines[0] + lines[1], a)
+    assert_equal_images(lines[2], b)
+
+
+def test_nearest_is_below_its_sample():
+    a, b = torch.rand(2, 5, 1, 4, 4)
+    lines = rows_of(figures.nearest(a, b, CAPTION, columns=3))
+    assert_equal_images(lines[0] + lines[2], a)
+    assert_equal_images(lines[1] + lines[3], b)
+
+
+X = torch.rand(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: figures.samples([("a", torch.rand(2, 2, 4, 4))], ""), "got images of 2 channels, expected 1 or 3"),
+        (lambda: figures.samples([("a", X / 0)], ""), "diverged"),
+        (lambda: figures.samples([], ""), "got no samples"),
+        (lambda: figures.samples([("a", X[:0])], ""), "got no images"),
+        (lambda: figures.reconstructions([figures.ImageRow("a", X[:0], X[:0])], ""), "got no images"),
+        (lambda: figures.nearest(X[:0], X[:0], ""), "got no images"),
+        (lambda: figures.reconstructions([], ""), "got no rows"),
+        (lambda: figures.reconstructions([figures.ImageRow("a", X, X[:1])], ""), "reconstructions by 'a' of"),
+        (
+            lambda: figures.reconstructions([figures.ImageRow("a", X, X), figures.ImageRow("b", 1 - X, X)], ""),
+            "got other originals for 'b' than for 'a'",
+        ),
+        (lambda: same_shape(X, X[:1], "neighbours"), r"got neighbours of \(1, 1, 4, 4\), expected \(2, 1, 4, 4\)"),
+        (lambda: figures.reconstructions_by_weight(X, [("a", X)], "", apart=1), "got apart=1"),
+        (lambda: figures.conditional(X, X[:, None], "", "", figures.Conditional("", X, X[:1, None])), "got draws of"),
+        (lambda: figures.manifold(X, 3, 2.0, ""), "got 2 images of 4 x 4, expected 9 square ones"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_said(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
+def test_files_are_the_same_every_time():
+    def draw():
+        torch.manual_seed(1)
+        return figures.samples([("AIM", torch.rand(2, 3, 8, 8))], CAPTION)
+
+    for form, metadata in (("png", {"Software": None}), ("pdf", PDF)):
+        first, again = bytes_of(draw(), form, metadata), bytes_of(draw(), form, metadata)
+        assert first == again
+        assert b"Matplotlib" not in first
+
+
+def test_codes_are_coloured_by_digit():
+    codes, labels = torch.randn(60, 2), torch.arange(60) % 10
+    axes = figures.latent_map(
+        torch.cat((codes, torch.tensor([[9.0, 0.0]]))), torch.cat((labels, labels[:1])), CAPTION
+    ).axes[0]
+    colours = axes.collections[0].get_facecolors()
+    assert len(np.unique(colours, axis=0)) == 10
+    assert np.array_equal(colours[:10], colours[10:20])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [*"0123456789"]
+    assert axes.patches[0].radius == 3
+    assert axes.get_aspect() == 1
+    assert "1 outside" in [text.get_text() for text in axes.texts]
+    with pytest.raises(ValueError, match="got classes 0 to 10"):
+        figures.latent_map(codes[:2], torch.tensor([0, 10]), "")
+
+
+def test_the_manifold_puts_each_image_on_its_code():
+    codes = figures.code_grid(3, 2.0)
+    assert codes.tolist() == [[z1, z2] for z2 in (2, 0, -2) for z1 in (-2, 0, 2)]
+    images = torch.arange(9).view(9, 1, 1, 1).expand(9, 1, 4, 4) / 255
+    figure = figures.manifold(images, 3, 2.0, CAPTION)
+    axes = figure.axes[0]
+    (image,) = axes.images
+    left, right, bottom, top = image.get_extent()
+    assert (left, right, bottom, top) == (-3, 3, -3, 3)
+    sheet = png(figure)
+    for k, code in enumerate(codes.numpy()):
+        x, y = axes.transData.transform(code)
+        assert sheet[len(sheet) - int(y), int(x)].tolist() == [k] * 3
+
+
+def test_figure_4_keeps_the_pixels():
+    figure = figures.figure4(torch.randn(20, 2), torch.arange(20) % 10, torch.rand(25, 1, 28, 28), 2.0, CAPTION)
+    left, right = figure.axes
+    box = right.get_window_extent()
+    assert left.get_window_extent().size == pytest.approx(box.size)
+    sheet, (rows, columns) = png(figure), np.round(box.size).astype(int)
+    top, x = len(sheet) - round(box.y1), round(box.x0)
+    scale = rows // 140
+    assert (rows, columns) == (140 * scale, 140 * scale)
+    inside = slice(scale, -scale)  # the axes' lines lie on the outermost dots
+    drawn = sheet[top : top + rows, x : x + columns][inside, inside]
+    assert np.array_equal(drawn, enlarged(np.asarray(right.images[0].get_array()), scale)[inside, inside])

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+
+from aimgan.errors import AimganError
+from aimgan.metrics import FeatureMoments, frechet_distance
+
+
+def features(n: int, d: int, seed: int = 0) -> torch.Tensor:
+    """Rows of correlated Gaussians with means about 1."""
+    g = torch.Generator().manual_seed(seed)
+    mix = torch.randn(d, d, generator=g, dtype=torch.float64) / math.sqrt(d)
+    return torch.randn(n, d, generator=g, dtype=torch.float64) @ mix + torch.rand(d, generator=g)
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    return frechet_distance(FeatureMoments.of(a), FeatureMoments.of(b))
+
+
+def test_agrees_with_scipys_matrix_root():
+    a, b = features(300, 12).numpy(), features(200, 12, 1).numpy()
+    c_a, c_b = np.cov(a.T), np.cov(b.T)
+    root = sqrtm(c_a @ c_b)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c_a + c_b - 2 * root.real)
+    assert distance(torch.tensor(a), torch.tensor(b)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_of_diagonal_gaussians_is_closed_form():
+    z = features(200, 3)
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(z.T.cov()), (z - z.mean(0)).T, upper=False).T
+    a, b = (white * torch.tensor(s) for s in ([1.0, 2.0, 3.0], [2.0, 2.0, 0.5]))
+    assert distance(a, b + 1) == pytest.approx(1 + 0 + 6.25 + 3, rel=1e-9)  # sum of (s - t)^2, and |shift|^2
+
+
+@pytest.mark.parametrize("d", [20, 64])
+def test_singular_covariances_agree_with_the_space_that_the_rows_span(d: int):
+    """Fewer rows than dimensions: rotated into the few dimensions there are, the distance is the same."""
+    small = [features(12, 6, seed) for seed in (0, 1)]
+    basis = torch.linalg.qr(features(d, d, 2)).Q[:6]
+    assert distance(*(s @ basis for s in small)) == pytest.approx(distance(*small), rel=1e-7)
+    assert distance(small[0] @ basis, small[0] @ basis) == pytest.approx(0, abs=1e-9)
+    assert distance(features(10, d), features(10, d, 1)) > 0
+    point = torch.ones(5, d, dtype=torch.float64)
+    assert distance(point, point + 2) == pytest.approx(4 * d)
+
+
+def test_moments_are_numpys_even_far_from_the_origin():
+    z = features(500, 5)
+    for offset, rel in ((0.0, 1e-12), (1e3, 1e-8), (1e5, 1e-4)):
+        moments, x = FeatureMoments.of(z + offset), (z + offset).numpy()
+        assert moments.mean.numpy() == pytest.approx(x.mean(0))
+        assert moments.covariance.numpy() == pytest.approx(np.cov(x.T), rel=rel, abs=rel)
+
+
+def test_two_samples_of_one_gaussian_score_the_floor_of_the_page():
+    """docs/metrics.md: (d^2 + 5 d) / (2 n), first order in 1 / n, for N(0, I)."""
+    n, d = 2_000, 16
+    draws = [torch.randn(n, d, generator=torch.Generator().manual_seed(s)) for s in range(16)]
+    scores = [distance(a, b) for a, b in zip(draws[::2], draws[1::2], strict=True)]
+    assert np.mean(scores) == pytest.approx((d**2 + 5 * d) / (2 * n), rel=0.1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(2, 30), st.integers(1, 8), st.integers(0, 2**20))
+def test_invariances(n: int, d: int, seed: int):
+    a, b = features(n, d, seed), features(n + 3, d, seed + 1)
+    score = distance(a, b)
+    rotation = torch.linalg.qr(features(d, d, seed + 2)).Q
+    assert score >= 0
+    assert distance(a, a) == pytest.approx(0, abs=1e-7)
+    assert distance(b, a) == pytest.approx(score, rel=1e-6, abs=1e-7)
+    assert distance(a @ rotation + 3, b @ rotation + 3) == pytest.approx(score, rel=1e-6, abs=1e-7)
+    assert distance(2 * a, 2 * b) == pytest.approx(4 * score, rel=1e-6, abs=1e-7)
+    assert distance(a + 1, a) == pytest.approx(d, rel=1e-6)
+
+
+def test_parts_add_to_the_whole():
+    x = features(50, 4)
+    parts = reduce(add, map(FeatureMoments.of, x.split(7)))
+    whole = FeatureMoments.of(x)
+    assert torch.allclose(parts.covariance, whole.covariance, rtol=1e-12, atol=1e-12)
+    assert frechet_distance(parts, whole) == pytest.approx(0, abs=1e-9)
+
+
+def test_mistakes_are_named():
+    one, four = FeatureMoments.of(features(1, 4)), FeatureMoments.of(features(9, 4))
+    with pytest.raises(AimganError, match="got 1 samples, expected at least 2"):
+        frechet_distance(one, four)
+    with pytest.raises(AimganError, match=r"got features of shape \(4,\) a row, expected \(3,\)"):
+        frechet_distance(FeatureMoments.of(features(9, 3)), four)
+    with pytest.raises(AimganError, match="not finite"):
+        FeatureMoments.of(features(3, 2) / 0)
+    with pytest.raises(AimganError, match="expected the same"):
+        FeatureMoments.of(features(9, 3)) + four

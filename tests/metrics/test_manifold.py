@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+from sklearn.neighbors import NearestNeighbors
+
+from aimgan.errors import AimganError
+from aimgan.metrics import expected_coverage, manifold_metrics
+
+
+def draws(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def reference(real: np.ndarray, fake: np.ndarray, k: int) -> dict[str, float]:
+    """The definitions, with scikit-learn's neighbours and scipy's distances."""
+    radii = [NearestNeighbors(n_neighbors=k).fit(x).kneighbors()[0][:, -1] for x in (real, fake)]  # without itself
+    distances = cdist(real, fake)
+    in_real, in_fake = distances <= radii[0][:, None], distances <= radii[1]
+    return {
+        "precision": in_real.any(0).mean(),
+        "recall": in_fake.any(1).mean(),
+        "density": in_real.sum() / (k * len(fake)),
+        "coverage": in_real.any(1).mean(),
+    }
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(1500, 2100, 5), (300, 40, 3), (6, 7, 5), (30, 30, 1)])
+def test_agrees_with_the_definitions_in_more_than_a_block(n: int, m: int, k: int):
+    real, fake = draws(n), 0.8 * draws(m, seed=1) + 0.4
+    got = manifold_metrics(real, fake, k)
+    assert got == pytest.approx(reference(real.double().numpy(), fake.double().numpy(), k), abs=1e-12)
+
+
+def test_real_data_score_what_is_expected_of_them():
+    scores = [manifold_metrics(draws(400, 4, s), draws(300, 4, s + 1)) for s in range(0, 40, 2)]
+    for name, expected in (("density", 1.0), ("coverage", expected_coverage(400, 300))):
+        values = [score[name] for score in scores]
+        assert np.mean(values) == pytest.approx(expected, abs=4 * np.std(values) / math.sqrt(20))
+    assert expected_coverage(10_000, 10_000) == pytest.approx(1 - 2**-5, abs=1e-4)
+    assert expected_coverage(7, 3, k=1) == pytest.approx(1 - 6 / 9)
+
+
+def test_each_fault_lowers_its_own_share():
+    real, fake = draws(500), draws(500, seed=1)
+    good, far = manifold_metrics(real, fake), manifold_metrics(real, fake + 100)
+    assert far == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+    narrow = manifold_metrics(real, 0.3 * fake)  # no variety: inside, and few of the real ones reached
+    assert narrow["precision"] > good["precision"]
+    assert narrow["density"] > 1.2
+    assert narrow["recall"] < 0.3
+    wide = manifold_metrics(real, 3 * fake)  # too much of it
+    assert wide["precision"] < 0.4 < good["recall"] - 0.1 < wide["recall"]
+    assert manifold_metrics(real, real) == pytest.approx({"precision": 1, "recall": 1, "density": 1.2, "coverage": 1})
+
+
+def test_one_outlier_makes_precision_and_not_density():
+    lump = draws(200) + 50
+    real = draws(200)
+    outlier = torch.cat([real, torch.full((1, 4), 60.0)])  # its ball reaches back to the data, over the lump
+    before, after = manifold_metrics(real, lump), manifold_metrics(outlier, lump)
+    assert (before["precision"], after["precision"]) == (0, 1)
+    assert after["density"] == pytest.approx(0.2)
+    assert after["coverage"] < 0.01
+
+
+def test_rows_that_are_equal_or_tied_are_inside():
+    real = torch.arange(10.0).repeat(4)[:, None]  # balls of radius 0, with 4 rows in each
+    assert manifold_metrics(real, real, 3) == {"precision": 1, "recall": 1, "density": 4 / 3, "coverage": 1}
+    assert manifold_metrics(real, real + 0.01, 3) == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
+    line = manifold_metrics(
+        real[:10], real[:10] + 1, 1
+    )  # balls reach to both neighbours: 1..8 are in 3, 9 in 2, 10 in 1
+    assert line == pytest.approx({"precision": 1, "recall": 1, "density": (8 * 3 + 2 + 1) / 10, "coverage": 1})
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(6, 40), st.integers(6, 40), st.integers(1, 5), st.integers(0, 2**20))
+def test_invariances(n: int, m: int, k: int, seed: int):
+    real, fake = draws(n, 3, seed).double(), draws(m, 3, seed + 1).double()
+    score = manifold_metrics(real, fake, k)
+    rotation = torch.linalg.qr(draws(3, 3, seed + 2).double()).Q
+    order = torch.randperm(m, generator=torch.Generator().manual_seed(seed))
+    for a, b in ((real, fake[order]), (2 * real @ rotation + 1, 2 * fake @ rotation + 1)):
+        assert manifold_metrics(a, b, k) == pytest.approx(score)
+    swapped = manifold_metrics(fake, real, k)
+    assert (swapped["precision"], swapped["recall"]) == (score["recall"], score["precision"])
+    assert all(value >= 0 for value in score.values())
+
+
+def test_mistakes_are_named():
+    with pytest.raises(AimganError, match="got 5 samples, expected at least 6"):
+        manifold_metrics(draws(9), draws(5))
+    with pytest.raises(AimganError, match="got k = 0"):
+        manifold_metrics(draws(9), draws(9), 0)
+    with pytest.raises(AimganError, match="not finite"):
+        manifold_metrics(draws(9) * math.inf, draws(9))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_features_of_another_network_are_refused():
+    with pytest.raises(AimganError, match=r"got fake features of shape \(3,\) a row, expected \(4,\)"):
+        manifold_metrics(draws(9), draws(9, 3))
