@@ -23,7 +23,13 @@ Settings = Mapping[str, Any]
 _R3GAN: Settings = {"value": "relativistic", "penalty": 1.0, "ema": 0.999, "beta1": 0.0, "beta2": 0.99}
 _R3GAN_OPTIONS = ("value", "penalty")
 _COLOUR = ("cifar10", "celeba")
-_CPU_COLOUR: Settings = {"data.size": 32, "networks.width": 256, "epochs": 3, "evaluate_every": 1, "samples": 10_000}
+_CPU_COLOUR: Settings = {
+    "data.size": 32,
+    "networks.width": 256,
+    "epochs": 3,
+    "samples": 10_000,
+    "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
+}
 PRESETS: dict[str, dict[str, Settings]] = {
     "paper": {"mnist": {}, "cifar10": {}, "celeba": {}},
     "quick": {"mnist": {"epochs": 10}, "cifar10": {"epochs": 10}, "celeba": {"epochs": 10}},
