@@ -48,10 +48,12 @@ def accuracies(model, images: ImageData, n: int, seed: int) -> tuple[float, floa
     pick = chosen(images, n, seed)
     pixels, labels = images.train.pixels[pick], images.train.labels[pick]
     near = model.neighbours(as_float(pixels), DRAWS, noise.generator(seed, "augmentation"))
-    near = (near.flatten(0, 1).clamp(0, 1) * 255).round().byte()
+    mixed = torch.randperm(n * DRAWS, generator=noise.generator(seed, "order"))  # the draws come class by class
+    near = (near.flatten(0, 1).clamp(0, 1) * 255).round().byte()[mixed]
+    of_near = labels.repeat_interleave(DRAWS)[mixed]
     alone = shuffled(pixels.repeat(DRAWS + 1, 1, 1, 1), labels.repeat(DRAWS + 1), images)
     # The originals last: the classifier holds the first twelfth out, which is of copies on one side, of draws here.
-    both = shuffled(torch.cat((near, pixels)), torch.cat((labels.repeat_interleave(DRAWS), labels)), images)
+    both = shuffled(torch.cat((near, pixels)), torch.cat((of_near, labels)), images)
     settings = Settings(seed=seed, epochs=EPOCHS, rotation=0.0, shift=0.0, untouched=1.0)
     return tuple(train(each, settings).record["test_accuracy"] for each in (alone, both))
 

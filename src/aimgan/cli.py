@@ -63,7 +63,9 @@ def train(
             help="An option of the objective, a number of the recipe, networks.* or data.*.",
         ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="paper, quick or cpu: how large and how long.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper, quick, cpu, residual, residual-cpu: how large and how long.")
+    ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
 ) -> None:
     """Train a recipe. To go on after a stop, run the same command again.
@@ -88,7 +90,7 @@ def evaluate(
     data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the samples. [the run's]")] = None,
     features: Annotated[
-        str | None, typer.Option(help="Feature network: digits, inception, efficientnet-lite0, a .pt file, none.")
+        str | None, typer.Option(help="Feature network: digits, inception, efficientnet-lite0, a .pt file, off.")
     ] = None,
     samples: Annotated[int | None, typer.Option(help="How many generated images it sees. [the recipe's]")] = None,
     device: Device = "auto",

@@ -115,7 +115,7 @@ def test_what_is_taken_where_nothing_is_asked_for(cache):
 
 def test_names_and_files_that_are_not_there(tmp_path):
     data = images(3)
-    assert feature_network(data, "none") is None
+    assert feature_network(data, "off") is None
     with pytest.raises(AimganError, match="unknown feature network 'incepton'; did you mean 'inception'"):
         feature_network(data, "incepton")
     with pytest.raises(AimganError, match=r"no file .*it\.pt; expected a TorchScript file"):

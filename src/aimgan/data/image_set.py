@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from aimgan import noise
 from aimgan.data.digits import load_digits
 from aimgan.data.images import ImageData, load_images
-from aimgan.data.sampler import indices
+from aimgan.data.sampler import indices, order
 from aimgan.errors import AimganError
 
 Progress = Callable[[int, int], None]
@@ -49,12 +50,21 @@ class ImageSet:
         return as_float(self._train[chosen.to(self._train.device)])
 
     def chunks(self, split: str = "test", n: int | None = None, size: int = 1_000) -> Iterator[Tensor]:
-        """Yield the first n images of "train" or "test" (all without n) in order, float (size, c, h, w) at a time.
+        """Yield the first n images of "train" or "test" (all without n) as `places` has them, `size` at a time.
 
         So that a large data set is never float as a whole: that is four times its memory.
         """
-        pixels = self._train if split == "train" else self._test
-        return (as_float(part) for part in pixels[:n].split(size) if len(part))
+        pixels, places = self._train if split == "train" else self._test, self.places(split)[:n]
+        return (as_float(pixels[part.to(pixels.device)]) for part in places.split(size) if len(part))
+
+    def places(self, split: str) -> Int[Tensor, " n"]:
+        """Return the order of a split that `chunks` takes: the source's, mixed where that is class by class.
+
+        The first thousand of a folder of classes would else be of one class, and parts of the data unlike the whole.
+        """
+        images = self.images.train if split == "train" else self.images.test
+        by_class = images.labels is not None and len(images) > 1 and bool((images.labels.diff() >= 0).all())
+        return order(len(images), noise.mix("chunks"), 0) if by_class else torch.arange(len(images))
 
     def test(self, n: int | None = None, seed: int = 0) -> Float[Tensor, "n c h w"]:
         """Return the first n test images (all without n); the seed changes nothing, since they are fixed."""

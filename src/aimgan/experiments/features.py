@@ -1,6 +1,6 @@
 """Feature networks: what turns images into the features and class probabilities that scores of images are made of.
 
-    network = feature_network(data, "inception")        # or "digits", "efficientnet-lite0", a .pt file, "none"
+    network = feature_network(data, "inception")        # or "digits", "efficientnet-lite0", a .pt file, "off"
     features, logits = network(x)
     network = FeatureNetwork.of(module, "my network")   # one's own
 
@@ -33,7 +33,7 @@ from aimgan.experiments.inception_weights import cached, first_line, inception_w
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.networks.inception import RESIZERS, Inception, from_published
 
-NAMES = ("digits", "inception", "efficientnet-lite0", "none")
+NAMES = ("digits", "inception", "efficientnet-lite0", "off")
 BATCH = 50  # images at a time: at 299 pixels they take about a gigabyte
 LITE_SIDE = 128  # of EfficientNet-lite0: a quarter of the cost of the 224 it was trained at (docs/feature-networks.md)
 MNIST_SHA256 = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"  # of the 60,000 training images
@@ -120,7 +120,7 @@ def channels_of(module: nn.Module) -> int | None:
 def feature_network(
     data: ImageSet, wanted: str | None = None, device: str | torch.device = "cpu", say: Say = _tell
 ) -> FeatureNetwork | None:
-    """Return the network that `wanted` names: one of NAMES, or a TorchScript file; None for "none".
+    """Return the network that `wanted` names: one of NAMES, or a TorchScript file; None for "off".
 
     Without `wanted` it is "inception" for images in colour if its weights are in the cache folder (nothing is
     downloaded and nothing trained unasked), else None, which `say` is told. Raises AimganError for a network that
@@ -150,7 +150,7 @@ def is_digits(data: ImageSet) -> bool:
 def _named(data: ImageSet, wanted: str, say: Say) -> FeatureNetwork | None:
     if wanted.endswith(".pt"):
         return torchscript(Path(wanted).expanduser())
-    if wanted == "none":
+    if wanted == "off":
         return None
     if wanted == "digits":
         return digits(data, say)
@@ -249,5 +249,5 @@ def torchscript(path: Path) -> FeatureNetwork:
         raise AimganError(f"no file {path}; expected a TorchScript file that maps images to features")
     module = load_torchscript(path)
     return FeatureNetwork(
-        str(path), module, weights_checksum(module), "none", False, {"sha256": sha256_of(path)}, channels_of(module)
+        path.name, module, weights_checksum(module), "none", False, {"sha256": sha256_of(path)}, channels_of(module)
     )

@@ -42,6 +42,7 @@ SUBSETS = 50  # of a thousand: the kernel distance's
 PROBED = 10_000  # codes of training images that the probes learn from
 DRAWS, DRAWN_FOR = 8, 1_000  # G(z), z ~ q(z|x): so many each, for so many test images
 COPIES = 1_000  # samples whose nearest training image is looked for
+LEAST = 20  # images of each split: of fewer these scores do not exist, or mean nothing
 PROGRESS = 5_000  # generated images of a score on the way
 
 
@@ -82,13 +83,15 @@ def samples(model: LatentVariableModel, n: int, seed: int) -> Iterator[Tensor]:
 def feature_scores(
     model: LatentVariableModel, data: ImageSet, network: FeatureNetwork, n_fake: int, seed: int
 ) -> dict[str, Any]:
-    """Return the scores by a feature network; the real data's own beside those of the samples.
+    """Return the scores by a feature network; the real data's own beside those of the samples. None of 20 images.
 
     inception_score, _std       10 splits; inception_score_real of the test images is the ceiling
     frechet_distance            of samples to test images; frechet_distance_real of as many training images to them
     kernel_distance, precision, recall, density, coverage     of at most 5,000 images of each
     class_preservation, feature_error                         of test images and their reconstructions
     """
+    if min(len(data.images.test), data.epoch_size) < LEAST:
+        return {}
     fake, real = seen(network, samples(model, n_fake, seed)), seen(network, data.chunks())
     train = seen(network, data.chunks("train", real.count), kept=0)
     scores: dict[str, Any] = {
@@ -139,7 +142,8 @@ def own_scores(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[st
         scores |= posterior_images(x.cpu(), near.cpu())
     if train.labels is not None and test.labels is not None and len(test) > 1:
         learnt_from, asked = codes(model, data.chunks("train", PROBED)), codes(model, data.chunks())
-        scores |= latent_scores(learnt_from, train.labels[:PROBED], asked, test.labels, seed)
+        known, classes = train.labels[data.places("train")[:PROBED]], test.labels[data.places("test")]
+        scores |= latent_scores(learnt_from, known, asked, classes, seed) if len(known.unique()) > 1 else {}
     return scores
 
 
@@ -152,7 +156,7 @@ def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, 
     """Return how near samples are to the nearest training image, and how near test images are."""
     made, held_out = torch.cat([*samples(model, COPIES, seed)]), next(data.chunks(size=COPIES)).cpu()
     near, anchor = (
-        reduce(torch.minimum, (nearest_distances(x, part.cpu())[0] for part in data.chunks("train", size=10_000)))
+        reduce(torch.minimum, (nearest_distances(x, part.cpu())[0] for part in data.chunks("train", size=2_000)))
         for x in (made, held_out)
     )
     return copying(near, anchor) if bool(anchor.any()) else {}  # unless all test images are training images
@@ -161,4 +165,4 @@ def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, 
 def progress(model: LatentVariableModel, network: FeatureNetwork, seed: int) -> dict[str, float]:
     """Return the score of samples on the way: of 5,000 in one split, since ten of 500 would be biased."""
     logits = seen(network, samples(model, PROGRESS, seed), kept=0).logits
-    return {} if logits is None else {"inception_score": inception_score(logits, splits=1)["inception_score"]}
+    return {} if logits is None else {"inception_score_5000": inception_score(logits, splits=1)["inception_score"]}

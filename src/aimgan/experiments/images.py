@@ -25,7 +25,7 @@ DIGITS = Recipe(
     lr=1e-3,
     schedule="linear",
     ema=0.999,
-    features="none",  # too few to train a classifier on that could judge
+    features="off",  # too few to train a classifier on that could judge
 )
 MNIST = Recipe(  # Table 3
     name="mnist/aim",

@@ -25,9 +25,12 @@ INVERTED, STEPS = 200, 500  # test images, and steps of Adam for each
 def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, Any]:
     """Score test images rebuilt from their `dim` first principal components, found in all training images.
 
-    The best that any linear encoder and decoder do; scores as `evaluate` names them. Training images are taken in
-    batches of a thousand (IncrementalPCA), the last too small a part being left out.
+    About the best that a linear encoder and decoder do; scores as `evaluate` names them. Training images are taken in
+    batches of a thousand (IncrementalPCA, a close approximation; a part smaller than `dim` is left out), and what is
+    rebuilt is clamped to [0, 1]. Nothing where there are fewer training images than `dim`, or none to test.
     """
+    if data.epoch_size < dim or not len(data.images.test):
+        return {}
     components = IncrementalPCA(dim)
     for x in data.chunks("train"):
         if len(x) >= dim:
@@ -47,7 +50,7 @@ def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, A
 
 
 def inversion(model: LatentVariableModel, data: ImageSet) -> dict[str, Any]:
-    """Score codes that are optimised for 200 test images, 500 steps each: what G could do with a perfect encoder.
+    """Score codes that are optimised for 200 test images, 500 steps each: what a better encoder could do.
 
     `reconstruction_mse_encoder` is of the same images by the encoder, where there is one; both come with their seconds.
     """

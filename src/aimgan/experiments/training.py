@@ -66,6 +66,8 @@ def train(
     objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
     total = recipe.length(batches.epoch_size // recipe.batch_size)
     run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
+    if run.read() is None:
+        own_features(recipe, batches, accelerator.device, console)  # so is a feature network that is not to be had
     for warning in run.begin(settings_of(recipe, seed, total), extend):
         screen.say(console, warning, "warning:")
     if _finished(run, total):

@@ -51,7 +51,9 @@ def evaluate_run(
     if batches.shape != model.shape:
         raise AimganError(f"the data are {batches.shape}, but {run} is a model of {model.shape}: choose other --data")
     seed = own_seed if seed is None else seed
-    recipe = with_settings(recipe, {"features": features or recipe.features, "samples": samples or recipe.samples})
+    recipe = with_settings(
+        recipe, {"features": features or recipe.features, "samples": recipe.samples if samples is None else samples}
+    )
     network = own_features(recipe, batches, model.device, console)
     scores = evaluate(model, batches, seed, network, recipe.samples)
     real = evaluate_data(batches, seed) if isinstance(batches, Mixture) else None

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.metrics.distances import require_same_dimension
 from aimgan.metrics.sums import require_finite, require_same_shape, require_samples
@@ -103,7 +104,7 @@ def cluster_scores(
         raise AimganError(f"got {wanted} clusters, expected at least 1; None makes as many as there are labels")
     require_samples(len(x), minimum=wanted)
     with _quiet():
-        found = KMeans(wanted, n_init=STARTS, random_state=seed).fit_predict(x)
+        found = KMeans(wanted, n_init=STARTS, random_state=noise.mix(seed, "k-means") % 2**32).fit_predict(x)
     return {
         "kmeans_accuracy": _best_pairing(found, classes),
         "kmeans_nmi": float(normalized_mutual_info_score(classes, found)),

@@ -34,6 +34,7 @@ from aimgan.figures import (
 )
 from aimgan.hub import load
 from aimgan.model import LatentVariableModel
+from aimgan.objectives import OBJECTIVES
 
 LIMIT, SIDE = 2.0, 20  # of figure 4's manifold: from -2 to 2 along each dimension
 SHOWN, NEAR, MADE = 16, 8, 32  # images of a block of figures 2 and 6, draws of figures 5 and 9, samples of figure 10
@@ -57,6 +58,7 @@ def draw_figure(request: Request, console: Console) -> tuple[list[Path], list[Ou
     """Run the cells that have no result, draw those that have a model, and return the files and all outcomes."""
     seed = request.seeds[0]
     todo = [_cell(request, method, seed) for method in request.methods]
+    _check(request, todo[0].ready[1])
     outcomes = run_all(todo, request.folder, request.workers, console, request.retry)
     drawn: list[Drawn] = []
     for method, cell, outcome in zip(request.methods, todo, outcomes, strict=True):
@@ -67,8 +69,21 @@ def draw_figure(request: Request, console: Console) -> tuple[list[Path], list[Ou
     if not drawn:
         return [], outcomes
     _, data = todo[0].ready
-    figure = DRAW[request.target](drawn, data, _caption(request, drawn))
+    try:
+        figure = DRAW[request.target](drawn, data, _caption(request, drawn))
+    except ValueError as mistake:  # what figures say of what they cannot draw
+        raise AimganError(f"{request.target}: {mistake}") from None
     return [save(figure, request.output / f"{request.target}.{kind}") for kind in ("png", "pdf")], outcomes
+
+
+def _check(request: Request, data: Any) -> None:
+    """Refuse, before anything is trained, what could not be drawn. Raises AimganError."""
+    silent = [m.label for m in request.methods if getattr(OBJECTIVES[m.objective or ""], "posterior", None) is None]
+    if request.target not in ("figure2", "figure6", "figure10") and len(silent) == len(request.methods):
+        raise AimganError(f"{request.target} needs an encoder, which {silent[0]} has not: choose other --methods")
+    labels = data.images.test.labels
+    if request.target == "figure4" and (labels is None or not 0 <= int(labels.min()) <= int(labels.max()) <= 9):
+        raise AimganError("figure4 colours codes by class, 0 to 9, which these images have not: choose --data mnist")
 
 
 def _cell(request: Request, method: Method, seed: int) -> Cell:
@@ -94,18 +109,16 @@ def figure_2(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
 
 
 def figure_4(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
-    """Codes of the test set by class, and the manifold. Raises AimganError for data without labels."""
-    labels = data.images.test.labels
-    if labels is None:
-        raise AimganError("figure4 colours codes by class, but these images have no labels: choose --data mnist")
-    model = drawn[0].model
+    """Codes of the test set by class, and the manifold."""
+    labels = data.images.test.labels[data.places("test")]
+    model = next(one.model for one in drawn if one.model.E is not None)
     images = model.decode(code_grid(SIDE, LIMIT)).cpu()
     return figure4(codes(model, data.chunks()), labels, images, LIMIT, caption)
 
 
 def figure_5(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
     """Test images, and images drawn from their posteriors (figures 5 and 9)."""
-    x, model = data.test(SHOWN // 2).cpu(), drawn[0].model
+    x, model = data.test(SHOWN // 2).cpu(), next(one.model for one in drawn if one.model.E is not None)
     near = model.neighbours(x, NEAR, noise.generator(drawn[0].cell.seed, "figure 5"))
     return conditional(x, near.cpu(), caption)
 
@@ -113,9 +126,13 @@ def figure_5(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
 def figure_7(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
     """Test images and their reconstructions by ALICE over lambda, AIM's beside."""
     x = data.test(SHOWN // 2).cpu()
-    columns: list[tuple[str, Tensor]] = [(one.method.label, one.model.reconstruct(x).cpu()) for one in drawn]
-    last = sum(one.method.objective != "alice" for one in drawn)  # set apart
-    return reconstructions_by_weight(x, columns, caption, apart=last)
+    drawn = sorted(drawn, key=lambda one: one.method.objective != "alice")
+    models = [(one.method.label, one.model) for one in drawn]
+    columns: list[tuple[str, Tensor]] = [
+        (label, model.reconstruct(x).cpu()) for label, model in models if model.E is not None
+    ]
+    apart = sum(one.method.objective != "alice" for one in drawn)  # the last ones
+    return reconstructions_by_weight(x, columns, caption, apart if apart < len(columns) else 0)
 
 
 def figure_8(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
@@ -127,7 +144,7 @@ def figure_8(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
             epochs, errors = ([row[name] for row in rows] for name in ("epoch", "reconstruction_mse"))
             curves.append(Curve(one.method.label, epochs, errors))
     if not curves:
-        raise AimganError("no run has errors by epoch: train with --set evaluate_every=1")
+        raise AimganError("no run has errors by epoch: figure8 needs --methods with an encoder")
     return error_by_epoch(curves, caption)
 
 

@@ -150,6 +150,8 @@ def _report(paths: Sequence[Path], outcomes: Sequence[Outcome], folder: Path, co
     states = [outcome.state for outcome in outcomes]
     if "missing" in states:
         raise Interrupted(f"stopped with {len(states) - states.count('missing')} of {len(states)} cells done")
+    if states and set(states) == {"stopped"} and not paths:
+        raise AimganError(f"all {len(states)} cells diverged, the first: {outcomes[0].error}")
     failed = [outcome.error for outcome in outcomes if outcome.state == "failed"]
     if failed:
         raise AimganError(f"{len(failed)} of {len(states)} cells failed (logs in {folder}); the first: {failed[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,9 +15,10 @@ from aimgan.experiments import console as screen
 from aimgan.experiments import references
 from aimgan.experiments.finish import save
 from aimgan.experiments.images import TABLE_1
+from aimgan.experiments.recipe import to_dict
 from aimgan.experiments.reproduction import claims, table1_page
 from aimgan.experiments.reproduction.cells import Cell, Outcome
-from aimgan.experiments.reproduction.methods import Method
+from aimgan.experiments.reproduction.methods import IMAGE_METHODS, Method
 from aimgan.experiments.reproduction.parallel import run_all
 from aimgan.experiments.reproduction.request import Request, folder_made
 from aimgan.experiments.reproduction.table2 import cell_of, parameters
@@ -24,6 +26,7 @@ from aimgan.experiments.training import own_features
 from aimgan.figures import TradeOff, error_against_distance
 from aimgan.files import write_json, write_text
 from aimgan.hub import load
+from aimgan.train.run_dir import RunDir
 
 NAME = "table1"
 INVERTED = ("gan", "aim")  # whose generators are asked for codes by optimisation too
@@ -47,7 +50,7 @@ def collected(request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome
     cells = [cell_of(request, *key, result) for key, result in zip(keys, outcomes, strict=True)]
     for cell, made in zip(cells, todo, strict=True):
         cell["epochs"] = epochs_of(request.folder / made.name)
-    found = references_of(request, todo, outcomes, console)
+    found = references_of(request, todo, console)
     results = {**request.head(), "methods": methods, "cells": cells, "references": found}
     return results | {"claims": claims.tested(results)}
 
@@ -77,40 +80,27 @@ def trade_off(results: dict[str, Any]) -> list[TradeOff]:
 
 def epochs_of(run: Path) -> list[dict[str, Any]]:
     """Return what was evaluated on the way of a run: its rows of metrics.jsonl that have an epoch."""
-    try:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    return [row for row in map(json.loads, lines) if "epoch" in row]
+    folder = RunDir(run)
+    return [row for row in folder.rows() if "epoch" in row] if folder.metrics.exists() else []
 
 
-def references_of(
-    request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome], console: Console
-) -> dict[str, Any]:
+def references_of(request: Request, todo: Sequence[Cell], console: Console) -> dict[str, Any]:
     """Return the references, each computed once: principal components, and codes by optimisation of the first seed."""
     recipe, data = todo[0].ready
-    found: dict[str, Any] = {}
-
-    def network_scores() -> dict[str, Any]:
-        return references.pca(data, recipe.networks.dim, own_features(recipe, data, "cpu", console))
-
-    found["pca"] = kept(request.folder / f"pca-{recipe.networks.dim}-{_shape(data.shape)}.json", network_scores)
-    for cell, outcome in zip(todo, outcomes, strict=True):
-        method = cell.recipe.split("/")[1]
-        if method in INVERTED and cell.seed == request.seeds[0] and outcome.state == "finished":
-            screen.say(console, f"optimising codes for {references.INVERTED} test images under {cell.name}")
-            folder = request.folder / cell.name
-            make = partial(_inverted, folder, data)
-            found[f"inversion-{method}"] = kept(folder / "inversion.json", make)
+    dim, network = recipe.networks.dim, own_features(recipe, data, "cpu", console)
+    about = [dim, to_dict(recipe)["data"], None if network is None else network.checksum]
+    name = f"pca-{dim}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}.json"
+    found = {"pca": kept(request.folder / name, partial(references.pca, data, dim, network))}
+    for method in [method for method in request.methods if method.key in INVERTED]:
+        folder = request.folder / request.cell(method, request.seeds[0]).name
+        if RunDir(folder).evaluation.exists():
+            screen.say(console, f"optimising codes for {references.INVERTED} test images under {folder.name}")
+            found[f"inversion-{method.key}"] = kept(folder / "inversion.json", partial(_inverted, folder, data))
     return found
 
 
 def _inverted(folder: Path, data: Any) -> dict[str, Any]:
     return references.inversion(load(folder), data)
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -132,7 +122,9 @@ def _method(request: Request, method: Method) -> dict[str, Any]:
         "objective": method.objective,
         "recipe": cell.recipe,
         "settings": dict(method.settings),
-        "paper": {score: pairs[cell.recipe] for score, pairs in TABLE_1.items() if cell.recipe in pairs},
+        "paper": {score: pairs[cell.recipe] for score, pairs in TABLE_1.items() if cell.recipe in pairs}
+        if method.key in IMAGE_METHODS
+        else {},  # a row that changes something is not the paper's
         "steps": cell.length,
         **{name: recipe[name] for name in ("batch_size", "lr", "beta1")},
         "networks": recipe["networks"],

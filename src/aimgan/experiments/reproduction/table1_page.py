@@ -30,15 +30,16 @@ PROTOCOL = (
     "MSE: of test images and G(mu(x)), mean over pixels and images, on the [0, 1] scale (± its standard deviation over "
     "images) and on [-1, 1], which is four times that: the paper's rows may be on either, so no row of the paper's is "
     "divided by another. IS: Inception Score by the named network, ten splits (± population standard deviation over "
-    "them). FD, KID: Frechet and kernel distance of its features to those of the test images. Class kept: share of "
+    "them). FD, KID: Frechet and kernel distance of its features to those of the test images (KID's deviation over "
+    "subsets in brackets; the real data's FD is of as many training images as test images). Class kept: share of "
     "reconstructions that the network gives the label it gave the image. Feature error: of reconstructions, 0 the "
     "image's own features, 1 those of another image. Probe, k-NN, k-means: of the codes mu(x) by the classes. "
     "Sharpness: edges of reconstructions over the images' own. Copies: distance of samples to the nearest training "
     "image over that of test images. Train / test MSE: below 1 where training images are rebuilt better. Calibration "
     "error and log score of q(z|x) on G(z), the prior's log score in brackets; prior SW: sliced Wasserstein distance "
     "of codes to the prior. Near: mean squared distance of G(z), z ~ q(z|x), to x, and (in brackets) between two of "
-    "them. With several seeds: mean ± sample standard deviation over seeds. Bold: the best of the methods with all "
-    "seeds finished."
+    "them. With several seeds: mean ± sample standard deviation over seeds. Bold: the best of the methods "
+    "that were trained as long, with all seeds finished."
 )
 
 
@@ -97,7 +98,7 @@ MORE = (
     _with_other("KID", "kernel_distance", "kernel_distance_std", 4, "low"),
     score("precision", "precision", 3, "high"),
     score("recall", "recall", 3, "high"),
-    score("density", "density", 3, "high"),
+    Column("density", score("", "density", 3, "high").text),
     score("coverage", "coverage", 3, "high"),
     score("feature error", "feature_error", 3, "low"),
     Column("sharpness", score("", "sharpness", 2, "high").text),
@@ -111,7 +112,7 @@ INFERENCE = (
     score("calibration error", "calibration_error", 3, "low"),
     _with_other("log score (prior's)", "log_score", "prior_log_score", 1, "high"),
     score("prior SW", "prior_sliced_wasserstein", 3, "low"),
-    _with_other("near (apart)", "neighbour_mse", "neighbour_diversity", 4, "low"),
+    Column("near (apart)", _with_other("", "neighbour_mse", "neighbour_diversity", 4, "low").text),
     PARAMETERS,
     SECONDS,
 )
@@ -129,7 +130,7 @@ def short(results: Results) -> Table:
 
 def markdown(results: Results) -> str:
     """Return the page: where the numbers come from, the tables, what must be said about them, claims."""
-    columns = (*PAPER, *MAIN) if _known(results) else MAIN
+    columns = (*_paper_columns(results), *MAIN)
     parts = [
         _head(results),
         _table(results, columns, bold).markdown(),
@@ -144,10 +145,10 @@ def markdown(results: Results) -> str:
 
 def latex(results: Results) -> str:
     """Return the main table for LaTeX (booktabs, graphicx)."""
-    columns = (*PAPER, *MAIN) if _known(results) else MAIN
+    columns = (*_paper_columns(results), *MAIN)
     rows = _table(results, columns, lambda text, best: text).rows
-    found = rows_of(results)
-    marked = {(row, k + 1) for k, column in enumerate(columns) for row in best(column, found)}
+    found, alike = rows_of(results), _alike(results)
+    marked = {(found.index(alike[row]), k + 1) for k, column in enumerate(columns) for row in best(column, alike)}
     head = _head(results).replace("`", "")
     return tabular(_title(results), ["", *(c.head for c in columns)], rows, marked, " ".join(notes(results)), head)
 
@@ -163,7 +164,7 @@ def caption(results: Results) -> str:
 def notes(results: Results) -> list[str]:
     """Return the paragraphs under the tables."""
     judged = (*MAIN[:-1], *MORE[:6], *INFERENCE[:-2])
-    return [verdict(judged, rows_of(results)), _network(results), PROTOCOL, lengths(results)]
+    return [verdict(judged, _alike(results)), _network(results), PROTOCOL, lengths(results)]
 
 
 def claims_table(results: Results) -> str:
@@ -172,8 +173,19 @@ def claims_table(results: Results) -> str:
     return "**The paper's claims**\n\n" + pipes(("claim", "where", "measured here", "verdict"), rows) if rows else ""
 
 
-def _known(results: Results) -> bool:
-    return any(about["paper"] for about in results["methods"])
+def _paper_columns(results: Results) -> tuple[Column, ...]:
+    """Return the paper's columns: its score only beside one by a network that may be compared."""
+    if not any(about["paper"] for about in results["methods"]):
+        return ()
+    return PAPER if _any_scores(results).get("feature_comparable") else PAPER[:1]
+
+
+def _alike(results: Results) -> list[Row]:
+    """Return the rows that were trained as long as most: a longer run is shown, but not ranked with them."""
+    rows = rows_of(results)
+    lengths = [row.about["steps"] for row in rows]
+    usual = max(lengths, key=lengths.count)
+    return [row for row in rows if row.about["steps"] == usual]
 
 
 def _head(results: Results) -> str:
@@ -186,8 +198,8 @@ def _title(results: Results) -> str:
 
 
 def _table(results: Results, columns: Sequence[Column], mark: Callable[[str, bool], str]) -> Table:
-    rows = rows_of(results)
-    winners = [best(column, rows) for column in columns]
+    rows, alike = rows_of(results), _alike(results)
+    winners = [{rows.index(alike[k]) for k in best(column, alike)} for column in columns]
     lines = [
         (row.label, *(mark(c.text(row), k in b) for c, b in zip(columns, winners, strict=True)))
         for k, row in enumerate(rows)
@@ -203,7 +215,7 @@ def _references(results: Results) -> list[Row]:
     for name, label in (("mean_image_mse", "mean image"), ("unrelated_pair_mse", "another image")):
         if name in any_scores:
             rows.append(Row(label, {}, [_both_scales(any_scores[name])]))
-    if "pca" in found:
+    if found.get("pca"):
         rows.append(Row(f"PCA, d = {found['pca']['dim']}", {}, [found["pca"]]))
     for key, label in (("inversion-gan", "GAN"), ("inversion-aim", "AIM")):
         if key in found:
@@ -211,6 +223,9 @@ def _references(results: Results) -> list[Row]:
             how = "{steps} steps ({images} images, {seconds:.0f} s)".format(**inverted)
             told = f"{label}, codes by {how}"
             rows.append(Row(told, {}, [inverted | _both_scales(inverted["reconstruction_mse"])]))
+        if "reconstruction_mse_encoder" in found.get(key, {}):
+            told = "{label}, encoder ({images} images, {seconds_encoder:.2f} s)".format(label=label, **found[key])
+            rows.append(Row(told, {}, [_both_scales(found[key]["reconstruction_mse_encoder"])]))
     return rows
 
 
