@@ -46,8 +46,9 @@ def main(images: str) -> None:
         f"It passes the paper's {paper} at epoch {passed[0]:g}." if passed else f"It does not pass the paper's {paper}."
     )
     ceiling = real_score(images)
+    run = f"of the run `{cell['folder']}` of `{results['command']}` ({results['date']})"
     head = (
-        f"`python benchmarks/epochs.py IMAGES`, of the run `{cell['folder']}` of `{results['command']}` ({results['date']}). "
+        f"`python benchmarks/epochs.py IMAGES`, {run}. "
         "MSE of the test set on [0, 1], batch norm re-estimated on G(z) (and running); Inception Score of 5,000 "
         f"samples in one split (of 5,000 test images: {ceiling:.3f}). {told}"
     )

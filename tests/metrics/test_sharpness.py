@@ -13,13 +13,13 @@ def images(n: int = 20, side: int = 16) -> torch.Tensor:
 
 
 def test_the_image_itself_is_as_sharp_and_keeps_its_border():
-    assert sharpness(images(), images()) == {"sharpness": 1.0, "border_mse": 0.0}
+    assert sharpness(images(), images()) == {"edge_sharpness": 1.0, "border_mse": 0.0}
 
 
 def test_blur_is_less_sharp_noise_more():
     x = images()
-    assert sharpness(x, F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))["sharpness"] < 0.5
-    assert sharpness(x, x + torch.randn_like(x))["sharpness"] > 1.5
+    assert sharpness(x, F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))["edge_sharpness"] < 0.5
+    assert sharpness(x, x + torch.randn_like(x))["edge_sharpness"] > 1.5
 
 
 def test_edges_and_borders_one_pixel_at_a_time():
@@ -29,12 +29,12 @@ def test_edges_and_borders_one_pixel_at_a_time():
     ours, theirs = (sum(across[k : k + 56]) + sum(down[k : k + 56]) for k in (0, 56))
     border = [(x - y)[..., i, j].square().mean() for i in range(8) for j in range(8) if {i, j} & {0, 7}]
     found = sharpness(x.float(), y.float())
-    assert found["sharpness"] == pytest.approx(float(theirs / ours), rel=1e-5)
+    assert found["edge_sharpness"] == pytest.approx(float(theirs / ours), rel=1e-5)
     assert found["border_mse"] == pytest.approx(float(sum(border) / len(border)), rel=1e-5)
 
 
 def test_flat_images_and_bad_input():
     flat = torch.full((3, 1, 8, 8), 0.5)
-    assert sharpness(flat, images(3, 8)[:, :1])["sharpness"] == 0.0
+    assert sharpness(flat, images(3, 8)[:, :1])["edge_sharpness"] == 0.0
     with pytest.raises(AimganError, match="got 0 samples"):
         sharpness(images(0), images(0))

@@ -47,7 +47,7 @@ def test_table1_and_its_figures(aimgan, folder, tmp_path):
     assert set(scores) == {"gan", "ali", "alice-10", "aim"}
     for name in ("inception_score", "frechet_distance", "kernel_distance", "precision", "coverage"):
         assert all(name in s for s in scores.values()), name
-    for name in ("class_preservation", "feature_error", "probe_accuracy", "kmeans_nmi", "sharpness", "border_mse"):
+    for name in ("class_preservation", "feature_error", "probe_accuracy", "kmeans_nmi", "edge_sharpness", "border_mse"):
         assert name in scores["aim"], name
         assert name not in scores["gan"], name
     aim = scores["aim"]

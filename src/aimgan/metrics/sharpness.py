@@ -12,9 +12,9 @@ from aimgan.metrics.sums import require_same_shape, require_samples
 def sharpness(x: Float[Tensor, "n c h w"], x_z_x: Float[Tensor, "n c h w"]) -> dict[str, float]:
     """Compare reconstructions' edges and borders with the images'.
 
-    sharpness     mean absolute difference of neighbouring pixels of the reconstructions over the images' own: 1 as
-                  sharp, less blurred, more noisy; 0 where the images themselves are flat
-    border_mse    mean squared error over the outer eighth on each side: in centred pictures, the background
+    edge_sharpness  mean absolute difference of neighbouring pixels of the reconstructions over the images' own: 1 as
+                    sharp, less blurred, more noisy; 0 where the images themselves are flat
+    border_mse      mean squared error over the outer eighth on each side: in centred pictures, the background
 
     Both are fooled by themselves: noise is sharp, a constant has the border of a black one. Read them with the error.
     """
@@ -22,7 +22,7 @@ def sharpness(x: Float[Tensor, "n c h w"], x_z_x: Float[Tensor, "n c h w"]) -> d
     require_samples(len(x))
     edges = _edges(x)
     error = (x_z_x - x).square()[..., _border(x)]
-    return {"sharpness": _edges(x_z_x) / edges if edges else 0.0, "border_mse": float(error.double().mean())}
+    return {"edge_sharpness": _edges(x_z_x) / edges if edges else 0.0, "border_mse": float(error.double().mean())}
 
 
 def _edges(x: Float[Tensor, "n c h w"]) -> float:

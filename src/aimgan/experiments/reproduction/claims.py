@@ -167,7 +167,7 @@ def tested(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _with_derived(cell: Mapping[str, Any]) -> dict[str, Any]:
     """Return a cell's scores with its seed, and how far its reconstructions are from the images' own sharpness."""
-    sharp = cell["scores"].get("sharpness")
+    sharp = cell["scores"].get("edge_sharpness")
     derived = {"unsharpness": abs(math.log(sharp))} if sharp else {}
     return {**cell["scores"], **derived, "seed": cell["seed"]}
 

@@ -101,7 +101,7 @@ MORE = (
     Column("density", score("", "density", 3, "high").text),
     score("coverage", "coverage", 3, "high"),
     score("feature error", "feature_error", 3, "low"),
-    Column("sharpness", score("", "sharpness", 2, "high").text),
+    Column("sharpness", score("", "edge_sharpness", 2, "high").text),
     Column("copies", score("", "memorisation_ratio", 2, "high").text),
     Column("train / test MSE", _train_over_test),
 )
