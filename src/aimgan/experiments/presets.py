@@ -20,7 +20,7 @@ from aimgan.networks import Residual
 
 Settings = Mapping[str, Any]
 
-# Adam moves a weight by about lr whatever the width, so that a layer's output moves with its number of inputs: a quarter
+# Adam moves a weight by about lr whatever the width, so a layer's output moves with its number of inputs: a quarter
 # of them takes four times the rate (Yang et al. 2022, muP). At the paper's 2e-4 D wins outright (docs/images.md).
 _LR = 8e-4
 _R3GAN: Settings = {"value": "relativistic", "penalty": 1.0, "ema": 0.999, "beta1": 0.0, "beta2": 0.99}
