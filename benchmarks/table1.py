@@ -20,10 +20,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from aimgan.experiments.reproduction.cells import Outcome, outcome
 from aimgan.experiments.reproduction.image_figures import draw_figure
 from aimgan.experiments.reproduction.methods import IMAGE_METHODS, Method
 from aimgan.experiments.reproduction.request import Request
-from aimgan.experiments.reproduction.table1 import table1
+from aimgan.experiments.reproduction.table1 import collected, table1, write
 
 HERE = Path(__file__).parent
 ALICE = 100  # lambda: of 1, 10 and 100 at the cpu preset the one that does not collapse (table1-mnist-changed.md)
@@ -93,9 +94,15 @@ SHOWN = {"mnist": ("figure10",), "mnist-cpu": ("figure4",), "cifar10-cpu": ("fig
 
 def draw(request: Request, table: str) -> None:
     """Draw a table's figures into its folder."""
-    methods = {method.key: method for method in request.methods}
+    methods = {
+        method.key: method
+        for method in request.methods
+        if outcome(request.cell(method, request.seeds[0]), request.folder).state == "finished"
+    }
     for target, keys in FIGURES[table].items():
-        chosen = tuple(methods[key] for key in keys)
+        chosen = tuple(methods[key] for key in keys if key in methods)
+        if not chosen:
+            continue
         asked = replace(request, target=target, methods=chosen, seeds=request.seeds[:1])
         paths, _ = draw_figure(asked, Console())
         for path in paths:
@@ -104,11 +111,19 @@ def draw(request: Request, table: str) -> None:
                 shutil.copy(path, HERE.parent / "docs" / "figures" / f"{table.removesuffix('-cpu')}-{target}.png")
 
 
+def reported(request: Request) -> tuple[list[Path], list[Outcome]]:
+    """Write what there is, without running what is missing."""
+    todo = [request.cell(method, seed) for method in request.methods for seed in request.seeds]
+    outcomes = [outcome(cell, request.folder) for cell in todo]
+    return write(collected(request, todo, outcomes, Console()), request.output), outcomes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--images", required=True)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="write what there is, run nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     given = parser.parse_args()
     data, preset, seeds, methods = TABLES[given.table]
@@ -127,13 +142,12 @@ def main() -> None:
         preset=preset,
         path=given.images,
     )
-    paths, outcomes = table1(request, Console())
+    paths, outcomes = reported(request) if given.report else table1(request, Console())
     for path in paths:
         if path.suffix in (".json", ".md", ".tex"):
             shutil.copy(path, HERE / "results" / f"table1-{given.table}{path.suffix}")
     states = [outcome.state for outcome in outcomes]
-    if set(states) == {"finished"}:
-        draw(request, given.table)
+    draw(request, given.table)
     print(f"{states.count('finished')} of {len(states)} cells are finished; {output}")
 
 

@@ -134,8 +134,8 @@ def markdown(results: Results) -> str:
     parts = [
         _head(results),
         _table(results, columns, bold).markdown(),
-        _table(results, MORE, bold).markdown(),
-        _table(results, INFERENCE, bold).markdown(),
+        _table(results, MORE, bold, ": samples and reconstructions").markdown(),
+        _table(results, INFERENCE, bold, ": codes").markdown(),
         *notes(results),
         claims_table(results),
         errors(results),
@@ -197,15 +197,16 @@ def _title(results: Results) -> str:
     return f"Table 1 on {results['data']}{preset}"
 
 
-def _table(results: Results, columns: Sequence[Column], mark: Callable[[str, bool], str]) -> Table:
+def _table(results: Results, columns: Sequence[Column], mark: Callable[[str, bool], str], part: str = "") -> Table:
     rows, alike = rows_of(results), _alike(results)
     winners = [{rows.index(alike[k]) for k in best(column, alike)} for column in columns]
     lines = [
         (row.label, *(mark(c.text(row), k in b) for c, b in zip(columns, winners, strict=True)))
         for k, row in enumerate(rows)
     ]
-    lines += [(row.label, *(column.text(row) for column in columns)) for row in _references(results)]
-    return Table(_title(results), ("", *(column.head for column in columns)), tuple(lines))
+    beside = [(row.label, *(column.text(row) for column in columns)) for row in _references(results)]
+    lines += [line for line in beside if {*line[1:]} != {NONE}]
+    return Table(_title(results) + part, ("", *(column.head for column in columns)), tuple(lines))
 
 
 def _references(results: Results) -> list[Row]:
