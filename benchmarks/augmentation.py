@@ -28,7 +28,7 @@ from aimgan.experiments.tables import pipes
 from aimgan.train.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
-LABELLED, DRAWS, SEEDS, EPOCHS = (100, 1_000), 20, 3, 4
+LABELLED, DRAWS, SEEDS, EPOCHS = (100,), 20, 3, 4
 
 
 def chosen(images: ImageData, n: int, seed: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from aimgan.experiments.inversion import invert
 from aimgan.metrics import ReconstructionError, class_preservation, feature_error, on_signed_scale
 from aimgan.model import LatentVariableModel
 
-INVERTED, STEPS = 200, 500  # test images, and steps of Adam for each
+INVERTED, STEPS = 100, 500  # test images, and steps of Adam for each
 
 
 def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, A
 
 
 def inversion(model: LatentVariableModel, data: ImageSet) -> dict[str, Any]:
-    """Score codes that are optimised for 200 test images, 500 steps each: what a better encoder could do.
+    """Score codes that are optimised for 100 test images, 500 steps each: what a better encoder could do.
 
     `reconstruction_mse_encoder` is of the same images by the encoder, where there is one; both come with their seconds.
     """
