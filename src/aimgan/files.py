@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_folder() -> Path:
+    """Return where what was downloaded or trained once is kept: ~/.cache/aimgan, or what AIMGAN_CACHE names."""
+    return Path(os.environ.get("AIMGAN_CACHE") or Path.home() / ".cache" / "aimgan")
+
+
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder to write into; on leaving without an error it takes the target's place.

@@ -34,6 +34,7 @@ from aimgan.data.image_set import as_float
 from aimgan.data.images import ImageData, Split
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError
+from aimgan.files import cache_folder
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.train.run_dir import environment
 
@@ -174,12 +175,11 @@ def _labelled(split: Split, source: str) -> tuple[UInt8[Tensor, "n 1 s s"], Int[
 
 def kept_at(images: ImageData, settings: Settings) -> Path:
     """Return where the classifier of these digits and settings is kept, or will be."""
-    folder = Path(os.environ.get("AIMGAN_CACHE") or Path.home() / ".cache" / "aimgan")
     digest = hashlib.blake2b(json.dumps([FORMAT, images.shape, asdict(settings)]).encode(), digest_size=8)
     for tensor in (images.train.pixels, images.train.labels):
         if tensor is not None:
             digest.update(tensor.cpu().numpy().data)
-    return folder / f"digit-classifier-{digest.hexdigest()}.safetensors"
+    return cache_folder() / f"digit-classifier-{digest.hexdigest()}.safetensors"
 
 
 def _write(path: Path, trained: Trained) -> None:

@@ -20,8 +20,8 @@ from aimgan.metrics import (
     PixelMoments,
     ReconstructionError,
     mode_metrics,
-    on_signed_scale,
     prior_matching,
+    with_signed_scale,
 )
 from aimgan.model import LatentVariableModel
 from aimgan.networks import Posterior
@@ -92,10 +92,7 @@ def reconstruction(model: LatentVariableModel, data: Mixture | ImageSet) -> dict
     """Return held-out data's reconstruction error: on [0, 1] and on [-1, 1] for images, in squared units for points."""
     parts = (ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in chunks(data))
     scores = reduce(add, parts).compute()
-    if isinstance(data, ImageSet):
-        signed = {name.replace("_mse", "_mse_signed"): on_signed_scale(value) for name, value in scores.items()}
-        scores |= signed
-    return scores
+    return with_signed_scale(scores) if isinstance(data, ImageSet) else scores
 
 
 def anchors(data: ImageSet) -> dict[str, Any]:

@@ -112,13 +112,13 @@ def feature_scores(
     draws = noise.generator(seed, "kernel distance")
     scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
     scores |= manifold_metrics(real.features, fake.features)
-    return scores if model.E is None else scores | _of_reconstructions(model, data, network, real)
+    if model.E is None:
+        return scores
+    return scores | preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
 
 
-def _of_reconstructions(
-    model: LatentVariableModel, data: ImageSet, network: FeatureNetwork, real: Seen
-) -> dict[str, Any]:
-    again = seen(network, (model.reconstruct(x).cpu() for x in data.chunks()))
+def preserved(real: Seen, again: Seen) -> dict[str, Any]:
+    """Return what reconstructions keep of images, both as a feature network sees them: features and class."""
     scores: dict[str, Any] = feature_error(real.features, again.features)
     if real.logits is not None and again.logits is not None:
         scores["class_preservation"] = class_preservation(real.logits, again.logits)

@@ -27,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from aimgan.errors import AimganError
+from aimgan.files import cache_folder
 
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -46,11 +47,6 @@ class Weights(NamedTuple):
     path: Path
     sha256: str
     official: bool
-
-
-def cache_folder() -> Path:
-    """Return where what was downloaded or trained once is kept."""
-    return Path(os.environ.get("AIMGAN_CACHE") or Path.home() / ".cache" / "aimgan")
 
 
 def cached() -> Path | None:

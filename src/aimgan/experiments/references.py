@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from functools import reduce
 from operator import add
 from typing import Any
@@ -14,9 +13,9 @@ from torch import Tensor
 
 from aimgan.data import ImageSet
 from aimgan.experiments.features import FeatureNetwork
-from aimgan.experiments.image_scores import seen
+from aimgan.experiments.image_scores import preserved, seen
 from aimgan.experiments.inversion import invert
-from aimgan.metrics import ReconstructionError, class_preservation, feature_error, on_signed_scale
+from aimgan.metrics import ReconstructionError, with_signed_scale
 from aimgan.model import LatentVariableModel
 
 INVERTED, STEPS = 100, 500  # test images, and steps of Adam for each
@@ -40,12 +39,10 @@ def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, A
         codes = components.transform(x.flatten(1).cpu().numpy())
         return torch.from_numpy(components.inverse_transform(codes)).to(x.dtype).view_as(x).clamp(0, 1)
 
-    scores = _errors(ReconstructionError.of(x.cpu(), rebuilt(x.cpu())) for x in data.chunks())
+    errors = reduce(add, (ReconstructionError.of(x.cpu(), rebuilt(x.cpu())) for x in data.chunks()))
+    scores = with_signed_scale(errors.compute())
     if network is not None:
-        real, again = seen(network, data.chunks()), seen(network, (rebuilt(x.cpu()) for x in data.chunks()))
-        scores |= feature_error(real.features, again.features)
-        if real.logits is not None and again.logits is not None:
-            scores["class_preservation"] = class_preservation(real.logits, again.logits)
+        scores |= preserved(seen(network, data.chunks()), seen(network, (rebuilt(x.cpu()) for x in data.chunks())))
     return {"dim": dim, **scores}
 
 
@@ -65,8 +62,3 @@ def inversion(model: LatentVariableModel, data: ImageSet) -> dict[str, Any]:
     codes = invert(model, x, STEPS)
     scores["seconds"] = round(time.perf_counter() - begun, 1)
     return scores | ReconstructionError.of(x, model.decode(codes).cpu()).compute()
-
-
-def _errors(parts: Iterable[ReconstructionError]) -> dict[str, Any]:
-    scores = reduce(add, parts).compute()
-    return scores | {name.replace("_mse", "_mse_signed"): on_signed_scale(value) for name, value in scores.items()}

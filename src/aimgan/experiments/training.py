@@ -66,15 +66,17 @@ def train(
     objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
     total = recipe.length(batches.epoch_size // recipe.batch_size)
     run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
-    if run.read() is None:
-        own_features(recipe, batches, accelerator.device, console)  # so is a feature network that is not to be had
+    fresh = run.read() is None  # then a feature network that is not to be had is refused too
+    network = own_features(recipe, batches, accelerator.device, console) if fresh else None
     for warning in run.begin(settings_of(recipe, seed, total), extend):
         screen.say(console, warning, "warning:")
     if _finished(run, total):
         screen.say(console, f"{run.path} is complete: {total:,} steps")
         return load(run.path)
 
-    _carry_out(recipe, objective, batches, run, seed, total, accelerator, console)
+    if not fresh:
+        network = own_features(recipe, batches, accelerator.device, console)
+    _carry_out(recipe, objective, batches, run, seed, total, accelerator, console, network)
     return load(run.path)
 
 
@@ -87,11 +89,11 @@ def _carry_out(
     steps: int,
     accelerator: Accelerator,
     console: Console,
+    network: FeatureNetwork | None,
 ) -> None:
     """Train from wherever the run stands, then finish it."""
     about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
     config = config_of(recipe, about | {"options": dict(recipe.options)})
-    network = own_features(recipe, batches, accelerator.device, console)
     engine = engine_of(recipe, objective, accelerator, seed)
     loop = _loop(recipe, batches, engine, run, steps, config, network)
     start = loop.resume()

@@ -28,6 +28,7 @@ from aimgan.metrics.reconstruction import (
     mean_image_mse,
     on_signed_scale,
     unrelated_pair_mse,
+    with_signed_scale,
 )
 from aimgan.metrics.sharpness import sharpness
 from aimgan.metrics.stacked import StackedCounts, stacked_weights
@@ -71,4 +72,5 @@ __all__ = [
     "sliced_wasserstein",
     "stacked_weights",
     "unrelated_pair_mse",
+    "with_signed_scale",
 ]

@@ -105,3 +105,8 @@ def mean_image_mse(train_mean: Float[Tensor, "*shape"], x: Float[Tensor, "n *sha
 def on_signed_scale(mse: float) -> float:
     """Return an error measured on [0, 1] (or its standard deviation) as it is on [-1, 1], x -> 2 x - 1: times 4."""
     return 4 * mse
+
+
+def with_signed_scale(scores: dict[str, float]) -> dict[str, float]:
+    """Return errors on [0, 1] by their names, with each on [-1, 1] beside: reconstruction_mse_signed, and so on."""
+    return scores | {name.replace("_mse", "_mse_signed"): on_signed_scale(value) for name, value in scores.items()}

@@ -6,6 +6,28 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from aimgan.errors import AimganError
+
+
+def require_square(family: str, shape: Sequence[int]) -> None:
+    """Raise AimganError unless a shape is (c, side, side) with a power of two from 8 as its side: halved, it is 4."""
+    _, h, w = shape if len(shape) == 3 else (0, 0, 0)
+    if h != w or h < 8 or h & (h - 1):
+        raise AimganError(
+            f"{family} networks got samples of {tuple(shape)}; expected images (c, side, side) with a side "
+            "of 8, 16, 32, 64, ...: pass --size"
+        )
+
+
+def require_width(width: int, side: int, count: int, unit: str) -> None:
+    """Raise AimganError unless the width can be halved at each of `count` layers (or sizes: `unit`) but one, to 8."""
+    smallest = 8 * 2 ** (count - 1)
+    if width < smallest or width % smallest:
+        raise AimganError(
+            f"width {width} at side {side}; expected a multiple of {smallest}, since each of the "
+            f"{count} {unit} has half as many maps as the one before"
+        )
+
 
 def leaky(slope: float) -> nn.Module:
     """Leaky ReLU."""

@@ -9,10 +9,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator
 from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
-from aimgan.networks.layers import conv, fc, leaky
+from aimgan.networks.layers import conv, fc, leaky, require_square, require_width
 from aimgan.networks.posterior import head as posterior_head
 
 SLOPE = 0.2
@@ -66,18 +65,8 @@ class Residual:
     min_log_variance: float | None = None
 
     def __post_init__(self) -> None:
-        _, h, w = self.shape if len(self.shape) == 3 else (0, 0, 0)
-        if h != w or h < 8 or h & (h - 1):
-            raise AimganError(
-                f"the residual networks got samples of {tuple(self.shape)}; expected images (c, side, side) with a "
-                "side of 8, 16, 32, 64, ...: pass --size"
-            )
-        smallest = 8 * 2 ** (len(self.maps) - 1)
-        if self.width < smallest or self.width % smallest:
-            raise AimganError(
-                f"width {self.width} at side {h}; expected a multiple of {smallest}, since each of the "
-                f"{len(self.maps)} sizes has half as many maps as the one before"
-            )
+        require_square("the residual", self.shape)
+        require_width(self.width, self.shape[1], len(self.maps), "sizes")
 
     @property
     def value_range(self) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from aimgan.experiments.reproduction.request import Results
+from aimgan.experiments.reproduction.request import Results, provenance
 
 NONE = "-"
 
@@ -126,6 +126,11 @@ def _lost(column: Column, rows: Sequence[Row], ours: set[int]) -> str:
 def bold(text: str, best: bool) -> str:
     """Mark a text in Markdown where it is the best."""
     return f"**{text}**" if best else text
+
+
+def head(results: Results) -> str:
+    """Return where a table's numbers come from: command, date, machine, versions."""
+    return provenance(results, [cell["environment"] for cell in results["cells"]])
 
 
 def lengths(results: Results) -> str:

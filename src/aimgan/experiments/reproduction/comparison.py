@@ -15,6 +15,7 @@ from aimgan.experiments.reproduction.columns import (
     best,
     bold,
     errors,
+    head,
     lengths,
     mean,
     rows_of,
@@ -22,7 +23,7 @@ from aimgan.experiments.reproduction.columns import (
     verdict,
 )
 from aimgan.experiments.reproduction.latex import tabular
-from aimgan.experiments.reproduction.request import Results, provenance
+from aimgan.experiments.reproduction.request import Results
 from aimgan.experiments.tables import Table
 
 PROTOCOL = (
@@ -122,13 +123,13 @@ def short(results: Results) -> Table:
 
 def short_markdown(results: Results) -> str:
     """Return where the numbers come from, and the table that fits a terminal."""
-    return f"{_head(results)}\n\n{_table(results, SHORT, bold).markdown()}\n"
+    return f"{head(results)}\n\n{_table(results, SHORT, bold).markdown()}\n"
 
 
 def markdown(results: Results) -> str:
     """Return the page: where the numbers come from, the table, and what must be said about it."""
     table = _table(results, _columns(results), bold)
-    parts = [_head(results), table.markdown(), *notes(results), errors(results)]
+    parts = [head(results), table.markdown(), *notes(results), errors(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -138,12 +139,8 @@ def latex(results: Results) -> str:
     rows = _table(results, columns, lambda text, best: text).rows
     for k, column in enumerate(columns):
         marked |= {(row + 1, k + 1) for row in best(column, rows_of(results))}  # after the real data, and the label
-    head = _head(results).replace("`", "")
-    return tabular(_title(results), ["", *(c.head for c in columns)], rows, marked, " ".join(notes(results)), head)
-
-
-def _head(results: Results) -> str:
-    return provenance(results, [cell["environment"] for cell in results["cells"]])
+    comment = head(results).replace("`", "")
+    return tabular(_title(results), ["", *(c.head for c in columns)], rows, marked, " ".join(notes(results)), comment)
 
 
 def notes(results: Results) -> list[str]:

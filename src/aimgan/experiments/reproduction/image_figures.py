@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ class Drawn:
     cell: Cell
     folder: Path
 
-    @property
+    @cached_property
     def model(self) -> LatentVariableModel:
-        """Its model, loaded anew."""
+        """Its model."""
         return load(self.folder)
 
 
@@ -102,9 +103,9 @@ def _caption(request: Request, drawn: Sequence[Drawn]) -> str:
 def figure_2(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
     """Test images and their reconstructions, a block a method (figures 2 and 6)."""
     x = data.test(SHOWN).cpu()
-    models = [one.model for one in drawn]
-    rebuilt = [None if model.E is None else model.reconstruct(x).cpu() for model in models]
-    rows = [ImageRow(one.method.label, x, x_z_x) for one, x_z_x in zip(drawn, rebuilt, strict=True)]
+    rows = [
+        ImageRow(one.method.label, x, None if one.model.E is None else one.model.reconstruct(x).cpu()) for one in drawn
+    ]
     return reconstructions(rows, caption)
 
 
@@ -127,9 +128,8 @@ def figure_7(drawn: Sequence[Drawn], data: Any, caption: str) -> Figure:
     """Test images and their reconstructions by ALICE over lambda, AIM's beside."""
     x = data.test(SHOWN // 2).cpu()
     drawn = sorted(drawn, key=lambda one: one.method.objective != "alice")
-    models = [(one.method.label, one.model) for one in drawn]
     columns: list[tuple[str, Tensor]] = [
-        (label, model.reconstruct(x).cpu()) for label, model in models if model.E is not None
+        (one.method.label, one.model.reconstruct(x).cpu()) for one in drawn if one.model.E is not None
     ]
     apart = sum(one.method.objective != "alice" for one in drawn)  # the last ones
     return reconstructions_by_weight(x, columns, caption, apart if apart < len(columns) else 0)

@@ -14,6 +14,7 @@ import torch
 from aimgan.errors import AimganError
 from aimgan.experiments.reproduction.cells import Cell
 from aimgan.experiments.reproduction.methods import Method
+from aimgan.files import write_json, write_text
 
 Results = Mapping[str, Any]  # what a results file holds
 
@@ -68,6 +69,16 @@ def folder_made(folder: Path) -> Path:
     except OSError as reason:
         raise AimganError(f"cannot write in {folder} ({reason.strerror}): choose another --output") from None
     return folder
+
+
+def write_results(results: Results, path: Path, pages: Mapping[str, str]) -> list[Path]:
+    """Write a results file, and beside it the pages rendered from it, by ending. Return all files."""
+    folder_made(path.parent)
+    write_json(path, results)
+    rendered = {path.with_suffix(kind): text for kind, text in pages.items()}
+    for page, text in rendered.items():
+        write_text(page, text)
+    return [path, *rendered]
 
 
 def provenance(results: Results, environments: Iterable[Mapping[str, Any] | None]) -> str:

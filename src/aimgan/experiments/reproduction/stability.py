@@ -28,9 +28,9 @@ from aimgan.experiments.reproduction import bare, stability_page
 from aimgan.experiments.reproduction.cells import Cell, Outcome
 from aimgan.experiments.reproduction.methods import Method
 from aimgan.experiments.reproduction.parallel import as_done, stop_signal
-from aimgan.experiments.reproduction.request import Request, folder_made
+from aimgan.experiments.reproduction.request import Request, folder_made, write_results
 from aimgan.figures import stability_map
-from aimgan.files import write_json, write_text
+from aimgan.files import write_text
 
 NAME = "stability"
 STEPS = 10_000
@@ -208,8 +208,5 @@ def _result(point: Point, outcome: Outcome) -> dict[str, Any]:
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write the results file and what is rendered from it."""
-    paths = [folder_made(folder) / f"{NAME}.{kind}" for kind in ("json", "md", "png")]
-    write_json(paths[0], results)
-    write_text(paths[1], stability_page.markdown(results))
-    save(stability_map(stability_page.panels(results)), paths[2])
-    return paths
+    paths = write_results(results, folder / f"{NAME}.json", {".md": stability_page.markdown(results)})
+    return [*paths, save(stability_map(stability_page.panels(results)), folder / f"{NAME}.png")]

@@ -20,11 +20,11 @@ from aimgan.experiments.reproduction import claims, table1_page
 from aimgan.experiments.reproduction.cells import Cell, Outcome
 from aimgan.experiments.reproduction.methods import IMAGE_METHODS, Method
 from aimgan.experiments.reproduction.parallel import run_all
-from aimgan.experiments.reproduction.request import Request, folder_made
-from aimgan.experiments.reproduction.table2 import cell_of, parameters
+from aimgan.experiments.reproduction.request import Request, write_results
+from aimgan.experiments.reproduction.table2 import cell_of, trained_as
 from aimgan.experiments.training import own_features
 from aimgan.figures import TradeOff, error_against_distance
-from aimgan.files import write_json, write_text
+from aimgan.files import write_json
 from aimgan.hub import load
 from aimgan.train.run_dir import RunDir
 
@@ -57,15 +57,11 @@ def collected(request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write the results file and what is rendered from it."""
-    path = folder_made(folder) / f"{NAME}.json"
-    write_json(path, results)
-    rendered = {path.with_suffix(kind): text for kind, text in table1_page.render(results).items()}
-    for page, text in rendered.items():
-        write_text(page, text)
+    paths = write_results(results, folder / f"{NAME}.json", table1_page.render(results))
     points = trade_off(results)
     figure = error_against_distance(points, table1_page.caption(results)) if points else None
     figures = [] if figure is None else [save(figure, folder / f"{NAME}.{kind}") for kind in ("png", "pdf")]
-    return [path, *rendered, *figures]
+    return [*paths, *figures]
 
 
 def trade_off(results: dict[str, Any]) -> list[TradeOff]:
@@ -115,18 +111,11 @@ def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _method(request: Request, method: Method) -> dict[str, Any]:
     cell = request.cell(method, request.seeds[0])
-    recipe = cell.recorded_settings["recipe"]
+    published = {score: pairs[cell.recipe] for score, pairs in TABLE_1.items() if cell.recipe in pairs}
     return {
         "method": method.key,
         "label": method.label,
-        "objective": method.objective,
-        "recipe": cell.recipe,
-        "settings": dict(method.settings),
-        "paper": {score: pairs[cell.recipe] for score, pairs in TABLE_1.items() if cell.recipe in pairs}
-        if method.key in IMAGE_METHODS
-        else {},  # a row that changes something is not the paper's
-        "steps": cell.length,
-        **{name: recipe[name] for name in ("batch_size", "lr", "beta1")},
-        "networks": recipe["networks"],
-        "parameters": parameters(cell),
+        "paper": published if method.key in IMAGE_METHODS else {},  # a row that changes something is not the paper's
+        **trained_as(request, method),
+        "networks": cell.recorded_settings["recipe"]["networks"],
     }

@@ -16,6 +16,7 @@ from aimgan.experiments.reproduction.columns import (
     best,
     bold,
     errors,
+    head,
     lengths,
     mean,
     rows_of,
@@ -23,8 +24,9 @@ from aimgan.experiments.reproduction.columns import (
     verdict,
 )
 from aimgan.experiments.reproduction.latex import tabular
-from aimgan.experiments.reproduction.request import Results, provenance
+from aimgan.experiments.reproduction.request import Results
 from aimgan.experiments.tables import Table, pipes
+from aimgan.metrics import with_signed_scale
 
 PROTOCOL = (
     "MSE: of test images and G(mu(x)), mean over pixels and images, on the [0, 1] scale (± its standard deviation over "
@@ -132,7 +134,7 @@ def markdown(results: Results) -> str:
     """Return the page: where the numbers come from, the tables, what must be said about them, claims."""
     columns = (*_paper_columns(results), *MAIN)
     parts = [
-        _head(results),
+        head(results),
         _table(results, columns, bold).markdown(),
         _table(results, MORE, bold, ": samples and reconstructions").markdown(),
         _table(results, INFERENCE, bold, ": codes").markdown(),
@@ -149,8 +151,8 @@ def latex(results: Results) -> str:
     rows = _table(results, columns, lambda text, best: text).rows
     found, alike = rows_of(results), _alike(results)
     marked = {(found.index(alike[row]), k + 1) for k, column in enumerate(columns) for row in best(column, alike)}
-    head = _head(results).replace("`", "")
-    return tabular(_title(results), ["", *(c.head for c in columns)], rows, marked, " ".join(notes(results)), head)
+    comment = head(results).replace("`", "")
+    return tabular(_title(results), ["", *(c.head for c in columns)], rows, marked, " ".join(notes(results)), comment)
 
 
 def caption(results: Results) -> str:
@@ -188,10 +190,6 @@ def _alike(results: Results) -> list[Row]:
     return [row for row in rows if row.about["steps"] == usual]
 
 
-def _head(results: Results) -> str:
-    return provenance(results, [cell["environment"] for cell in results["cells"]])
-
-
 def _title(results: Results) -> str:
     preset = f" ({results['preset']} preset)" if results.get("preset") else ""
     return f"Table 1 on {results['data']}{preset}"
@@ -215,7 +213,7 @@ def _references(results: Results) -> list[Row]:
     rows = [Row("real data", {}, [_of_real(any_scores)])] if any_scores else []
     for name, label in (("mean_image_mse", "mean image"), ("unrelated_pair_mse", "another image")):
         if name in any_scores:
-            rows.append(Row(label, {}, [_both_scales(any_scores[name])]))
+            rows.append(Row(label, {}, [_as_error(any_scores[name])]))
     if found.get("pca"):
         rows.append(Row(f"PCA, d = {found['pca']['dim']}", {}, [found["pca"]]))
     for key, label in (("inversion-gan", "GAN"), ("inversion-aim", "AIM")):
@@ -223,15 +221,15 @@ def _references(results: Results) -> list[Row]:
             inverted = found[key]
             how = "{steps} steps ({images} images, {seconds:.0f} s)".format(**inverted)
             told = f"{label}, codes by {how}"
-            rows.append(Row(told, {}, [inverted | _both_scales(inverted["reconstruction_mse"])]))
+            rows.append(Row(told, {}, [inverted | _as_error(inverted["reconstruction_mse"])]))
         if "reconstruction_mse_encoder" in found.get(key, {}):
             told = "{label}, encoder ({images} images, {seconds_encoder:.2f} s)".format(label=label, **found[key])
-            rows.append(Row(told, {}, [_both_scales(found[key]["reconstruction_mse_encoder"])]))
+            rows.append(Row(told, {}, [_as_error(found[key]["reconstruction_mse_encoder"])]))
     return rows
 
 
-def _both_scales(mse: float) -> dict[str, float]:
-    return {"reconstruction_mse": mse, "reconstruction_mse_signed": 4 * mse}
+def _as_error(mse: float) -> dict[str, float]:
+    return with_signed_scale({"reconstruction_mse": mse})
 
 
 def _any_scores(results: Results) -> Mapping[str, Any]:

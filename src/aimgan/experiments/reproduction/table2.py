@@ -15,8 +15,7 @@ from aimgan.experiments.reproduction import comparison
 from aimgan.experiments.reproduction.cells import Cell, Outcome
 from aimgan.experiments.reproduction.methods import METHODS, REFERENCES, Method
 from aimgan.experiments.reproduction.parallel import run_all
-from aimgan.experiments.reproduction.request import Request, folder_made, without_lists
-from aimgan.files import write_json, write_text
+from aimgan.experiments.reproduction.request import Request, without_lists, write_results
 from aimgan.train.engine import players, trainable
 
 NAME = "table2"
@@ -34,12 +33,7 @@ def table2(request: Request, console: Console) -> tuple[list[Path], list[Outcome
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write the results file and what is rendered from it."""
-    path = folder_made(folder) / f"{NAME}.json"
-    write_json(path, results)
-    rendered = {path.with_suffix(kind): text for kind, text in comparison.render(results).items()}
-    for page, text in rendered.items():
-        write_text(page, text)
-    return [path, *rendered]
+    return write_results(results, folder / f"{NAME}.json", comparison.render(results))
 
 
 def collected(request: Request, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -80,10 +74,14 @@ def cell_of(request: Request, method: Method, seed: int, result: Outcome) -> dic
 
 
 def _method(request: Request, method: Method) -> dict[str, Any]:
+    return {**_published(method, request.data == "grid"), **trained_as(request, method)}
+
+
+def trained_as(request: Request, method: Method) -> dict[str, Any]:
+    """Return how a method's cells are trained, as a results file holds it."""
     cell = request.cell(method, request.seeds[0])
     recipe = cell.recorded_settings["recipe"]
     return {
-        **_published(method, request.data == "grid"),
         "objective": method.objective,
         "recipe": cell.recipe,
         "settings": dict(method.settings),
