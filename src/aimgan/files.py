@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from aimgan.errors import AimganError
+
+REMEDIES = {  # what a disk refuses a write with, and what mends it
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.ENOENT: "put its folder back",
+    errno.EIO: "check the disk",
+}
 
 
 def cache_folder() -> Path:
@@ -29,13 +47,13 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     fresh.mkdir(parents=True)
     try:
         yield fresh
+        for path in fresh.rglob("*"):
+            if path.is_file():
+                _flush(path)
+        _flush(fresh)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    for path in fresh.rglob("*"):
-        if path.is_file():
-            _flush(path)
-    _flush(fresh)
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
@@ -54,16 +72,64 @@ def recover(target: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Write a small file whole or not at all."""
+    with _replacing(target) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Give the name of a file to write; on leaving without an error it takes the target's place."""
     fresh = target.with_name(f".{target.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    _flush(fresh)
-    fresh.replace(target)
+    try:
+        yield fresh
+        _flush(fresh)
+        fresh.replace(target)
+    except OSError:
+        fresh.unlink(missing_ok=True)  # on a full disk, what it takes is missed
+        raise
     _flush(target.parent)
+
+
+def as_json(value: Any) -> str:
+    """Return a value as readable JSON. Raises ValueError for a number that is none."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def write_json(target: Path, value: Any) -> None:
     """Write a value as readable JSON, whole or not at all."""
-    write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(target, as_json(value))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Put a copy of a file in the target's place, whole or not at all."""
+    with _replacing(target) as fresh:
+        shutil.copyfile(source, fresh)
+
+
+def save_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as a safetensors file. Raises OSError where the disk refuses.
+
+    safetensors has one error for all that fails; its text ends in the system's number.
+    """
+    values = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    try:
+        save_file(values, target)
+    except SafetensorError as reason:
+        found = re.search(r"os error (\d+)", str(reason))
+        if not found:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(target)) from None
+
+
+def unwritable(path: Path, reason: OSError) -> AimganError:
+    """Return the error for a write that the disk refused: what could not be written, the room there, the fix."""
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if os.path.exists(parent))
+    free = shutil.disk_usage(there).free / 2**20
+    remedy = REMEDIES.get(reason.errno or 0, "check the disk")
+    return AimganError(
+        f"cannot write {path} ({reason.strerror}; {free:,.1f} MiB free there): {remedy}, and run the same command "
+        "again; or choose another folder"
+    )
 
 
 def _flush(path: Path) -> None:

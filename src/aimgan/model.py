@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -12,14 +13,16 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aimgan import noise
+from aimgan.checked import positive, read_json, require_memory, shown, values_for
 from aimgan.errors import AimganError, near_miss
-from aimgan.files import replacing_folder, write_json, write_text
+from aimgan.files import replacing_folder, save_tensors, unwritable, write_json, write_text
 from aimgan.networks import NETWORKS, POINTS, Networks, Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import reestimate
+from aimgan.networks.sizes import require_sizes
+from aimgan.weights import read_weights
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT = 2  # of config.json
@@ -48,15 +51,13 @@ class ModelConfig:
         return self.posterior in POINTS
 
     def family(self) -> Networks:
-        """Return the family of networks. Raises AimganError for a name or an argument that it does not have."""
+        """Return the family of networks. Raises AimganError for a name, an argument or a size that it cannot have."""
         if self.networks not in NETWORKS:
             raise near_miss("network family", self.networks, NETWORKS)
         cls = NETWORKS[self.networks]
-        names = {f.name for f in fields(cls)}
-        unknown = set(self.arguments) - names
-        if unknown:
-            raise near_miss(f"argument of {self.networks}", min(unknown), names)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.arguments.items()})
+        family = cls(**values_for(cls, self.arguments, f"argument of {self.networks}"))
+        require_sizes(family)
+        return family
 
 
 class LatentVariableModel(nn.Module):
@@ -95,7 +96,8 @@ class LatentVariableModel(nn.Module):
                 f"this model ({self.config.objective}) has no encoder: it can only generate "
                 "(aimgan reconstruct --optimise 500 searches for codes)"
             )
-        x = self.to_networks(self._checked(x))
+        self._require(x, "x", self.shape, "" if self._range is None else " in [0, 1]")
+        x = self.to_networks(x)
         with self._evaluating():
             parts = [self.E(chunk) for chunk in x.split(CHUNK)]
         return Posterior(torch.cat([q.mean for q in parts]), torch.cat([q.log_variance for q in parts]))
@@ -103,8 +105,9 @@ class LatentVariableModel(nn.Module):
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
         """Return G(z), (n, *shape). `generator` is for a G that draws noise of its own (section 4.6)."""
-        if z.ndim != 2 or z.shape[1] != self.dim:
-            raise AimganError(f"codes have shape {tuple(z.shape)}; expected (n, {self.dim})")
+        noise.require_generator(generator)
+        self._require(z, "z", (self.dim,), "")
+        self._require_room(len(z))
         with self._evaluating(), _drawing_from(generator):
             x = torch.cat([self.G(chunk) for chunk in z.to(self.prior.origin).split(CHUNK)])
         return self._to_border(x)
@@ -117,21 +120,28 @@ class LatentVariableModel(nn.Module):
         self, x: Float[Tensor, "n ..."], m: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "n m ..."]:
         """Return m images near each x: G(z), z ~ q(z|x), (n, m, *shape): Algorithm 2. Another draw every call."""
-        codes = self.encode(x).sample(_positive("m", m), generator).transpose(0, 1)
+        noise.require_generator(generator)
+        q = self.encode(x)
+        self._require_room(len(x) * positive("m", m))
+        codes = q.sample(m, generator).transpose(0, 1)
         return self.decode(codes.reshape(-1, self.dim), generator).unflatten(0, (len(x), m))
 
     def generate(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
         """Return n images G(z), z ~ p(z), (n, *shape). Another draw every call, unless `generator` is given."""
-        return self.decode(self.prior.sample(_positive("n", n), generator), generator)
+        noise.require_generator(generator)
+        self._require_room(positive("n", n))
+        return self.decode(self.prior.sample(n, generator), generator)
 
     def interpolate(
         self, a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."], steps: int
     ) -> Float[Tensor, "n steps ..."]:
         """Return G along the line from mu(a) to mu(b), both ends included, (n, steps, *shape)."""
+        first, last = self.encode(a).mean, self.encode(b).mean
         if len(a) != len(b):
             raise AimganError(f"a holds {len(a)} images and b {len(b)}; expected as many in both")
-        t = torch.linspace(0, 1, _positive("steps", steps), device=self.device)[None, :, None]
-        line = torch.lerp(self.encode(a).mean[:, None], self.encode(b).mean[:, None], t)
+        self._require_room(len(a) * positive("steps", steps))
+        t = torch.linspace(0, 1, steps, device=self.device)[None, :, None]
+        line = torch.lerp(first[:, None], last[:, None], t)
         return self.decode(line.reshape(-1, self.dim)).unflatten(0, (len(a), steps))
 
     def reestimate_batch_norm(
@@ -162,12 +172,20 @@ class LatentVariableModel(nn.Module):
     def _to_border(self, x: Tensor) -> Tensor:
         return x if self._range is None else (x - self._range[0]) / (self._range[1] - self._range[0])
 
-    def _checked(self, x: Tensor) -> Tensor:
-        if not isinstance(x, Tensor) or tuple(x.shape[1:]) != self.shape or not x.is_floating_point():
-            got = f"{x.dtype} {tuple(x.shape)}" if hasattr(x, "dtype") else type(x).__name__
-            expected = f"(n, {', '.join(map(str, self.shape))}){'' if self._range is None else ' in [0, 1]'}"
-            raise AimganError(f"x is {got}; expected a float tensor {expected}")
-        return x
+    def _require(self, x: Any, name: str, shape: tuple[int, ...], unit: str) -> None:
+        """Raise AimganError for what is no dense float tensor (n, *shape) of finite numbers."""
+        dense = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_meta and not x.is_nested
+        if not dense or tuple(x.shape[1:]) != shape or x.ndim == 0 or not x.is_floating_point():
+            got = f"{x.dtype} {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
+            raise AimganError(f"{name} is {got}; expected a float tensor (n, {', '.join(map(str, shape))}){unit}")
+        self._require_room(len(x))
+        if not all(bool(chunk.to(self.prior.origin).isfinite().all()) for chunk in x.split(CHUNK)):
+            raise AimganError(f"{name} holds NaN or infinite values; expected finite numbers{unit}")
+
+    def _require_room(self, n: int) -> None:
+        """Raise AimganError where n codes and n images would not fit in memory, with the copies that a call makes."""
+        size = 4 * n * (math.prod(self.shape) + self.dim) * self.prior.origin.element_size()
+        require_memory(size, f"{n:,} samples of {self.shape}", "take fewer at a time")
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -186,30 +204,41 @@ class LatentVariableModel(nn.Module):
         A model that is there is replaced. Raises AimganError for a folder with anything else in it, or unwritable.
         """
         try:
-            self._save(Path(folder))
+            self._save(Path(os.fspath(folder)))
+        except AimganError:
+            raise
         except OSError as reason:
-            raise AimganError(f"cannot write {folder} ({reason.strerror}): choose another folder") from None
+            raise unwritable(Path(folder), reason) from None
+        except (ValueError, TypeError, RuntimeError) as reason:  # a null in the name, a loop of links
+            raise AimganError(f"cannot write {shown(folder)} ({reason}): choose another folder") from None
 
     def _save(self, folder: Path) -> None:
         others = {path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, CARD} if folder.exists() else set()
         if others:
             raise AimganError(f"{folder} holds {min(others)}, which is no part of a model: choose another folder")
         with replacing_folder(folder) as fresh:
-            state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-            save_file(state, fresh / WEIGHTS)
+            save_tensors(fresh / WEIGHTS, self.state_dict())
             write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})
             write_text(fresh / CARD, _card(self))
 
 
 def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
-    """Read what `LatentVariableModel.save` wrote. Raises AimganError where the folder does not hold a whole model."""
+    """Read what `LatentVariableModel.save` wrote. Raises AimganError where the folder does not hold a whole model.
+
+    The networks that the config describes are compared with the file of weights before either takes memory.
+    """
     try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        values = read_json(folder / CONFIG)
         if values["format"] != FORMAT:
             raise AimganError(f"{folder} is in format {values['format']}; this aimgan reads {FORMAT}: upgrade it")
         with torch.random.fork_rng(devices=[]):  # the fresh weights' draws are not the caller's
-            model = LatentVariableModel.build(ModelConfig(**{f.name: values[f.name] for f in fields(ModelConfig)}))
-        model.load_state_dict(load_file(folder / WEIGHTS))
+            given = {f.name: values[f.name] for f in fields(ModelConfig)}
+            config = ModelConfig(**values_for(ModelConfig, given, "setting of a model"))
+            with torch.device("meta"):
+                expected = LatentVariableModel.build(config).state_dict()
+            weights = read_weights(folder / WEIGHTS, expected)
+            model = LatentVariableModel.build(config)
+        model.load_state_dict(weights)
     except AimganError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as reason:
@@ -218,9 +247,9 @@ def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
             f"{folder} holds no whole model ({type(reason).__name__}: {line}): expected {CONFIG} and {WEIGHTS} as saved"
         ) from None
     try:
-        return model.to(device)
-    except RuntimeError as reason:
-        line = str(reason).splitlines()[0]
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError, TypeError) as reason:  # torch without CUDA asserts that it has it
+        line = (str(reason).splitlines() or [""])[0]
         raise AimganError(f"cannot put a model on device {device!r} ({line}): expected cpu, or cuda") from None
 
 
@@ -230,12 +259,6 @@ def to_range(x: Tensor, value_range: tuple[float, float] | None) -> Tensor:
         return x
     low, high = value_range
     return x * (high - low) + low
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise AimganError(f"{name} is {value}; expected at least 1")
-    return value
 
 
 @contextmanager

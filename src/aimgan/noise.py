@@ -15,6 +15,9 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from aimgan.checked import shown
+from aimgan.errors import AimganError
+
 _MASK = (1 << 64) - 1
 
 
@@ -98,6 +101,12 @@ def generator(*numbers: int | str, device: torch.device | str = "cpu") -> torch.
     return torch.Generator(device=device).manual_seed(mix(*numbers) >> 1)
 
 
+def require_generator(generator: object) -> None:
+    """Raise AimganError for what is no torch.Generator, and not None either."""
+    if not isinstance(generator, torch.Generator | None):
+        raise AimganError(f"generator is {shown(generator)}; expected a torch.Generator, or None")
+
+
 def of_step(source: torch.Generator, seed: int, step: int) -> torch.Generator:
     """Set a generator to where the draws of this training step begin, and return it."""
     return source.manual_seed(mix(seed, "noise", step) >> 1)
@@ -129,6 +138,7 @@ def normal(
 
     Inside a stream the draw is made for all `world * n` rows and this rank's n are returned.
     """
+    require_generator(generator)
     current = _STREAM.get()
     if generator is not None or current is None:
         made_on = generator.device if generator is not None else device

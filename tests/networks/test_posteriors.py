@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.networks import MLP, POSTERIORS, FromSphere, ImplicitPosterior, Networks, Posterior, Table3, Table4
-from aimgan.networks.posterior import half, on_sphere
+from aimgan.networks.posterior import fixed_noise, half, on_sphere
 
 N, DIM = 6, 5
 FAMILIES: dict[str, Networks] = {
@@ -164,7 +164,7 @@ def test_an_implicit_posteriors_moments_are_those_of_many_samples() -> None:
     q = E(x)
     many = q.sample(20_000, noise.generator(1))
     mean, std = many.mean(dim=0), many.std(dim=0)
-    draws = ImplicitPosterior.DRAWS
+    draws = len(fixed_noise(1))
     assert ((q.mean - mean).abs() < 5 * std / math.sqrt(draws)).all()
     assert ((q.log_variance.exp().sqrt() / std - 1).abs() < 5 / math.sqrt(2 * draws)).all()
 
@@ -181,6 +181,6 @@ def test_an_implicit_posteriors_moments_do_not_depend_on_the_batch_or_on_other_d
 
 
 def test_a_constant_implicit_posterior_has_a_finite_log_variance() -> None:
-    q = ImplicitPosterior(nn.Linear(2 + 1, 1).requires_grad_(False), torch.zeros(3, 2), 1)
+    q = ImplicitPosterior(nn.Linear(2 + 1, 1).requires_grad_(False), torch.zeros(3, 2), 1, fixed_noise(1))
     nn.init.zeros_(q.network.weight)  # type: ignore[arg-type]
     assert q.log_variance.isfinite().all()

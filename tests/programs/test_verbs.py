@@ -77,7 +77,8 @@ RUN = {"run.json", "metrics.jsonl", "evaluation.json", "report.md", "figures/cur
 
 def test_train_on_points(trained, home):
     folder = trained("grid/aim")
-    state = {"checkpoints/000000040/state.json", "checkpoints/000000040/state.safetensors"}
+    kept = {"state.json", "state.safetensors", "run.json", "metrics.jsonl"}
+    state = {f"checkpoints/000000040/{name}" for name in kept}
     assert files(folder) == RUN | state | {"figures/figure3.png"}
     assert picture(f"{folder}/figures/figure3.png").width > 3 * picture(f"{folder}/figures/figure3.png").height
     picture(f"{folder}/figures/curves.png")

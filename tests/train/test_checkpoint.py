@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from aimgan.files import recover, replacing_folder, write_json
+from aimgan.errors import AimganError
+from aimgan.files import recover, replacing_folder, save_tensors, unwritable, write_json
 from aimgan.train import checkpoint
 from aimgan.train.checkpoint import META, TENSORS, TornCheckpointWarning
 
@@ -36,7 +38,7 @@ def kill_at(monkeypatch):
 
         monkeypatch.setattr(os, "fsync", mortal(os.fsync))
         monkeypatch.setattr(shutil, "rmtree", mortal(shutil.rmtree))
-        monkeypatch.setattr(checkpoint, "save_file", mortal(checkpoint.save_file))
+        monkeypatch.setattr(checkpoint, "save_tensors", mortal(checkpoint.save_tensors))
         for name in ("mkdir", "rename", "replace", "write_text"):
             monkeypatch.setattr(Path, name, mortal(getattr(Path, name)))
 
@@ -148,6 +150,7 @@ DAMAGE = {
     "truncated json": lambda path: (path / META).write_text((path / META).read_text()[:20]),
     "json that is no text": lambda path: (path / META).write_bytes(b"\xff\xfe\x00"),
     "json of another kind": lambda path: (path / META).write_text("[1]"),
+    "another step in the json": lambda path: (path / META).write_text((path / META).read_text().replace("2,", "3,")),
     "json without a checksum": lambda path: (path / META).write_text('{"step": 2}'),
     "no json": lambda path: (path / META).unlink(),
     "an empty folder": lambda path: [file.unlink() for file in path.iterdir()],
@@ -169,8 +172,46 @@ def test_all_torn_is_none_and_so_is_no_folder(tmp_path):
     assert checkpoint.newest(tmp_path / "none") is None
     checkpoint.save(tmp_path, 1, state(1))
     flip(tmp_path / "000000001" / TENSORS, -1)
-    with pytest.warns(TornCheckpointWarning):
+    with pytest.warns(TornCheckpointWarning) as told:
         assert checkpoint.newest(tmp_path) is None
+    assert "000000001 is not whole" in str(told[0].message)
+    assert "no checkpoint in" in str(told[1].message)
+
+
+def test_one_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    """A disk that answers with an error today may answer with the checkpoint tomorrow: it must not be removed."""
+    checkpoint.save(tmp_path, 1, state(1))
+
+    def refuse(path: Path) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(checkpoint, "_checksum", refuse)
+    with pytest.raises(AimganError, match=r"cannot read checkpoint .*1 .Input/output error.: make it readable"):
+        checkpoint.newest(tmp_path)
+
+
+def test_files_are_kept_as_they_were_under_a_checksum(tmp_path):
+    texts = {"run.json": '{"ü": 1}\n', "metrics.jsonl": ""}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    checkpoint.save(tmp_path / "kept", 1, state(1))
+    checkpoint.save(tmp_path / "kept", 2, state(2), [tmp_path / name for name in texts])
+    (tmp_path / "run.json").write_text("another")
+    found = checkpoint.newest(tmp_path / "kept")
+    assert {name: path.read_text() for name, path in found.files.items()} == texts
+    assert found.step == 2
+    found.files["run.json"].write_text("damaged")
+    with pytest.warns(TornCheckpointWarning, match="its checksum differs"):
+        assert checkpoint.newest(tmp_path / "kept").step == 1
+
+
+def test_a_refused_write_is_an_os_error_of_its_kind_and_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError) as refused:
+        save_tensors(tmp_path / "none" / "x.safetensors", state(1))
+    line = str(unwritable(tmp_path / "none" / "x", refused.value))
+    assert re.fullmatch(r"cannot write .*/x \(No such file or directory; [\d,.]+ MiB free there\): put its.*", line)
+    with pytest.raises(FileNotFoundError):  # a run whose folder was removed is not begun anew by its next checkpoint
+        checkpoint.save(tmp_path / "gone" / "checkpoints", 1, state(1))
 
 
 def test_the_newest_two_are_kept_by_number_not_by_name(tmp_path):

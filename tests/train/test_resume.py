@@ -142,7 +142,8 @@ def test_digits_stop_and_go_on_to_the_same_bytes(tmp_path, monkeypatch):
     scored = [row for row in rows(tmp_path / "whole") if "reconstruction_mse" in row]
     assert [row["step"] for row in scored] == [8, 16, 24, 32, 34]
     assert scored[-1].keys() == {"step", "epoch", "reconstruction_mse", "coverage_80", "reconstruction_mse_running",
-                                 "coverage_80_running"}  # fmt: skip
+                                 "coverage_80_running", "generated_spread", "generated_saturated", "codes_at_prior",
+                                 "posterior_log_variance", "variance_at_floor", "variance_at_ceiling"}  # fmt: skip
     evaluations = [(tmp_path / name / "evaluation.json").read_bytes() for name in ("whole", "stopped")]
     assert evaluations[0] == evaluations[1]
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from aimgan.errors import AimganError
-from aimgan.train import run_dir
+from aimgan.train import checkpoint, run_dir
 from aimgan.train.run_dir import RunDir, environment
 
 SETTINGS = {
@@ -100,6 +103,55 @@ def test_a_run_json_that_is_none_is_refused(run, text):
     run.record.write_text(text)
     with pytest.raises(AimganError, match=r"run\.json cannot be read .*choose another --output"):
         run.begin(SETTINGS)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("{")], ids=["removed", "torn"])
+def test_a_lost_run_json_comes_back_from_the_newest_checkpoint(run, harm):
+    written = run.record.read_text()
+    checkpoint.save(run.checkpoints, 3, {"a": torch.zeros(1)}, run.records())
+    harm(run.record)
+    with pytest.warns(RuntimeWarning, match=r"run\.json .*its copy in checkpoint 3 is taken"):
+        assert run.begin(SETTINGS) == []
+    assert run.record.read_text() == written
+
+
+def test_a_run_is_held_by_one_at_a_time(run):
+    with run.held():
+        with pytest.raises(AimganError, match=r"another process is training in .*: wait until it ends"), run.held():
+            pass
+        assert [path.name for path in run.path.iterdir()] == ["run.json"]  # the lock leaves nothing
+    with run.held(), pytest.raises(ZeroDivisionError):
+        raise ZeroDivisionError
+    with run.held():
+        pass
+
+
+def test_what_the_disk_refuses_is_one_line_and_what_fails_elsewhere_is_itself(run, tmp_path):
+    for path, kind in ((run.metrics, AimganError), ("bare", AimganError), (tmp_path / "elsewhere", OSError)):
+        with pytest.raises(kind) as refused, run.held():
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        assert type(refused.value) is kind
+    with pytest.raises(BrokenPipeError), run.held():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_folder_that_is_removed_while_it_is_held_is_one_line(run):
+    def train() -> None:
+        with run.held():
+            shutil.rmtree(run.path)
+            run.append({"step": 1})
+
+    with pytest.raises(AimganError, match=r"cannot write .*metrics\.jsonl .No such file.*put its folder back"):
+        train()
+    assert not run.path.exists()
+
+
+def test_rows_come_back_from_a_checkpoint_as_they_were(run):
+    run.append({"step": 1, "loss": 0.5})
+    checkpoint.save(run.checkpoints, 1, {"a": torch.zeros(1)}, run.records())
+    run.metrics.write_text('{"step": 1, "loss": 0.7}\n{"step": 2}\n')
+    run.rewind(1, checkpoint.newest(run.checkpoints).files)
+    assert run.rows() == [{"step": 1, "loss": 0.5}]
 
 
 def test_another_machine_is_a_warning_that_names_what_changed(run, monkeypatch):

@@ -9,6 +9,7 @@ from aimgan.data.image_set import Digits, Images, ImageSet
 from aimgan.data.mixtures import Grid, Mixture, Ring, Unbalanced
 from aimgan.data.sources import Skipped
 from aimgan.data.stacked import Stacked, StackedSet
+from aimgan.data.streaming import Stream
 
 
 @runtime_checkable
@@ -46,6 +47,7 @@ DATA: dict[str, type] = {
     "digits": Digits,
     "images": Images,
     "stacked": Stacked,
+    "stream": Stream,
 }
 
 __all__ = [
@@ -61,5 +63,6 @@ __all__ = [
     "Skipped",
     "Stacked",
     "StackedSet",
+    "Stream",
     "Unbalanced",
 ]

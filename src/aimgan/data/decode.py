@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
+from numpy.lib import format
 from PIL import Image, UnidentifiedImageError
 
+from aimgan.checked import regular, require_memory
 from aimgan.errors import AimganError
 
 MAX_PIXELS = 64_000_000
@@ -32,6 +34,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+ZIP = b"PK\x03\x04"  # how a .npz begins
+HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
 
 Opener = Callable[[], Path | BinaryIO]
 
@@ -64,7 +69,8 @@ def decode(opener: Opener, size: int | None = None, channels: int | None = None)
     Raises UndecodableError, whatever is wrong with the file.
     """
     try:
-        with Image.open(opener(), formats=FORMATS) as image:
+        source = opener()
+        with Image.open(regular(source) if isinstance(source, Path) else source, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UndecodableError(f"{image.width}x{image.height} is over {MAX_PIXELS // 10**6} megapixels")
             if size is not None:
@@ -95,14 +101,48 @@ def conform(
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz by name; that of a .npy as `images`. Raises AimganError, for pickled objects too."""
+    """Return the arrays of a .npz by name; that of a .npy as `images`. Raises AimganError, for pickled objects too.
+
+    No memory is taken before a header's shape has been compared with the bytes that are there.
+    """
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise AimganError(f"cannot read {str(path)!r} as plain arrays (pickled ones are refused): {reason}") from error
+        with regular(path).open("rb") as file:
+            if file.read(len(ZIP)) != ZIP:
+                return {"images": _array(file, path.stat().st_size)}
+            with zipfile.ZipFile(file) as archive:
+                return _members(archive, str(path))
+    except AimganError:
+        raise
+    except Exception as error:  # numpy's and zipfile's readers raise nearly anything at a damaged file
+        raise AimganError(
+            f"cannot read {str(path)!r} as plain arrays (pickled ones are refused): {_reason(error)}"
+        ) from error
+
+
+def _members(archive: zipfile.ZipFile, name: str) -> dict[str, np.ndarray]:
+    members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+    require_memory(2 * sum(member.file_size for member in members), f"{name!r} and a copy", "store images as files")
+    arrays = {}
+    for member in members:
+        with archive.open(member) as file:
+            arrays[member.filename.removesuffix(".npy")] = _array(file, member.file_size)
+    return arrays
+
+
+def _array(file: Any, size: int) -> np.ndarray:
+    """Read one array of a file of so many bytes. Raises ValueError where its header promises more, or objects."""
+    file.seek(0)
+    version = format.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f"version {version} of .npy, expected 1.0 or 2.0")
+    with warnings.catch_warnings():  # a header that Python 2 wrote
+        warnings.simplefilter("ignore")
+        shape, _, dtype = HEADERS[version](file)
+        count = math.prod(shape)
+        if min(shape, default=0) < 0 or count * max(dtype.itemsize, 1) > size - file.tell():
+            raise ValueError(f"its header says {dtype} {shape}, which is more than the file has")
+        file.seek(0)
+        return format.read_array(file, allow_pickle=False)
 
 
 def array_pixels(array: np.ndarray, name: str) -> UInt8[np.ndarray, "n c h w"]:
@@ -130,7 +170,8 @@ def _bytes(array: np.ndarray, name: str) -> np.ndarray:
         raise AimganError(
             f"{name}: got {array.dtype} images, expected uint8 or floats in [0, 1]; convert and save again"
         )
-    low, high = float(array.min()), float(array.max())
+    with np.errstate(invalid="ignore"):
+        low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 1):  # NaN fails too
         what = f"values from {low:g} to {high:g}" if np.isfinite([low, high]).all() else "NaN or infinite values"
         finite = array[np.isfinite(array)]
@@ -191,5 +232,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image, or its header is damaged"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return str(error.strerror)
     return (str(error).splitlines() or [""])[0] or type(error).__name__

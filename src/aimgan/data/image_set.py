@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -18,16 +19,33 @@ from aimgan.errors import AimganError
 Progress = Callable[[int, int], None]
 
 
-class ImageSet:
-    """The two splits of a source, on one device."""
+@runtime_checkable
+class Feed(Protocol):
+    """Training batches that come from elsewhere than memory (data/streaming/feed.py)."""
 
-    def __init__(self, images: ImageData) -> None:
-        self.images = images
+    @property
+    def size(self) -> int:
+        """How many training images there are."""
+        ...
+
+    def batch(self, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1) -> UInt8[Tensor, "b c h w"]:
+        """Return the batch of step 0, 1, ... (or rank's share of it)."""
+        ...
+
+
+class ImageSet:
+    """The two splits of a source, on one device.
+
+    With a `feed`, training batches come from it, and `images` are the sample of either split that evaluation sees.
+    """
+
+    def __init__(self, images: ImageData, feed: Feed | None = None) -> None:
+        self.images, self._feed = images, feed
         self._train, self._test = images.train.pixels, images.test.pixels
 
     def __len__(self) -> int:
         """The number of images in both splits."""
-        return len(self._train) + len(self._test)
+        return self.epoch_size + len(self._test)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,7 +55,7 @@ class ImageSet:
     @property
     def epoch_size(self) -> int:
         """How many training images there are."""
-        return len(self._train)
+        return len(self._train) if self._feed is None else self._feed.size
 
     def to(self, device: torch.device) -> ImageSet:
         """Hold the pixels on `device`, where batches are made."""
@@ -46,6 +64,8 @@ class ImageSet:
 
     def batch(self, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1) -> Float[Tensor, "b c h w"]:
         """Return the batch of step 0, 1, ... (or rank's share of it): every image once an epoch, in a new order."""
+        if self._feed is not None:
+            return as_float(self._feed.batch(seed, step, batch_size, rank, world).to(self._train.device))
         chosen = indices(self.epoch_size, batch_size, seed, step, rank, world)
         return as_float(self._train[chosen.to(self._train.device)])
 

@@ -6,6 +6,7 @@ All of it is deterministic: the same source gives the same pixels in the same or
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,11 +20,13 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from aimgan.checked import require_memory
 from aimgan.data.decode import Opener, UndecodableError, conform, decode, quiet
 from aimgan.data.sources import Block, Listing, Skipped, Tag, find
 from aimgan.errors import AimganError
 
 WORKERS = 4
+MAX_SIZE = 8_192  # pixels to a side
 CHUNK = 256  # images in flight
 GROUP = 16  # of them to one task of the pool: small images take less time than handing one over does
 
@@ -102,8 +105,8 @@ def load_images(
 
 
 def _check(size: int | None, channels: int | None, test_fraction: float) -> None:
-    if size is not None and size < 1:
-        raise AimganError(f"got size {size}, expected at least 1 pixel")
+    if size is not None and not 1 <= size <= MAX_SIZE:
+        raise AimganError(f"got size {size}, expected at least 1 pixel" + f" and at most {MAX_SIZE:,}" * (size > 1))
     if channels not in (None, 1, 3):
         raise AimganError(f"got {channels} channels, expected 1 (grey) or 3 (RGB)")
     if not 0 <= test_fraction < 1:
@@ -163,8 +166,11 @@ def _attempt(
 
 def _room(pixels: np.ndarray, count: int, shape: tuple[int, ...], total: int) -> np.ndarray:
     """Return an array with room for `total` images of this shape, `count` of them moved there if they were grey."""
+    if count >= total:
+        raise AimganError(f"there are more images than the {total:,} that the source says it has")
     if count and pixels.shape[1] >= shape[0]:
         return pixels
+    require_memory(total * math.prod(shape), f"{total:,} images of {shape}", "pass a smaller --size, or take stream/*")
     room = np.empty((total, *shape), np.uint8)
     if count:
         room[:count] = pixels[:count]
@@ -178,6 +184,8 @@ def _conform_all(
     if size is None and (len(set(sizes)) > 1 or sizes[0][0] != sizes[0][1]):
         raise _mixed(source, sizes)
     c = channels or max(block.pixels.shape[1] for block in blocks)
+    n, side = sum(len(block.pixels) for block in blocks), size or sizes[0][0]
+    require_memory(n * c * side * side, f"{n:,} images of {(c, side, side)}", "pass a smaller --size, or take stream/*")
     parts = [conform(block.pixels, size or sizes[0][0], c, progress) for block in blocks]
     number = count()  # goes on from one block to the next, so that a name names one image
     tags = [

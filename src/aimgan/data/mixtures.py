@@ -13,6 +13,7 @@ from torch import Tensor
 from aimgan import noise
 from aimgan.errors import AimganError
 
+MODES = 2_500  # the most that a grid or a ring may have: each is compared with 50,000 samples
 EPOCH = 100_000  # samples: an epoch of a mixture (science.md 1, figure 3a)
 
 
@@ -82,6 +83,11 @@ class Mixture:
         return self.sample(n, noise.generator(seed, "test data"))
 
 
+def _require_modes(name: str, value: int, most: int) -> None:
+    if value > most:
+        raise AimganError(f"data.{name} is {value}; expected at most {most:,}")
+
+
 @dataclass(frozen=True)
 class Grid:
     """`side` x `side` modes `spacing` apart about the origin, of standard deviation `std`: the 25 of Table 2."""
@@ -91,7 +97,8 @@ class Grid:
     std: float = 0.05
 
     def load(self, progress: object = None) -> Mixture:
-        """Return the mixture."""
+        """Return the mixture. Raises AimganError for more than MODES of them."""
+        _require_modes("side", self.side, math.isqrt(MODES))
         line = [(i - (self.side - 1) / 2) * self.spacing for i in range(self.side)]
         return Mixture([(a, b) for a in line for b in line], self.std**2)
 
@@ -132,6 +139,7 @@ class Ring:
     std: float = 0.02
 
     def load(self, progress: object = None) -> Mixture:
-        """Return the mixture."""
+        """Return the mixture. Raises AimganError for more than MODES of them."""
+        _require_modes("count", self.count, MODES)
         angles = [2 * math.pi * k / self.count for k in range(self.count)]
         return Mixture([(self.radius * math.cos(a), self.radius * math.sin(a)) for a in angles], self.std**2)

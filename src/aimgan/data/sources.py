@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,34 +12,19 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from aimgan.checked import require_memory
 from aimgan.data.decode import Opener, UndecodableError, array_pixels, read_arrays
+from aimgan.data.names import Skipped, Tag, layout, split_word, splits_of, wrapper
 from aimgan.errors import AimganError
 
 SUFFIX = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm)$", re.IGNORECASE)
+MAX_NESTED = 100  # folders
 MAX_MEMBER = 256 * 2**20  # bytes of one zip member, uncompressed
-TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
 EXPECTED = "expected a folder of images, a .zip of one, .npy, .npz, a folder of .parquet, or a Hub id owner/name"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """What was left out, by its name in the source, and why."""
-
-    name: str
-    reason: str
-
-
-class Tag(NamedTuple):
-    """An image's name, the same whenever it is loaded; its class; its split, None where a hash of the name decides."""
-
-    name: str
-    label: int | None = None
-    test: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -63,16 +47,22 @@ class Block:
 
 def find(source: str, stack: ExitStack) -> Listing | list[Block]:
     """Return what `source` holds. What must stay open until all is decoded is closed by `stack`."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     path = path if os.path.exists(path) else _download(source)
-    if path.is_dir():
-        pair = (path / "train.npz", path / "test.npz")
-        if all(file.is_file() for file in pair):
-            return _arrays(pair[0], False) + _arrays(pair[1], True)
-        tables = sorted(file for file in path.rglob("*.parquet") if file.name != "metadata.parquet")
-        # A banner beside train-*.parquet makes no folder of images, and annotations in parquet no data set of them.
-        named = any(_split_word(Path(file.name)) for file in tables)
-        return _parquet(path, tables) if tables and (named or not _folder(path).total) else _folder(path)
+    return _directory(path) if path.is_dir() else _file(path, source, stack)
+
+
+def _directory(path: Path) -> Listing | list[Block]:
+    pair = (path / "train.npz", path / "test.npz")
+    if all(file.is_file() for file in pair):
+        return _arrays(pair[0], False) + _arrays(pair[1], True)
+    tables = [path / name for name in _walk(path, lambda error: None, _is_table) if (path / name).is_file()]
+    # A banner beside train-*.parquet makes no folder of images, and annotations in parquet no data set of them.
+    named = any(split_word(Path(file.name)) for file in tables)
+    return _parquet(path, tables) if tables and (named or not _folder(path).total) else _folder(path)
+
+
+def _file(path: Path, source: str, stack: ExitStack) -> Listing | list[Block]:
     readers: dict[str, Callable[[], Listing | list[Block]]] = {
         ".zip": lambda: _zip(path, stack),
         ".npy": lambda: _arrays(path),
@@ -81,6 +71,8 @@ def find(source: str, stack: ExitStack) -> Listing | list[Block]:
     }
     if path.suffix.lower() not in readers:
         raise AimganError(f"{source!r} is not a source of images: {EXPECTED}")
+    if not path.is_file():  # a pipe would block for ever
+        raise AimganError(f"{source!r} is not a regular file: {EXPECTED}")
     return readers[path.suffix.lower()]()
 
 
@@ -109,12 +101,16 @@ def _line(error: Exception) -> str:
 def _folder(root: Path) -> Listing:
     unreadable: list[Skipped] = []
     names = _walk(root, lambda error: unreadable.append(Skipped(str(error.filename), str(error.strerror))))
-    tags, outside = _layout(names)
+    tags, outside = layout(names)
     return Listing(len(tags), [(tag, partial(_regular, root / tag.name)) for tag in tags], (*unreadable, *outside))
 
 
-def _walk(root: Path, on_error: Callable[[OSError], None]) -> list[str]:
-    """Return the relative names of the images below `root`, sorted; a folder is entered once, whatever links to it."""
+def _walk(root: Path, on_error: Callable[[OSError], None], wanted: Callable[[str], bool] | None = None) -> list[str]:
+    """Return the relative names of the images below `root`, sorted; a folder is entered once, whatever links to it.
+
+    `wanted` chooses other files. What is nested deeper than MAX_NESTED folders is an error: os.walk calls itself.
+    """
+    wanted = wanted or _is_image
     names: list[str] = []
     entered = set()
     for folder, folders, files in os.walk(root, onerror=on_error, followlinks=True):
@@ -123,10 +119,17 @@ def _walk(root: Path, on_error: Callable[[OSError], None]) -> list[str]:
             folders.clear()
             continue
         entered.add((identity.st_dev, identity.st_ino))
+        below = Path(folder).relative_to(root)
+        if len(below.parts) >= MAX_NESTED and folders:
+            on_error(OSError(0, "folders are nested too deep", str(below)))
+            folders.clear()
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = Path(folder).relative_to(root).as_posix()
-        names += [name if below == "." else f"{below}/{name}" for name in files if _is_image(name)]
+        names += [(below / name).as_posix() for name in files if wanted(name)]
     return sorted(names)
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(".parquet") and name != "metadata.parquet"
 
 
 def _is_image(name: str) -> bool:
@@ -146,7 +149,7 @@ def _zip(path: Path, stack: ExitStack) -> Listing:
     """List a zip's images; members are read into memory one at a time, and never written anywhere."""
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # zipfile raises nearly anything at a damaged directory
         raise AimganError(f"cannot read {str(path)!r} as a zip: {_line(error)}") from error
     lock = Lock()  # ZipFile counts its open members without one
 
@@ -157,46 +160,16 @@ def _zip(path: Path, stack: ExitStack) -> Listing:
             return _blob(archive.read(member))
 
     members = {member.filename: member for member in archive.infolist() if _is_image(member.filename)}
-    wrapper = _wrapper(members)
-    members = {name.removeprefix(wrapper): member for name, member in members.items()}
-    tags, outside = _layout(sorted(members))
+    outer = wrapper(members)
+    members = {name.removeprefix(outer): member for name, member in members.items()}
+    tags, outside = layout(sorted(members))
     return Listing(len(tags), [(tag, partial(read, members[tag.name])) for tag in tags], outside)
-
-
-def _wrapper(names: Iterable[str]) -> str:
-    """Return the one folder that most zips put around all they hold, as "name/", or ""."""
-    tops = {_top(name) if "/" in name else "" for name in names}
-    return f"{tops.pop()}/" if len(tops) == 1 and not tops & {"", "train", "test"} else ""
 
 
 def _blob(content: bytes | None) -> BytesIO:
     if not content:
         raise UndecodableError("empty file")
     return BytesIO(content)
-
-
-def _top(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _layout(names: list[str]) -> tuple[list[Tag], tuple[Skipped, ...]]:
-    """Read splits and classes off relative names, as the folders say; and, beside them, what lies in neither split."""
-    splits = _splits(_top(name) for name in names if "/" in name)
-    inside = [name for name in names if not splits or _top(name) in splits]
-    below = {name: name.partition("/")[2] if splits else name for name in inside}
-    classes = sorted({_top(rest) for rest in below.values() if "/" in rest})
-    labelled = len(classes) >= 2 and all("/" in rest for rest in below.values())
-    number = {name: index for index, name in enumerate(classes)} if labelled else {}
-    tags = [Tag(name, number.get(_top(below[name])), splits.get(_top(name))) for name in inside]
-    outside = Counter(_top(name) for name in names if name not in below)
-    return tags, tuple(Skipped(top, f"{count:,} images in neither split") for top, count in outside.items())
-
-
-def _splits(names: Iterable[str]) -> dict[str, bool]:
-    """Return which of these names are the train (False) and the test split (True); nothing unless both are there."""
-    by_word = {name.lower(): name for name in sorted(names)}
-    test = next((by_word[word] for word in TEST_NAMES if word in by_word), None)
-    return {by_word["train"]: False, test: True} if "train" in by_word and test else {}
 
 
 # --- arrays: .npy, .npz -------------------------------------------------------------------------------------------
@@ -236,27 +209,23 @@ def _parquet(root: Path, files: list[Path]) -> Listing:
         raise AimganError(f"reading parquet in {str(root)!r} needs pyarrow: pip install 'aimgan[data]'") from error
     groups: dict[str, list[Path]] = {}
     for file in files:
-        groups.setdefault(_split_word(file.relative_to(root)), []).append(file)
-    splits = _splits(groups)
+        groups.setdefault(split_word(file.relative_to(root)), []).append(file)
+    splits = splits_of(groups)
     chosen = {word: groups[word] for word in splits} or {"": files}
     for group in chosen.values():
         if len(folders := sorted({str(file.parent) for file in group})) > 1:
             raise AimganError(f"{str(root)!r} holds several data sets; name the folder of one: {', '.join(folders)}")
     try:
-        total = sum(pq.read_metadata(file).num_rows for group in chosen.values() for file in group)
-    except (ValueError, OSError) as error:
+        metadata = [pq.read_metadata(file) for group in chosen.values() for file in group]
+        total = sum(table.num_rows for table in metadata)
+        largest = max((t.row_group(k).total_byte_size for t in metadata for k in range(t.num_row_groups)), default=0)
+    except Exception as error:  # Arrow's readers raise nearly anything at damaged metadata
         raise AimganError(f"cannot read the parquet files in {str(root)!r}: {_line(error)}") from error
+    require_memory(largest, f"a row group in {str(root)!r}", "write smaller ones")
     left = [
         Skipped(word, f"{len(groups[word])} files in neither split") for word in groups if splits and word not in splits
     ]
     return Listing(total, _rows(chosen, splits), tuple(left))
-
-
-def _split_word(file: Path) -> str:
-    """Return the split that `data/train-00000-of-00002.parquet` or `default/train/0000.parquet` says it is, or ""."""
-    pattern = rf"(train|{'|'.join(TEST_NAMES)})(?![a-z])"
-    found = (re.match(pattern, part.lower()) for part in reversed(file.parts))
-    return next((match[1] for match in found if match), "")
 
 
 def _rows(groups: dict[str, list[Path]], splits: dict[str, bool]) -> Iterator[tuple[Tag, Opener]]:
@@ -277,11 +246,14 @@ def _read(file: Path) -> Iterator[tuple[bytes | None, int | None]]:
             image = next((name for name in ("image", "img") if name in schema.names), None)
             if image is None:
                 raise AimganError(f"{str(file)!r} has columns {', '.join(schema.names)}; expected `image` or `img`")
-            labelled = "label" in schema.names and pa.types.is_integer(schema.field("label").type)
+            kind = schema.field("label").type if "label" in schema.names else None
+            labelled = kind is not None and pa.types.is_integer(kind) and kind != pa.uint64()
             for batch in table.iter_batches(256, columns=[image, "label"] if labelled else [image]):
                 images = batch.column(image).to_pylist()
                 labels = batch.column("label").to_pylist() if labelled else [None] * len(images)
                 for content, label in zip(images, labels, strict=True):
-                    yield content["bytes"] if isinstance(content, dict) else content, label
-    except (pa.ArrowException, OSError) as error:
+                    yield content.get("bytes") if isinstance(content, dict) else content, label
+    except AimganError:
+        raise
+    except Exception as error:  # Arrow's readers raise nearly anything at damaged pages
         raise AimganError(f"cannot read {str(file)!r} as parquet: {_line(error)}") from error

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from aimgan import noise
-from aimgan.errors import AimganError
 from aimgan.experiments.recipe import Recipe, is_player, to_dict
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.networks import Networks, StandardNormal, generator_for
+from aimgan.networks.batch_norm import batch_norms
+from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
-from aimgan.train.engine import Engine
+from aimgan.train.engine import Engine, players
 from aimgan.train.ensemble import Member
 
 
 def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
     """Return the recipe with networks for samples of this shape. Raises AimganError where the family cannot."""
     networks: Any = recipe.networks
-    for name, value in asdict(networks).items():
-        least = 0 if "depth" in name else 1
-        if type(value) is int and value < least:
-            raise AimganError(f"networks.{name} is {value}; expected at least {least}")
+    require_sizes(networks)
     return replace(recipe, networks=replace(networks, shape=tuple(shape)))
 
 
@@ -65,6 +64,23 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
     return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
 
 
+def synchronise_batch_norm(objective: Objective, accelerator: Accelerator) -> list[str]:
+    """Take batch-norm statistics over the whole batch where GPUs share it; return warnings where that cannot be.
+
+    Parameters, buffers and their names stay. Before the engine: it keeps what it is given. torch's layer has no kernel
+    for CPUs.
+    """
+    networks = players(objective).values()
+    if accelerator.num_processes == 1 or not any(batch_norms(network) for network in networks):
+        return []
+    if accelerator.device.type == "cpu":
+        share = f"its own share of the batch, 1/{accelerator.num_processes}"
+        return [f"on a CPU each process normalises by {share}: the run differs from one of another number of processes"]
+    for network in networks:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return []
+
+
 def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
     """Describe the model that training this recipe leaves."""
     objective: Any = OBJECTIVES[recipe.objective]
@@ -85,4 +101,13 @@ def model_of(engine: Engine | Member, config: ModelConfig) -> LatentVariableMode
     E = made.get("E")
     if E is not None and config.reads_features:
         E = nn.Sequential(made["D"].features, E)
-    return LatentVariableModel(made["G"], E, deepcopy(engine.objective.prior), config)  # type: ignore[attr-defined]
+    model = LatentVariableModel(made["G"], E, deepcopy(engine.objective.prior), config)  # type: ignore[attr-defined]
+    return _alone(model) if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()) else model
+
+
+def _alone(model: LatentVariableModel) -> LatentVariableModel:
+    """Return the model with batch norm that asks no other process: only the first one evaluates and saves."""
+    with torch.random.fork_rng(devices=[]):
+        plain = LatentVariableModel.build(model.config).to(model.prior.origin)
+    plain.load_state_dict(model.state_dict())
+    return plain

@@ -31,6 +31,17 @@ def say(console: Console, text: str, mark: str = "") -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_where(console: Console, start: int, steps: int, before: int | None, now: int) -> None:
+    """Say where a run goes on and, in a launch, by how many processes."""
+    if start:
+        say(console, f"going on after step {start:,} of {steps:,}")
+    if start and before not in (None, now):
+        say(console, f"saved by {before} and now trained by {now} processes: the batch is shared by as many, and the "
+            "run is the same but for the order of additions")  # fmt: skip
+    elif now > 1:
+        say(console, f"{now} processes share each batch")
+
+
 def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None:
     """Name what could not be read, and count it."""
     for item in skipped[:SHOWN]:
@@ -86,9 +97,10 @@ def _lines(console: Console, steps: int) -> Report:
 
 
 def summary(row: Mapping[str, Any]) -> str:
-    """Return a log row's losses, terms and speed in a line."""
+    """Return a log row's losses, terms and speed in a line, and the alarms that stand."""
     shown = [f"{name.split('/')[-1]} {row[name]:.3f}" for name in row if "/" in name and not name.startswith("loss/")]
-    return "  ".join([*shown, f"{row['steps_per_second']:.1f} steps/s"])
+    alarms = [f"! {', '.join(row['alarms'])}"] if "alarms" in row else []
+    return "  ".join([*shown, f"{row['steps_per_second']:.1f} steps/s", *alarms])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import reduce
 from operator import add
@@ -28,6 +29,10 @@ from aimgan.networks import Posterior
 
 SAMPLES, PROTOCOL_SAMPLES = 50_000, 2_500  # ours (science.md 4.10), and Srivastava et al.'s (2017)
 CODES = 10_000  # generated images with known codes, for calibration
+ENOUGH = 10_000  # samples that tell the modes while a model trains: the KL's floor is 0.0012 (science.md 4.10)
+EQUAL = 0.002  # nats, a dimension's KL from the prior: a collapsed VAE has 1e-7, an untrained E 3e-4, a young ALI 5e-3
+FLOOR, CEILING = -20.0, 5.0  # log variances that no network needs: float32 hardly tells z that well; e^5 priors wide
+NEAR = 0.1  # of `min_log_variance`, a smooth floor that is not reached
 
 
 def evaluate(
@@ -135,3 +140,62 @@ def progress_scores(
     if model.E is not None and not model.config.deterministic:
         scores["coverage_80"] = calibration(model, seed)["coverage_80"]
     return scores
+
+
+def collapse_signs(model: LatentVariableModel, data: ImageSet | Mixture, seed: int) -> dict[str, Any]:
+    """Return the numbers that the alarms read (train/alarms.py): those of the first thousand held-out samples x.
+
+    generated_spread          standard deviation over samples of G(z), mean over pixels, by that of x: 1 is the data's
+    generated_saturated       share of the values that should lie between black and white and are one of the two
+    codes_at_prior            share of the code's dimensions where q(z|x) is the prior, but for a shift, for all x
+    posterior_log_variance    mean over x and dimensions
+    variance_at_floor, variance_at_ceiling    shares of them at the networks' floor, or out of any use
+    modes, mode_kl            of a mixture, of 10,000 samples
+    """
+    x = next(iter(chunks(data)), torch.empty(0)).cpu()
+    if len(x) < 2:
+        return {}
+    x_z = model.generate(len(x), noise.generator(seed, "signs")).cpu()
+    signs: dict[str, Any] = {"generated_spread": _ratio(_spread(x_z), _spread(x))}
+    if isinstance(data, ImageSet):
+        signs["generated_saturated"] = _ratio(_saturated(x_z) - _saturated(x), 1 - _saturated(x))
+    if model.E is not None and not model.config.deterministic:
+        signs |= _posterior_signs(model, x)
+    if isinstance(data, Mixture):
+        signs |= _mode_signs(model, data, seed)
+    return {name: value for name, value in signs.items() if math.isfinite(value)}
+
+
+def _mode_signs(model: LatentVariableModel, data: Mixture, seed: int) -> dict[str, Any]:
+    samples = model.generate(ENOUGH, noise.generator(seed, "signs of modes")).cpu()
+    if not bool(samples.isfinite().all()):  # the losses will tell
+        return {}
+    scores = mode_metrics(samples, data.means, data.covariances, data.weights)
+    return {name: scores[name] for name in ("modes", "mode_kl")}
+
+
+def _posterior_signs(model: LatentVariableModel, x: Tensor) -> dict[str, float]:
+    q, floor = model.encode(x), model.config.arguments.get("min_log_variance")
+    kl = 0.5 * (q.mean.var(dim=0) + (q.variance - 1 - q.log_variance).mean(dim=0))
+    return {
+        "codes_at_prior": _share(kl < EQUAL),
+        "posterior_log_variance": q.log_variance.mean().item(),
+        "variance_at_floor": _share(q.log_variance < (FLOOR if floor is None else floor + NEAR)),
+        "variance_at_ceiling": _share(q.log_variance > CEILING),
+    }
+
+
+def _spread(x: Tensor) -> float:
+    return x.std(dim=0).mean().item()
+
+
+def _saturated(x: Tensor) -> float:
+    return _share((x < 0.5 / 255) | (x > 1 - 0.5 / 255))  # what is 0 or 255 in a file
+
+
+def _share(true: Tensor) -> float:
+    return true.float().mean().item()
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0

@@ -3,6 +3,7 @@
 aimgan train digits/aim                                  a minute on two cores, no download
 aimgan train mnist/aim --data PATH --preset cpu          minutes (experiments/presets.py)
 aimgan train folder/aim --data PATH --size 64
+aimgan train stream/aim --data PATH --size 64            larger than memory (data/streaming)
 aimgan train stacked-mnist/aim --data PATH               1,000 modes (experiments/stacked.py)
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aimgan.data import Digits, Images, Stacked
+from aimgan.data import Digits, Images, Stacked, Stream
 from aimgan.experiments.recipe import Recipe
 from aimgan.networks import MLP, Table3, Table4
 from aimgan.objectives import OBJECTIVES
@@ -68,6 +69,7 @@ STACKED_MNIST = Recipe(  # as long as PacGAN's: 50 epochs of 128,000 stacks, 6.4
     epochs=100,
     evaluate_every=10,
 )
+STREAM = replace(FOLDER, name="stream/aim", data=Stream(), epochs=30, evaluate_every=1)
 
 
 # A likelihood of pixels with deviation 1, in the networks' units, would say that nearly all of an image is noise.
@@ -82,7 +84,7 @@ def _recipes(base: Recipe) -> dict[str, Recipe]:
     }
 
 
-BASES = (DIGITS, MNIST, CIFAR10, CELEBA, FOLDER, STACKED_MNIST)
+BASES = (DIGITS, MNIST, CIFAR10, CELEBA, FOLDER, STACKED_MNIST, STREAM)
 RECIPES = {name: recipe for base in BASES for name, recipe in _recipes(base).items()}
 
 # Table 1 of the paper: (mean, what follows its +-). Of the errors science.md 4.11 says that the rows may be on

@@ -63,7 +63,8 @@ def _points(path: Path, shape: tuple[int, ...]) -> Input:
         raise AimganError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected numbers: .npy, or `points` in .npz"
         )
-    points = torch.tensor(array.astype(np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below
+        points = torch.tensor(array.astype(np.float32))
     if tuple(points.shape[1:]) != shape or not len(points) or not bool(points.isfinite().all()):
         raise AimganError(f"{path} holds {tuple(points.shape)}; expected finite points (n, {shape[0]}), n above zero")
     return Input(points, tuple(f"{path}:{k}" for k in range(len(points))))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from accelerate import Accelerator
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from aimgan.model import CHUNK, LatentVariableModel
 from aimgan.objectives import Update
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine
+from aimgan.train.processes import accelerator_for
 
 
 class Codes(nn.Module):
@@ -61,7 +61,7 @@ def _invert(model: LatentVariableModel, x: Tensor, steps: int, lr: float, starts
     G = deepcopy(model.G).eval().requires_grad_(False)
     codes = Codes(start)
     target = model.to_networks(x)
-    accelerator = Accelerator(cpu=model.device.type == "cpu", mixed_precision="no")
+    accelerator = accelerator_for(model.device.type)
     engine = Engine(Projection(G, codes), Adam(0.9), accelerator)
     for step in range(steps):
         engine.step(target, step, lr)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from aimgan.checked import shown, typed, values_for
 from aimgan.data import DATA, DataSource
 from aimgan.errors import AimganError, near_miss
 from aimgan.networks import NETWORKS, Networks
+from aimgan.networks.sizes import require_sizes, require_weights
 from aimgan.objectives import OBJECTIVES
 from aimgan.train.loop import SCHEDULES
 
@@ -99,13 +100,26 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> Recipe:
-    """Read what `to_dict` wrote. Raises AimganError for a kind or a field that is not known."""
-    known = {f.name for f in fields(Recipe)}
-    parts = {
-        "data": _build("data", values["data"], DATA),
-        "networks": _build("networks", values["networks"], NETWORKS),
+    """Read what `to_dict` wrote. Raises AimganError for a kind or a field that is not known, or a wrong value."""
+    own = [f.name for f in fields(Recipe) if f.name not in ("data", "networks")]
+    objective = values.get("objective")
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
+        raise near_miss("objective", str(objective), OBJECTIVES)
+    given: dict[str, Any] = {"name": values.get("name"), "options": {}} | {
+        name: values[name] for name in own if name in values
     }
-    return Recipe(**{**{name: value for name, value in values.items() if name in known}, **parts})
+    plain = values_for(Recipe, given, "setting of a recipe")
+    data, networks = _build("data", values.get("data"), DATA), _build("networks", values.get("networks"), NETWORKS)
+    require_sizes(networks)
+    options = {name: _option(objective, name, value) for name, value in plain.pop("options").items()}
+    return Recipe(data=data, networks=networks, options=options, **plain)
+
+
+def _option(objective: str, name: str, value: Any) -> Any:
+    """Return an objective's option, of its field's type. Raises AimganError for an unknown name, or a value."""
+    if name not in objective_options(objective):
+        raise near_miss(f"option of {objective}", name, objective_options(objective))
+    return typed(OBJECTIVES[objective], name, value)
 
 
 def _kind(part: object, registry: Mapping[str, type]) -> str:
@@ -115,15 +129,13 @@ def _kind(part: object, registry: Mapping[str, type]) -> str:
     raise AimganError(f"{type(part).__name__} is none of {sorted(registry)}: a recipe by value needs one of them")
 
 
-def _build(what: str, values: Mapping[str, Any], registry: Mapping[str, type]) -> Any:
-    kind = values["kind"]
-    if kind not in registry:
-        raise near_miss(f"kind of {what}", str(kind), registry)
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "kind"}
-    unknown = set(arguments) - {f.name for f in fields(registry[kind])}
-    if unknown:
-        raise near_miss(f"setting of {what}", min(unknown), {f.name for f in fields(registry[kind])})
-    return registry[kind](**arguments)
+def _build(what: str, values: Any, registry: Mapping[str, type]) -> Any:
+    if not isinstance(values, Mapping) or not isinstance(values.get("kind"), str):
+        raise AimganError(f"{what} is {shown(values)}; expected a kind and its settings")
+    cls = registry.get(kind := values["kind"])
+    if cls is None:
+        raise near_miss(f"kind of {what}", kind, registry)
+    return cls(**values_for(cls, {k: v for k, v in values.items() if k != "kind"}, f"setting of {what}"))
 
 
 def _lists(values: dict[str, Any]) -> dict[str, Any]:
@@ -139,13 +151,16 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     networks: Any = recipe.networks
     given: dict[str, Any] = {}
     for name, value in settings.items():
-        part, _, key = name.rpartition(".")
+        part, _, key = str(name).rpartition(".")
         if part == "networks" and key in {f.name for f in fields(networks)}:
-            given[key] = _typed(type(networks), key, value)
+            given[key] = typed(type(networks), key, value)
         else:
-            recipe = _with_setting(recipe, name, value)
+            recipe = _with_setting(recipe, str(name), value)
     # All at once, and with the size that is asked of the images: what width is possible depends on it.
-    return replace(recipe, networks=replace(networks, **{**_known_shape(recipe), **given}))
+    networks = replace(networks, **{**_known_shape(recipe), **given})
+    if given:
+        require_weights(networks)
+    return replace(recipe, networks=networks)
 
 
 def _known_shape(recipe: Recipe) -> dict[str, Any]:
@@ -159,37 +174,12 @@ def _with_setting(recipe: Recipe, name: str, value: Any) -> Recipe:
     options = objective_options(recipe.objective)
     parts = {f"{part}.{f.name}" for part in ("data", "networks") for f in fields(getattr(recipe, part))}
     if name in options:
-        cls: type = OBJECTIVES[recipe.objective]
-        return replace(recipe, options={**recipe.options, name: _typed(cls, name, value)})
+        return replace(recipe, options={**recipe.options, name: _option(recipe.objective, name, value)})
     if name in own:
         recipe = replace(recipe, steps=None) if name == "epochs" else recipe
-        return replace(recipe, **{name: _typed(Recipe, name, value)})
+        return replace(recipe, **{name: typed(Recipe, name, value)})
     if name in parts:  # of the data: the networks' are taken together
         data: Any = recipe.data
         key = name.removeprefix("data.")
-        return replace(recipe, data=replace(data, **{key: _typed(type(data), key, value)}))
+        return replace(recipe, data=replace(data, **{key: typed(type(data), key, value)}))
     raise near_miss(f"setting of {recipe.name}", name, options | own | parts)
-
-
-def _typed(cls: type, name: str, value: Any) -> Any:
-    """Check a value against the field's annotation, and read text as what the field is: weight=1, weighting=none."""
-    annotation = str(next(f.type for f in fields(cls) if f.name == name))
-    allowed = {part.strip().split("[")[0] for part in annotation.split("|")}
-    for kind in [kind for kind in KINDS if kind in allowed]:
-        types, read = KINDS[kind]
-        if isinstance(value, types) and (kind == "bool" or not isinstance(value, bool)):
-            return value
-        if isinstance(value, str):
-            with suppress(ValueError, KeyError):
-                return read(value)
-    raise AimganError(f"{name} is {value!r}; expected {annotation}")
-
-
-KINDS: dict[str, tuple[tuple[type, ...], Callable[[str], Any]]] = {
-    "None": ((type(None),), lambda text: {"none": None}[text.lower()]),
-    "bool": ((bool,), lambda text: {"true": True, "false": False}[text.lower()]),
-    "int": ((int,), int),
-    "float": ((int, float), float),
-    "tuple": ((tuple, list), lambda text: tuple(int(part) for part in text.strip("()").split(","))),
-    "str": ((str,), str),
-}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
+from aimgan.checked import read_json
 from aimgan.data import DataSource, ImageSet, StackedSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.experiments import console as screen
-from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of
-from aimgan.experiments.evaluation import progress_scores
+from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of, synchronise_batch_norm
+from aimgan.experiments.evaluation import collapse_signs, progress_scores
 from aimgan.experiments.features import FeatureNetwork, feature_network
 from aimgan.experiments.finish import batch_of, finish
 from aimgan.experiments.presets import with_preset
@@ -28,7 +31,9 @@ from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine
 from aimgan.train.loop import Loop, learning_rate
 from aimgan.train.precision import float32_products, mixed
+from aimgan.train.processes import Processes, accelerator_for, ends_of_others
 from aimgan.train.run_dir import RunDir
+from aimgan.train.signals import interrupt, on_signal
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -53,31 +58,48 @@ def train(
     checkpoints/, model/, evaluation.json, figures/ and report.md. The same call goes on from the newest checkpoint, or
     returns the finished model. `preset` is paper, quick or cpu (experiments/presets.py); `settings` is `--set`:
     objective options, the recipe's numbers, `networks.*` and `data.*`. `extend` allows more steps than the run was
-    begun with.
+    begun with. Under torchrun or `accelerate launch` the processes share each batch (docs/distributed.md).
 
     Raises AimganError for an unknown name, a bad setting, no data, or a folder that holds another run; Interrupted
     after SIGINT or SIGTERM, with the state saved.
     """
-    console = console or Console(quiet=True)
     recipe = prepared(recipe, data, size, steps, settings, preset)
-    accelerator = Accelerator(cpu=resolved_device(device) == "cpu", mixed_precision=mixed(recipe.precision))
-    batches = loaded(recipe.data, console, accelerator.device)
-    recipe = fitted(recipe, batches)
-    objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
-    total = recipe.length(batches.epoch_size // recipe.batch_size)
-    run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
-    fresh = run.read() is None  # then a feature network that is not to be had is refused too
-    network = own_features(recipe, batches, accelerator.device, console) if fresh else None
-    for warning in run.begin(settings_of(recipe, seed, total), extend):
-        screen.say(console, warning, "warning:")
-    if _finished(run, total):
-        screen.say(console, f"{run.path} is complete: {total:,} steps")
-        return load(run.path)
+    accelerator = accelerator_for(resolved_device(device), mixed(recipe.precision))
+    with ends_of_others(accelerator.num_processes):
+        processes = Processes.of(accelerator)
+        console = console if console and processes.first else Console(quiet=True)
+        batches = loaded(recipe.data, console, accelerator.device)
+        recipe = fitted(recipe, batches)
+        processes.share(recipe.batch_size)
+        objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
+        total = recipe.length(batches.epoch_size // recipe.batch_size)
+        run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
+        features = partial(own_features, recipe, batches, accelerator.device, console)
+        network = features() if processes.first and run.read() is None else None  # refused before there is a folder too
+        with run.held() if processes.first else nullcontext():
+            if processes.integer(processes.first and _opened(run, settings_of(recipe, seed, total), extend, console)):
+                screen.say(console, f"{run.path} is complete: {total:,} steps")
+            else:
+                network = network or (features() if processes.first else None)
+                _carry_out(recipe, objective, batches, run, seed, total, accelerator, console, network, processes)
+        return _loaded(run, processes, config_of(recipe, {}))
 
-    if not fresh:
-        network = own_features(recipe, batches, accelerator.device, console)
-    _carry_out(recipe, objective, batches, run, seed, total, accelerator, console, network)
-    return load(run.path)
+
+def _opened(run: RunDir, settings: Mapping[str, Any], extend: bool, console: Console) -> bool:
+    """Open the run's folder, say what differs from its beginning, and return whether the run is complete."""
+    for warning in run.begin(settings, extend):
+        screen.say(console, warning, "warning:")
+    return _finished(run, settings["steps"])
+
+
+def _loaded(run: RunDir, processes: Processes, config: ModelConfig) -> LatentVariableModel:
+    """Return the finished model, on every process: the folder need be on the first one's machine only."""
+    if processes.world == 1:
+        return load(run.path)
+    tensors = processes.tensors(load(run.path).state_dict() if processes.first else {})
+    model = LatentVariableModel.build(config)
+    model.load_state_dict(tensors)
+    return model
 
 
 def _carry_out(
@@ -90,24 +112,34 @@ def _carry_out(
     accelerator: Accelerator,
     console: Console,
     network: FeatureNetwork | None,
+    processes: Processes,
 ) -> None:
-    """Train from wherever the run stands, then finish it."""
+    """Train from wherever the run stands, then finish it on the first process while the others wait."""
     about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
     config = config_of(recipe, about | {"options": dict(recipe.options)})
+    for warning in synchronise_batch_norm(objective, accelerator):
+        screen.say(console, warning, "warning:")
     engine = engine_of(recipe, objective, accelerator, seed)
-    loop = _loop(recipe, batches, engine, run, steps, config, network)
+    loop = _loop(recipe, batches, engine, run, steps, config, network, processes)
     start = loop.resume()
-    if start:
-        screen.say(console, f"going on after step {start:,} of {steps:,}")
+    screen.say_where(console, start, steps, loop.saved_by, processes.world)
+    loop.warn = lambda line: screen.say(console, line, "warning:")
     products = float32_products(recipe.precision, accelerator.device)
     with products, screen.training(console, recipe.name, start, steps) as loop.progress:
         loop.train(start)
-    finish(model_of(engine, config), batches, run, recipe, seed, console, network)
+    stop = interrupt(f"stopped after step {steps} of {steps}, before the run's evaluation was written")
+    with on_signal(stop):
+        if loop.told:
+            stop()
+        if processes.first:
+            finish(model_of(engine, config), batches, run, recipe, seed, console, network)
+        processes.wait()  # not leave: where one process fails now, all of them are started again
 
 
 def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, seed: int) -> Engine:
-    """Return the engine that trains a recipe's players; on a GPU a step is one CUDA graph."""
-    rule, graph = Adam(recipe.beta1, recipe.beta2), accelerator.device.type == "cuda"
+    """Return the engine that trains a recipe's players; on one GPU a step is one CUDA graph."""
+    graph = accelerator.device.type == "cuda" and accelerator.num_processes == 1
+    rule = Adam(recipe.beta1, recipe.beta2)
     return Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last, graph)
 
 
@@ -169,7 +201,10 @@ def recorded(run: RunDir) -> tuple[Recipe, int]:
     record = run.read()
     if record is None:
         raise AimganError(f"{run.path} holds no run (no run.json): check the path, or train one")
-    return from_dict(record["settings"]["recipe"]), record["settings"]["seed"]
+    recipe, seed = record["settings"].get("recipe"), record["settings"].get("seed")
+    if not isinstance(recipe, dict) or type(seed) is not int:
+        raise AimganError(f"{run.record} has no recipe or no seed: train the run anew")
+    return from_dict(recipe), seed
 
 
 def _loop(
@@ -180,6 +215,7 @@ def _loop(
     steps: int,
     config: ModelConfig,
     network: FeatureNetwork | None,
+    processes: Processes,
 ) -> Loop:
     epoch = batches.epoch_size // recipe.batch_size
     cluster = engine.accelerator
@@ -194,7 +230,8 @@ def _loop(
         scores = progress_scores(model, batches, engine.seed)  # before batch norm is re-estimated
         running = {f"{name}_running": value for name, value in scores.items()}
         model.reestimate_batch_norm(engine.seed, data=lambda k: batch_of(batches, engine.seed, k))
-        return {"epoch": round(step / epoch, 4), **progress_scores(model, batches, engine.seed, network), **running}
+        final = progress_scores(model, batches, engine.seed, network) | collapse_signs(model, batches, engine.seed)
+        return {"epoch": round(step / epoch, 4), **final, **running}
 
     return Loop(
         engine=engine,
@@ -204,16 +241,17 @@ def _loop(
         run=run,
         batch_size=recipe.batch_size,
         log_every=max(1, min(100, epoch, steps // 20)),
-        evaluate=evaluated if recipe.evaluate_every and (config.encoder or network) else None,
+        evaluate=evaluated if recipe.evaluate_every else None,
         evaluate_every=round(recipe.evaluate_every * epoch),
         checkpoint_seconds=recipe.checkpoint_seconds,
+        processes=processes,
     )
 
 
 def _finished(run: RunDir, steps: int) -> bool:
     """Whether the run's last act, its evaluation, has been written for this number of steps."""
     try:
-        return json.loads(run.evaluation.read_text(encoding="utf-8"))["steps"] == steps and run.model.exists()
+        return read_json(run.evaluation)["steps"] == steps and run.model.exists()
     except (OSError, ValueError, KeyError):
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,8 +14,9 @@ from rich.console import Console
 from torch import Tensor
 
 from aimgan import noise
+from aimgan.checked import read_json
 from aimgan.data import DataSource, Images, Mixture, Stacked
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, plain
 from aimgan.experiments import console as screen
 from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
@@ -30,6 +30,8 @@ from aimgan.files import write_json
 from aimgan.hub import load
 from aimgan.model import LatentVariableModel
 from aimgan.train.run_dir import RunDir
+
+MAX_SHOWN = 10_000  # images in one picture
 
 
 def evaluate_run(
@@ -54,6 +56,8 @@ def evaluate_run(
     recipe = with_settings(
         recipe, {"features": features or recipe.features, "samples": recipe.samples if samples is None else samples}
     )
+    if features is None and (recipe.features or "").endswith(".pt"):  # a stranger's run may name a stranger's code
+        raise AimganError(f"{run} was scored by {recipe.features}, which is code: pass --features, if you trust it")
     network = own_features(recipe, batches, model.device, console)
     scores = evaluate(model, batches, seed, network, recipe.samples)
     real = evaluate_data(batches, seed) if isinstance(batches, Mixture) else None
@@ -127,19 +131,22 @@ def recipe_table() -> tables.Table:
 def describe(source: str) -> str:
     """Say what a run or a saved model is, and its scores where it has been evaluated."""
     folder = RunDir(source)
-    scores = [_scores(folder)] if folder.evaluation.exists() else []
     model = load(source)
+    scores = _scores(folder) if folder.evaluation.exists() else []
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.named_children()}
     lines = [f"{name}: {value}" for name, value in model.config.about.items()]
     lines += [f"objective: {model.config.objective}", f"x: {model.shape}", f"codes: {model.dim} dimensions"]
     lines += [f"parameters of {name}: {count:,}" for name, count in parameters.items() if count]
-    return "\n".join([*lines, *scores])
+    return "\n".join(plain(line) for line in [*lines, *scores])
 
 
-def _scores(folder: RunDir) -> str:
-    """Return a finished run's scores, a line each."""
-    scores = json.loads(folder.evaluation.read_text(encoding="utf-8"))
-    return "\n".join(f"{name}: {value:.4g}" for name, value in scores.items() if isinstance(value, int | float))
+def _scores(folder: RunDir) -> list[str]:
+    """Return a finished run's scores, a line each. Raises AimganError where they cannot be read."""
+    try:
+        scores = read_json(folder.evaluation)
+        return [f"{name}: {value:.4g}" for name, value in scores.items() if isinstance(value, int | float)]
+    except (OSError, ValueError, OverflowError) as reason:
+        raise AimganError(f"{folder.evaluation} cannot be read ({reason}): evaluate the run anew") from None
 
 
 def write(output: Path, arrays: dict[str, Tensor], picture: Tensor, columns: int) -> Path:
@@ -151,6 +158,10 @@ def write(output: Path, arrays: dict[str, Tensor], picture: Tensor, columns: int
         return write_arrays(output, arrays)
     if output.suffix.lower() != ".png" or (picture.shape[1:] != (2,) and picture.ndim != 4):
         raise AimganError(f"--output is {output}; expected a name that ends in .png (2-D points or images) or .npz")
+    if picture.ndim == 4 and len(picture) > MAX_SHOWN:
+        raise AimganError(f"a picture of {len(picture):,} images; expected at most {MAX_SHOWN:,}: write .npz")
+    if not bool(picture.isfinite().all()):
+        raise AimganError("the model gives NaN or infinite values, which cannot be drawn: train it anew, or write .npz")
     with _writing(output):
         if picture.ndim == 4:
             grid(picture.cpu(), columns).save(output)
@@ -179,8 +190,9 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as reason:
-        raise AimganError(f"cannot write {path} ({reason.strerror}): choose another path") from None
+    except (OSError, ValueError) as reason:  # a null in the name
+        line = getattr(reason, "strerror", None) or reason
+        raise AimganError(f"cannot write {path} ({line}): choose another path") from None
 
 
 def _key(model: LatentVariableModel) -> str:

@@ -18,9 +18,9 @@ def curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     figure = Figure(figsize=(12, 2.6 * max(1, -(-len(names) // columns)) + 0.4), dpi=110, layout="constrained")
     panels = figure.subplots(max(1, -(-len(names) // columns)), columns, squeeze=False).flatten()
     for axes, name in zip(panels, names, strict=False):
-        drawn = [(row["step"], row[name]) for row in rows if name in row]
+        drawn = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)]
         axes.plot(*zip(*drawn, strict=True), linewidth=1.1, marker="o" if len(drawn) < 30 else None, markersize=3)
-        axes.set_title(name, fontsize=10)
+        axes.set_title(name, fontsize=10, parse_math=False)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
     for axes in panels[len(names) :]:

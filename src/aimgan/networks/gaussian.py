@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aimgan import noise
+from aimgan.checked import positive, require_memory
 from aimgan.errors import AimganError
 
 POINT = -math.inf  # log variance of a deterministic encoder: q(z|x) is a point, and has no density
@@ -50,6 +51,7 @@ class Posterior:
     def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
         """Draw m codes an image: mu + sigma * eps (section 4.6), (m, n, d)."""
         n, d = self.mean.shape
+        require_memory(positive("m", m) * n * d * self.mean.element_size(), f"{m:,} draws", "take fewer at a time")
         eps = noise.normal(n, m, d, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
         return self.mean + (0.5 * self.log_variance).exp() * eps.transpose(0, 1)
 

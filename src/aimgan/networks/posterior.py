@@ -60,7 +60,7 @@ class Padded(nn.Module):
     def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
         """Return q(z|x) for features f."""
         q = self.inner(f)
-        rest = q.mean.new_zeros(len(q.mean), self.dim - q.mean.shape[1])
+        rest = q.mean.new_zeros(q.mean.shape[0], self.dim - q.mean.shape[1])  # len() would fix n when exported
         return Posterior(torch.cat([q.mean, rest], dim=1), torch.cat([q.log_variance, rest], dim=1))
 
 
@@ -106,8 +106,7 @@ class ImplicitPosterior:
     network: nn.Module
     f: Float[Tensor, "n k"]
     noise_dim: int
-
-    DRAWS = 64  # for the moments
+    fixed: Float[Tensor, "m 1 e"]  # the noise of the moments
 
     def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
         """Draw m codes an image, (m, n, d): from `generator`, or from the training step's own stream."""
@@ -116,9 +115,7 @@ class ImplicitPosterior:
 
     @cached_property
     def _draws(self) -> Float[Tensor, "m n d"]:
-        fixed = noise.generator("moments of an implicit posterior", device=self.f.device)
-        eps = noise.normal(self.DRAWS, 1, self.noise_dim, **self._kind, generator=fixed)
-        return self._draw(eps.expand(-1, len(self.f), -1))
+        return self._draw(self.fixed.expand(-1, self.f.shape[0], -1))
 
     def _draw(self, eps: Float[Tensor, "m n e"]) -> Float[Tensor, "m n d"]:
         inputs = torch.cat([self.f.expand(len(eps), *self.f.shape), eps], dim=2)
@@ -139,13 +136,22 @@ class ImplicitPosterior:
         return self._draws.var(dim=0).clamp(min=1e-12).log()
 
 
+def fixed_noise(noise_dim: int, draws: int = 64) -> Float[Tensor, "m 1 e"]:
+    """Return the noise that an implicit posterior's moments are taken over: the same for every x and every model."""
+    source = noise.generator("moments of an implicit posterior")
+    return noise.normal(draws, 1, noise_dim, generator=source, device=source.device, dtype=torch.float32)
+
+
 class ImplicitHead(nn.Module):
     """E(x, eps): features and noise -> z (Mescheder et al. 2017)."""
+
+    fixed: Tensor
 
     def __init__(self, network: nn.Module, noise_dim: int) -> None:
         super().__init__()
         self.network, self.noise_dim = network, noise_dim
+        self.register_buffer("fixed", fixed_noise(noise_dim), persistent=False)
 
     def forward(self, f: Float[Tensor, "n ..."]) -> ImplicitPosterior:
         """Return q(z|x) for features f."""
-        return ImplicitPosterior(self.network, f.flatten(1), self.noise_dim)
+        return ImplicitPosterior(self.network, f.flatten(1), self.noise_dim, self.fixed)

@@ -194,6 +194,10 @@ class Engine:
         for name, value in own.items():
             value.copy_(tensors[name])
 
+    def statistics(self) -> set[str]:
+        """Return the names in `state` of what forward passes move: of several processes on a CPU, each has its own."""
+        return {f"{name}.{key}" for name, module in self._modules() for key, _ in module.named_buffers()}
+
     def _modules(self) -> list[tuple[str, nn.Module]]:
         return [*self.networks.items(), *((f"average.{name}", network) for name, network in self._averages.items())]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +13,15 @@ from torch import Tensor
 
 from aimgan.errors import AimganError, Interrupted
 from aimgan.train import checkpoint
+from aimgan.train.alarms import Watch
 from aimgan.train.clock import Clock
 from aimgan.train.engine import Engine
+from aimgan.train.processes import GO_ON, SAVE, STOP, Processes
 from aimgan.train.run_dir import RunDir
+from aimgan.train.signals import on_signal
 
 PENDING = "log."  # before a loss's name in a checkpoint
+PROCESSES = "processes"  # in a checkpoint: how many saved it
 REMEDY = "train again with a lower learning rate (--set lr=...) in another --output"
 
 
@@ -33,6 +35,11 @@ class Loop:
 
     `evaluate(step)` gives numbers for metrics.jsonl every `evaluate_every` steps. `progress(step, row)` is told of each
     log row. A checkpoint is written every `checkpoint_seconds`: when it falls changes nothing in the result.
+
+    Of several processes the first one writes, evaluates, and reads checkpoints for all; before each checkpoint they are
+    compared. The others' `run` is not looked at.
+
+    Alarms (train/alarms.py) are written into the rows they stand at; `warn(line)` is told of each that begins or ends.
 
     A log row's `steps_per_second` is the speed since the row before, without evaluations and checkpoints. With
     `batch_size`, the images of a step, there is `images_per_second` too.
@@ -49,17 +56,32 @@ class Loop:
     checkpoint_seconds: float = 30.0
     batch_size: int = 0
     progress: Callable[[int, Mapping[str, Any] | None], None] = lambda step, row: None
+    processes: Processes = field(default_factory=Processes)
+    saved_by: int | None = field(default=None, init=False)  # how many processes saved what `resume` found, if known
+    told: bool = field(default=False, init=False)  # that a signal came in the last step, too late to raise Interrupted
+    warn: Callable[[str], None] = lambda line: None
+    _watch: Watch = field(default_factory=Watch)
     _pending: list[dict[str, Tensor]] = field(default_factory=list)
     _stop: bool = False
 
     def resume(self) -> int:
-        """Load the newest valid checkpoint, if there is one, and return how many steps are done."""
-        found = checkpoint.newest(self.run.checkpoints)
-        if found is not None:
-            self.engine.load_state(found.tensors)
-            self._unpack(found.tensors)
-        start = found.step if found else 0
-        self.run.rewind(start)
+        """Load the newest valid checkpoint, if there is one, and return how many steps are done.
+
+        The first process reads it and sends it to the others: no disk need be shared, and no two read different ones.
+        """
+        assert self.processes.world == self.engine.accelerator.num_processes
+        found = checkpoint.newest(self.run.checkpoints) if self.processes.first else None
+        start = self.processes.integer(found.step if found else 0)
+        if start:
+            tensors = self.processes.tensors(found.tensors if found else {})
+            self.engine.load_state(tensors)
+            self._unpack(tensors)
+            self.saved_by = int(tensors[PROCESSES]) if PROCESSES in tensors else None
+        if self.processes.first:
+            checkpoint.prune(self.run.checkpoints, start)
+            self.run.rewind(start, found.files if found else {})
+            self._watch = Watch(self.run.rows() if self.run.metrics.exists() else ())
+        self._compare(self.engine.state(), start)  # another seed or version on one machine is found here
         return start
 
     def train(self, start: int = 0) -> None:
@@ -67,7 +89,7 @@ class Loop:
         clock = Clock(self.engine.accelerator.device)
         clock.start(start)
         saved = time.monotonic()
-        with self._signals():
+        with on_signal(self._hear):
             for step in range(start, self.steps):
                 rate = self.rate(step)
                 self._pending.append(self.engine.step(self.batch(step), step, rate))
@@ -78,13 +100,29 @@ class Loop:
                     self.progress(done, None)
                 if self.evaluate and (done == self.steps or (self.evaluate_every and done % self.evaluate_every == 0)):
                     with clock.paused():
-                        self._write({"step": done, **self.evaluate(done)})
-                if self._stop or done == self.steps or time.monotonic() - saved > self.checkpoint_seconds:
+                        self._evaluate(self.evaluate, done)
+                asked = self._asked(done, time.monotonic() - saved > self.checkpoint_seconds)
+                if asked or done == self.steps:
                     with clock.paused():
                         self._save(done)
                     saved = time.monotonic()
-                if self._stop and done < self.steps:
+                self.told = asked == STOP
+                if self.told and done < self.steps:
                     raise Interrupted(f"stopped after step {done} of {self.steps}")
+
+    def _hear(self) -> None:
+        self._stop = True
+
+    def _asked(self, done: int, late: bool) -> int:
+        """What all processes do now: stop, if any was told to; save, if the first one's clock says so."""
+        asked = self.processes.agreed(STOP if self._stop else SAVE if late and self.processes.first else GO_ON)
+        return asked or (self.processes.agreed(GO_ON) if done == self.steps else GO_ON)  # no step is left to answer in
+
+    def _evaluate(self, evaluate: Callable[[int], Mapping[str, float]], done: int) -> None:
+        """Evaluate on the first process: the others have the same model, and would read and compute the same."""
+        if self.processes.first:
+            self._write({"step": done, **evaluate(done)})
+        self.processes.wait()
 
     def _log(self, done: int, rate: float, clock: Clock) -> None:
         means = self._means(done)  # fetched from the device first: the clock then counts steps that have been taken
@@ -92,8 +130,7 @@ class Loop:
         row = {"step": done, "lr": rate, **means, "steps_per_second": round(speed, 2)}
         if self.batch_size:
             row["images_per_second"] = round(speed * self.batch_size, 1)
-        self._write(row)
-        self.progress(done, row)
+        self.progress(done, self._write(row))
 
     def _means(self, done: int) -> dict[str, float]:
         """Average the losses since the last log line."""
@@ -107,6 +144,7 @@ class Loop:
             return {}
         names = list(self._pending[0])
         values = torch.stack([torch.stack([terms[name].float() for name in names]) for terms in self._pending]).cpu()
+        values = self.processes.mean(values)
         if not bool(values.isfinite().all()):
             row, column = (int(index) for index in (~values.isfinite()).nonzero()[0])
             terms = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values[row].tolist(), strict=True))
@@ -123,35 +161,31 @@ class Loop:
 
     def _save(self, done: int) -> None:
         """Save a state that only finite losses led to, with the losses that the next log line will average."""
-        state = self.engine.state() | self._pack(done)
+        state = {name: tensor.detach().cpu() for name, tensor in self.engine.state().items()} | self._pack(done)
         bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
         if bad:
             raise NonFiniteLoss(
                 f"{type(self.engine.objective).__name__}: {bad[0]} is not finite after step {done}: {REMEDY}"
             )
-        if self.engine.accelerator.is_main_process:
-            checkpoint.save(self.run.checkpoints, done, state)
+        self._compare(state, done)
+        if self.processes.first:
+            state[PROCESSES] = torch.tensor(self.processes.world)
+            checkpoint.save(self.run.checkpoints, done, state, self.run.records())
 
-    def _write(self, row: Mapping[str, Any]) -> None:
-        if self.engine.accelerator.is_main_process:
+    def _compare(self, state: Mapping[str, Tensor], done: int) -> None:
+        """Refuse to go on where processes have come apart. What forward passes move may be each one's own."""
+        own = self.engine.statistics() | {name for name in state if name.startswith(PENDING)}
+        moved = {name: tensor for name, tensor in state.items() if name not in own}
+        self.processes.compare(moved, f"after step {done}")
+
+    def _write(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write a row with the alarms that stand, on the first process, and return it."""
+        if self.processes.first:
+            for line in self._watch.see(row):
+                self.warn(line)
+            row = {**row, "alarms": self._watch.standing} if self._watch.standing else row
             self.run.append(row)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn SIGINT and SIGTERM into a stop after the step under way."""
-
-        def stop(signum: int, frame: object) -> None:
-            self._stop = True
-
-        try:
-            old = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: the caller's signals are its own
-            old = {}
-        try:
-            yield
-        finally:
-            for s, handler in old.items():
-                signal.signal(s, handler)
+        return row
 
 
 def learning_rate(schedule: str, base: float, steps: int, epoch: int, final: float = 0.0) -> Callable[[int], float]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +20,13 @@ from typing import Any
 import torch
 
 from aimgan._version import __version__
+from aimgan.checked import parse_json, read_json, regular
 from aimgan.errors import AimganError
-from aimgan.files import write_json, write_text
+from aimgan.files import REMEDIES, as_json, copy_file, unwritable, write_json, write_text
+from aimgan.train import checkpoint
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
+NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change: the first is what counts
 
 
@@ -50,14 +56,72 @@ class RunDir:
         self.evaluation = self.path / "evaluation.json"
 
     def read(self) -> dict[str, Any] | None:
-        """Return run.json, or None for a folder without one. Raises AimganError where it cannot be read."""
-        if not self.record.exists():
-            return None
+        """Return run.json, or None for a folder without a run.
+
+        Where it is damaged or gone, its copy in the newest checkpoint counts, with a warning. Raises AimganError where
+        there is none.
+        """
+        damage = None
         try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-            return record | {"settings": dict(record["settings"])}
+            return _record(read_json(self.record))
+        except (FileNotFoundError, NotADirectoryError):
+            pass
         except (OSError, ValueError, KeyError, TypeError) as reason:
-            raise AimganError(f"{self.record} cannot be read ({reason!r}): choose another --output") from None
+            damage = repr(reason)
+        found = checkpoint.newest(self.checkpoints)
+        if found and self.record.name in found.files:
+            what = f"cannot be read ({damage})" if damage else "is gone"
+            warnings.warn(f"{self.record} {what}: its copy in checkpoint {found.step} is taken", RuntimeWarning, 2)
+            return _record(read_json(found.files[self.record.name]))
+        if damage:
+            raise AimganError(f"{self.record} cannot be read ({damage}): choose another --output")
+        return None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, which is made where there is none, while a run is trained in it.
+
+        The lock is on the folder itself, so that nothing is left behind, and the kernel drops it when the process ends,
+        however it ends. Raises AimganError where another process holds it, and for whatever the disk refuses inside.
+        """
+        self._make()
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            self._lock(folder)
+            yield
+        except OSError as reason:
+            raise self._refused(reason) from None
+        finally:
+            os.close(folder)
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise self._no_run() from None
+        except OSError as reason:
+            raise AimganError(f"cannot create {self.path} ({reason.strerror}): choose another --output") from None
+
+    def _lock(self, folder: int) -> None:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AimganError(
+                f"another process is training in {self.path}: wait until it ends, stop it, or choose another --output"
+            ) from None
+        except OSError as reason:  # a network's file system may have no locks on folders
+            if reason.errno not in NO_LOCKS:
+                raise
+
+    def _refused(self, reason: OSError) -> Exception:
+        """Return the one line for a write that failed in this folder; what failed elsewhere as it is."""
+        path = Path(os.fsdecode(reason.filename)) if isinstance(reason.filename, str | bytes) else self.path
+        path = self.path if len(path.parts) == 1 else path  # a bare name is of a call that had its folder open (rmtree)
+        inside = path.absolute().is_relative_to(self.path.absolute()) or path.is_relative_to(self.path.resolve())
+        return unwritable(path, reason) if inside and reason.errno in REMEDIES else reason
+
+    def _no_run(self) -> AimganError:
+        return AimganError(f"{self.path} exists and holds no run: choose another --output")
 
     def begin(self, settings: Mapping[str, Any], extend: bool = False) -> list[str]:
         """Open the folder for a run with these settings, new or to be resumed, and return warnings.
@@ -67,7 +131,7 @@ class RunDir:
         recorded = self.read()
         if recorded is None:
             if self.path.exists() and not self._empty():
-                raise AimganError(f"{self.path} exists and holds no run: choose another --output")
+                raise self._no_run()
             self._create(settings)
             return []
         self._same(recorded["settings"], settings, extend)
@@ -77,8 +141,7 @@ class RunDir:
             for name, value in environment().items()
             if then.get(name) != value
         ]
-        if recorded["settings"] != dict(settings):
-            write_json(self.record, recorded | {"settings": dict(settings)})
+        self._keep(recorded | {"settings": dict(settings)})
         warning = f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"
         return [warning] if changed else []
 
@@ -94,11 +157,16 @@ class RunDir:
             "command": " ".join(sys.argv),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        self._make()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self.record, record)
+            self._keep(record)
         except OSError as reason:
-            raise AimganError(f"cannot create {self.path} ({reason.strerror}): choose another --output") from None
+            raise unwritable(self.record, reason) from None
+
+    def _keep(self, record: Mapping[str, Any]) -> None:
+        """Write run.json, if it is not that already: a run that is complete may lie where nothing can be written."""
+        if not self.record.exists() or as_json(record) != self.record.read_text(encoding="utf-8", errors="replace"):
+            write_json(self.record, record)
 
     def _same(self, recorded: dict[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
         """Refuse to resume a run whose settings differ: another schedule is another run (science.md 4.6)."""
@@ -115,14 +183,26 @@ class RunDir:
                 f"{hint}, or choose another --output"
             )
 
-    def rewind(self, step: int) -> None:
-        """Drop the rows of metrics.jsonl past `step`: those steps will be done again."""
-        if not self.metrics.exists():
-            return
+    def records(self) -> list[Path]:
+        """Return what a checkpoint keeps a copy of: run.json, and metrics.jsonl so far."""
+        return [path for path in (self.record, self.metrics) if path.exists()]
+
+    def rewind(self, step: int, files: Mapping[str, Path] | None = None) -> None:
+        """Put metrics.jsonl back to what it was after `step`: the steps past it will be done again.
+
+        `files` has the checkpoint's copy, which no accident to the file has touched. Without one, as in checkpoints of
+        aimgan 0.1, the rows past `step` are dropped.
+        """
+        if files and self.metrics.name in files:
+            copy_file(files[self.metrics.name], self.metrics)
+        elif self.metrics.exists():
+            self._drop_rows(step)
+
+    def _drop_rows(self, step: int) -> None:
         kept = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                if json.loads(line)["step"] <= step:
+                if parse_json(line)["step"] <= step:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):  # the torn last line of a killed run
                 continue
@@ -136,10 +216,19 @@ class RunDir:
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.jsonl; a line that was torn, by a kill, is no row."""
         found = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in regular(self.metrics).read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
-                found.append(json.loads(line))
+                row = parse_json(line)
+                found += [row] if type(row.get("step")) is int else []
         return found
+
+
+def _record(record: dict[str, Any]) -> dict[str, Any]:
+    """Check what run.json holds. Raises what `read` expects."""
+    settings = dict(record["settings"])
+    if not isinstance(record.get("environment", {}), dict) or type(settings.get("steps", 0)) is not int:
+        raise ValueError("expected settings and an environment")
+    return record | {"settings": settings}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,6 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from aimgan import noise
@@ -29,6 +28,7 @@ from aimgan.train.engine import Engine
 from aimgan.train.ensemble import Ensemble, Member, NotVectorised
 from aimgan.train.loop import NonFiniteLoss, learning_rate
 from aimgan.train.precision import float32_products, mixed
+from aimgan.train.processes import accelerator_for
 from aimgan.train.run_dir import environment
 
 CHECK_EVERY = 100  # steps between two looks at the losses
@@ -122,7 +122,7 @@ def _here() -> dict[str, Any]:
 def mode_scores(cell: Cell) -> dict[str, Any] | None:
     """Train a cell and score 50,000 samples; None if told to stop. Raises NonFiniteLoss."""
     recipe, data = cell.ready
-    accelerator = Accelerator(cpu=cell.device == "cpu", mixed_precision=mixed(recipe.precision))
+    accelerator = accelerator_for(cell.device, mixed(recipe.precision))
     players = assemble(recipe, cell.seed, accelerator.device)
     engine = engine_of(recipe, players, accelerator, cell.seed)
     with float32_products(recipe.precision, accelerator.device):

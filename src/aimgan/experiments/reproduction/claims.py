@@ -45,11 +45,12 @@ def difference(a: Sequence[Scores], b: Sequence[Scores], name: str) -> Differenc
         return None
     value = fmean(x) - fmean(y)
     if len(x) > 1 and len(y) > 1:
+        over = f"{len(x)} seeds" if len(x) == len(y) else f"{len(x)} and {len(y)} seeds"
         parts = [variance(of) / len(of) for of in (x, y)]
         if not sum(parts):
-            return Difference(value, 0.0, f"{len(x)} seeds")
+            return Difference(value, 0.0, over)
         freedom = sum(parts) ** 2 / sum(p**2 / (len(of) - 1) for p, of in zip(parts, (x, y), strict=True))
-        return Difference(value, float(student.ppf(0.975, freedom)) * math.sqrt(sum(parts)), f"{len(x)} seeds")
+        return Difference(value, float(student.ppf(0.975, freedom)) * math.sqrt(sum(parts)), over)
     return _of_one_seed(value, a[0], b[0], name)
 
 

@@ -1,0 +1,138 @@
+"""What a file, a command line or a caller says, checked before it is used: JSON, numbers, sizes, a dataclass's fields.
+
+docs/security.md says what is read and what the limits are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from reprlib import repr as shown
+from typing import Any
+
+from aimgan.errors import AimganError, near_miss
+
+MAX_JSON = 8 * 2**20  # bytes
+MAX_DEPTH = 50  # of nested lists and objects in JSON
+MAX_INT, MAX_FLOAT = 2**63 - 1, 1e30
+CGROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may take
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file. Raises OSError for a pipe or a device, which could be read for ever."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "not a regular file")
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a small JSON file. Raises OSError, or ValueError for anything else."""
+    if regular(path).stat().st_size > MAX_JSON:
+        raise ValueError(f"over {MAX_JSON:,} bytes")
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Return the object that a text is. Raises ValueError for what is none, or nests deeper than MAX_DEPTH."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"got a {type(value).__name__}, expected an object")
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+    if level:
+        raise ValueError("nested too deep")
+    return value
+
+
+def values_for(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return arguments for a dataclass, each of its field's type. Raises AimganError for an unknown name or a value."""
+    names = {f.name for f in fields(cls)}
+    unknown = set(values) - names
+    if unknown:
+        raise near_miss(what, str(min(unknown, key=str)), names)
+    return {name: typed(cls, name, value) for name, value in values.items()}
+
+
+def typed(cls: type, name: str, value: Any) -> Any:
+    """Check a value against the field's annotation, and read text as what the field is: weight=1, weighting=none."""
+    annotation = str(next(f.type for f in fields(cls) if f.name == name))
+    allowed = {part.strip().split("[")[0] for part in annotation.split("|")}
+    for kind in [kind for kind in KINDS if kind in allowed]:
+        types, read = KINDS[kind]
+        fits = isinstance(value, types) and (kind == "bool" or not isinstance(value, bool))
+        if not fits and not isinstance(value, str):
+            continue
+        try:
+            got = value if fits else read(value)
+        except (ValueError, KeyError):
+            continue
+        return _bounded(name, got)
+    raise AimganError(f"{name} is {shown(value)}; expected {annotation}")
+
+
+def _bounded(name: str, value: Any) -> Any:
+    """Return a number, or a list of integers as a tuple of them. Raises AimganError for one that is out of bounds."""
+    if isinstance(value, tuple | list):
+        if not all(type(item) is int for item in value):
+            raise AimganError(f"{name} is {shown(value)}; expected integers")
+        return tuple(_bounded(name, item) for item in value)
+    if isinstance(value, int) and abs(value) > MAX_INT:
+        raise AimganError(f"{name} is {shown(value)}; expected an integer of 64 bits")
+    if isinstance(value, float) and not abs(value) <= MAX_FLOAT:  # NaN too
+        raise AimganError(f"{name} is {value}; expected a finite number, at most {MAX_FLOAT:g}")
+    return value
+
+
+def _no_text(text: str) -> Any:
+    raise ValueError(text)
+
+
+KINDS: dict[str, tuple[tuple[type, ...], Callable[[str], Any]]] = {
+    "None": ((type(None),), lambda text: {"none": None}[text.lower()]),
+    "bool": ((bool,), lambda text: {"true": True, "false": False}[text.lower()]),
+    "int": ((int,), int),
+    "float": ((int, float), float),
+    "tuple": ((tuple, list), lambda text: tuple(int(part) for part in text.strip("()").split(","))),
+    "str": ((str,), str),
+    "Mapping": ((Mapping,), _no_text),
+}
+
+
+def positive(name: str, value: int) -> int:
+    """Return a count. Raises AimganError for what is not an integer above zero."""
+    if type(value) is not int:
+        raise AimganError(f"{name} is {shown(value)}; expected an integer")
+    if value < 1:
+        raise AimganError(f"{name} is {value}; expected at least 1")
+    return value
+
+
+def require_memory(size: int, what: str, fix: str) -> None:
+    """Raise AimganError for what would take more than half of the memory that this process may have, in bytes."""
+    if size > (most := memory() // 2):
+        raise AimganError(f"{what} would take {_told(size)}; expected at most {_told(most)}, half the memory: {fix}")
+
+
+def memory() -> int:
+    """Return the bytes of memory that this process may take: the machine's, its container's, its own limit."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), resource.getrlimit(resource.RLIMIT_AS)[0]]
+    with suppress(OSError, ValueError):  # the file says "max" where there is no limit
+        found.append(int(CGROUP.read_text()))
+    return min(size for size in found if size > 0)
+
+
+def _told(size: int) -> str:
+    if size >= 2**80:
+        return f"2^{math.floor(math.log2(size)) - 30} GiB"
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,254 @@
+"""The command line on hostile words, a forked process each: importing torch for every one would take minutes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import files
+import numpy as np
+from hypothesis import strategies as st
+
+from aimgan import cli
+from aimgan.experiments import evaluation, finish, training
+from aimgan.experiments.training import settings_of
+from aimgan.files import write_json
+from aimgan.metrics import prior_matching
+
+SECONDS, MEMORY = 60, 24 * 2**30  # of one command; of address space, of which torch's libraries are most
+
+
+class Done(NamedTuple):
+    code: int  # 0, 1, 130; -9 for one that was killed since it hung
+    out: str
+    error: str
+
+
+def prepare() -> None:
+    """Make the end of a run short, and stay off the network: once, before the first fork."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = True
+    evaluation.SAMPLES, evaluation.CODES = 300, 100
+    evaluation.prior_matching = lambda codes, generator: prior_matching(codes[:100], generator)
+    training.finish = lambda model, data, run, *rest: model.save(run.model)
+    finish.draw = lambda *args: []
+
+
+def command(words: Sequence[str], folder: Path, seconds: int = SECONDS) -> Done:
+    """Run one command in a fork, in a folder, with bounded time and memory."""
+    out, error = folder / ".out", folder / ".error"
+    child = os.fork()
+    if child == 0:
+        _child(words, folder, out, error)
+    deadline = time.monotonic() + seconds
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            done = os.waitpid(child, 0)
+            break
+        time.sleep(0.01)
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in (out, error)]
+    return Done(os.waitstatus_to_exitcode(done[1]), *texts)
+
+
+def _child(words: Sequence[str], folder: Path, out: Path, error: Path) -> None:
+    code = 99  # an exception that nothing caught
+    try:
+        os.chdir(folder)
+        for path, descriptor in ((out, 1), (error, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", encoding="utf-8"), os.fdopen(2, "w", errors="backslashreplace")
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        sys.argv = ["aimgan", *words]
+        cli.main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 99
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def complaint(done: Done) -> str | None:
+    """Say what is wrong with how a command ended; None if nothing is."""
+    if done.code not in (0, 1):
+        return f"it ended with {done.code}: {done.error[-2_000:]}"
+    if "Traceback" in done.error:
+        return done.error[-2_000:]
+    last = done.error.strip().splitlines()[-1:]
+    if done.code == 1 and not (last and last[0].startswith("aimgan: ")):
+        return f"no line says what is wrong: {done.error[-500:]!r}"
+    return "control characters" if "\x1b" in done.error or "\x1b" in done.out else None
+
+
+def furnish(folder: Path) -> None:
+    """Put models, runs and inputs there, whole and hostile."""
+    files.model().save(folder / "digits")
+    files.model(files.POINTS).save(folder / "points")
+    run = folder / "run"
+    files.model().save(run / "model")
+    record = {"settings": settings_of(training.RECIPES["digits/aim"], 0, 3), "environment": {}}
+    write_json(run / "run.json", record)
+    for name, content in (
+        ("bad-run/run.json", b'{"settings": {"recipe": [' + b"[" * 5_000),
+        ("bad-model/config.json", b"[]"),
+        ("other-run/run.json", b'{"settings": {"recipe": {"objective": "aim"}, "seed": 0}}'),
+        ("esc/config.json", _config("\x1b[31mred\n\x1b]0;title\x07")),
+        ("esc/model.safetensors", files.weights()),
+        ("good.png", files.picture()),
+        ("bad.png", b"\x89PNG no"),
+        ("bomb.png", files.png_of(60_000, 60_000)),
+        ("a.npy", files.ARRAYS[0]),
+        ("p.npy", files.npy(np.zeros((3, 2)))),
+        ("huge.npy", files.npy_header((10**12,))),
+        ("a.npz", files.ARCHIVES[0]),
+        ("a.zip", files.ZIPS[1]),
+        ("evil.pt", b"\x80\x04K\x01."),
+        ("a\nb\x1b.png", files.picture()),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe.npy")
+    (folder / "loop").symlink_to("loop")
+
+
+def _config(text: str) -> bytes:
+    import json
+
+    values = {name: getattr(files.CONFIG, name) for name in files.CONFIG.__dataclass_fields__}
+    return json.dumps({"format": 2, **values, "about": {"recipe": text, text: 1}}).encode()
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+odd = st.sampled_from(
+    [
+        "",
+        "-",
+        "--",
+        "\udc80",
+        "x" * 5_000,
+        "1e999",
+        "nan",
+        "-1",
+        "0",
+        "10" * 20,
+        "../..",
+        "~nobody/x",
+        "/dev/zero",
+        "\x1b[31m",
+        "a\nb",
+        "[red]",
+        "None",
+    ]
+) | st.text(st.characters(blacklist_characters="\0"), max_size=6)
+models = (
+    st.sampled_from(["digits", "digits", "points", "run", "bad-run", "other-run", "bad-model", "esc", "loop", "a/b"])
+    | odd
+)
+given_files = (
+    st.sampled_from(
+        [
+            "good.png",
+            "good.png",
+            "bad.png",
+            "bomb.png",
+            "a.npy",
+            "p.npy",
+            "huge.npy",
+            "a.npz",
+            "a.zip",
+            "pipe.png",
+            "pipe.npy",
+            "loop",
+            ".",
+            "a\nb\x1b.png",
+            "/dev/zero",
+        ]
+    )
+    | odd
+)
+outputs = st.sampled_from(["o.png", "o.npz", "o.txt", "good.png/x.png", "/proc/o.npz", "."]) | odd
+numbers = st.sampled_from(["1", "3", "0", "-1", "1000000000000", "9" * 40, "x", "1.5"])
+devices = st.sampled_from(["cpu", "cpu", "cuda", "\x1b"])
+
+
+def _words(*parts: str | st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    return st.tuples(*[st.just(part) if isinstance(part, str) else part for part in parts]).map(list)
+
+
+settings_of_words = st.tuples(
+    st.sampled_from(["lr", "weight", "networks.width", "networks.shape", "data.side", "data.path", "steps", "x"]),
+    odd | numbers,
+).map("=".join)
+VERBS: dict[str, st.SearchStrategy[list[str]]] = {
+    "train": _words(
+        "train",
+        st.sampled_from(["grid/aim", "digits/gan", "folder/aim", "folder/aim"]) | odd,
+        "--steps",
+        st.sampled_from(["2", "2", "0", "-1", "x"]),
+        "--set",
+        settings_of_words,
+        "--set",
+        "batch_size=4",
+        "--output",
+        st.sampled_from(["new", "run", "bad-run", "good.png"]) | odd,
+    ),
+    "train on data": _words(
+        "train",
+        "folder/vae",
+        "--steps",
+        "2",
+        "--set",
+        "networks.width=16",
+        "--size",
+        st.sampled_from(["8", "0", "999999999", "x"]),
+        "--data",
+        given_files,
+        "--output",
+        "data-run",
+    ),
+    "evaluate": _words(
+        "evaluate",
+        st.sampled_from(["run", "run", "bad-run", "other-run", "esc"]) | odd,
+        "--samples",
+        st.sampled_from(["100", "0", "-1"]),
+        "--features",
+        st.sampled_from(["off", "evil.pt", "x.pt"]) | odd,
+        "--json",
+        outputs,
+    ),
+    "generate": _words("generate", models, "-n", numbers, "-o", outputs, "--device", devices),
+    "reconstruct": _words("reconstruct", models, given_files, given_files, "-o", outputs),
+    "neighbours": _words("neighbours", models, given_files, "-m", numbers, "-o", outputs),
+    "interpolate": _words("interpolate", models, given_files, given_files, "--steps", numbers, "-o", outputs),
+    "encode": _words("encode", models, given_files, "-o", outputs),
+    "reproduce": _words(
+        "reproduce",
+        st.sampled_from(["table2", "figure3", "table1", "table9"]) | odd,
+        "--methods",
+        st.sampled_from(["no", "gan,,no", "\x1b"]),
+        "--data",
+        odd,
+        "--seeds",
+        numbers,
+        "-o",
+        outputs,
+    ),
+    "recipes": _words("recipes", odd),
+    "info": _words("info", models),
+    "no verb": st.lists(odd, max_size=3),
+}

@@ -1,0 +1,158 @@
+"""No pickle is read, and nothing in a file is run: looked for in the source, and tried."""
+
+from __future__ import annotations
+
+import ast
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import files
+import numpy as np
+import pytest
+import torch
+
+import aimgan
+from aimgan.data.images import load_images
+from aimgan.errors import AimganError
+from aimgan.experiments import inputs, verbs
+from aimgan.experiments.features import torchscript
+from aimgan.experiments.training import settings_of
+from aimgan.files import write_json
+from aimgan.train import checkpoint
+
+SOURCE = Path(__file__).parents[2] / "src" / "aimgan"
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "code", "runpy", "imp"}
+CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
+ATTRIBUTES = {
+    "torch.load",
+    "torch.save",
+    "os.system",
+    "os.popen",
+    "subprocess.getoutput",
+    "torch.hub.load",
+    "torch.jit.load",
+    "torch.package.PackageImporter",
+    "importlib.import_module",
+}
+# What is allowed, and why: docs/security.md.
+ALLOWED = {
+    ("experiments/inception_weights.py", "torch.jit.load"),  # a file with a known checksum, or one that the user names
+}
+
+
+def forbidden(text: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] in MODULES}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
+            found.add(node.module or "")
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            found |= {name} & (CALLS | ATTRIBUTES)
+            found |= {name} if name.endswith((".extract", ".extractall")) else set()  # a zip or a tar is read in memory
+            found |= {name} if name == "np.load" and len(node.args) > 2 else set()  # the third is allow_pickle
+            for word in node.keywords:
+                risky = (word.arg, ast.unparse(word.value)) in {
+                    ("allow_pickle", "True"),
+                    ("weights_only", "False"),
+                    ("shell", "True"),
+                    ("trust_remote_code", "True"),
+                }
+                found |= {f"{word.arg}={ast.unparse(word.value)}"} if risky else set()
+    return found
+
+
+def test_the_package_calls_nothing_that_executes_what_it_reads():
+    for bad in (
+        "import pickle",
+        "from joblib import load",
+        "np.load(f, allow_pickle=True)",
+        "np.load(f, None, True)",
+        "tar.extractall(path)",
+        "eval(x)",
+        "torch.load(p)",
+        "subprocess.run(x, shell=True)",
+        "import yaml",
+        "torch.load(p, weights_only=False)",
+    ):
+        assert forbidden(bad), bad
+    assert not forbidden("re.compile(x)\nmodel.eval()")
+    found = {
+        (file.relative_to(SOURCE).as_posix(), what)
+        for file in SOURCE.rglob("*.py")
+        for what in forbidden(file.read_text(encoding="utf-8"))
+    }
+    assert found <= ALLOWED
+
+
+def pickles(path: Path) -> dict[str, bytes]:
+    """The same malice in each dress that a pickle comes in."""
+    torch_zip, objects = io.BytesIO(), np.array([files.Evil(path)], object)
+    torch.save({"weight": files.Evil(path)}, torch_zip)
+    archive = io.BytesIO()
+    np.savez(archive, images=objects)
+    single = io.BytesIO()
+    np.save(single, objects, allow_pickle=True)
+    return {
+        "pickle": pickle.dumps(files.Evil(path)),
+        "torch": torch_zip.getvalue(),
+        "npz": archive.getvalue(),
+        "npy": single.getvalue(),
+        "zip": files.zipped({"a.pkl": pickle.dumps(files.Evil(path)), "a.png": b"x"}),
+    }
+
+
+@pytest.mark.parametrize("dress", ["pickle", "torch", "npz", "npy", "zip"])
+def test_a_malicious_pickle_runs_nowhere(tmp_path, dress, monkeypatch):
+    ran = tmp_path / "ran"
+    content = pickles(ran)[dress]
+    for suffix in (".pt", ".npz", ".npy", ".zip", ".parquet", ".png"):
+        path = tmp_path / f"data{suffix}"
+        path.write_bytes(content)
+        for read in (lambda path=path: load_images(path, size=8), lambda path=path: inputs.read([str(path)], (2,))):
+            with pytest.raises(AimganError):
+                read()
+    with pytest.raises(AimganError, match="expected TorchScript"):
+        torchscript(tmp_path / "data.pt")
+    folder = tmp_path / "model"
+    files.model().save(folder)
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(AimganError, match="holds no whole model"):
+        aimgan.load(folder)
+    (tmp_path / "checkpoints" / "000000001").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "000000001" / checkpoint.TENSORS).write_bytes(content)
+    with pytest.warns(checkpoint.TornCheckpointWarning):
+        assert checkpoint.newest(tmp_path / "checkpoints") is None
+    assert not ran.exists()
+
+
+def test_the_pickles_above_do_run_where_they_are_read(tmp_path):
+    pickle.loads(pickles(tmp_path / "ran")["pickle"])
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_run_cannot_name_code_that_its_evaluation_would_load(tmp_path):
+    """TorchScript is code: only who evaluates may name it, never the run.json of a stranger."""
+    recipe = aimgan.RECIPES["digits/aim"]
+    settings = settings_of(recipe, 0, 3)
+    settings["recipe"]["features"] = str(tmp_path / "theirs.pt")
+    files.model().save(tmp_path / "run" / "model")
+    write_json(tmp_path / "run" / "run.json", {"settings": settings})
+    from rich.console import Console
+
+    with pytest.raises(AimganError, match=r"theirs\.pt, which is code: pass --features, if you trust it"):
+        verbs.evaluate_run(tmp_path / "run", None, None, None, "cpu", Console(quiet=True))
+
+
+def test_members_of_a_zip_are_written_nowhere(tmp_path, monkeypatch):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    Path("x.zip").write_bytes(files.ZIPS[1])
+    data = load_images("x.zip", size=8)
+    assert len(data.train) + len(data.test) == 3
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "x.zip"]
+    assert zipfile.ZipFile("x.zip").namelist()[0] == "../../up.png"
