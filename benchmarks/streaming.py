@@ -99,7 +99,7 @@ def loader(folder: Path, threads: int, quick: bool) -> dict[str, Any]:
     data = Stream(str(folder), sample=1).load()
     steps = 10 if quick else 150
     rate = images_a_second(data, steps)
-    feeding.WORKERS = 4
+    feeding.WORKERS = 2
     return {"threads": threads, "images_per_second": round(rate)}
 
 

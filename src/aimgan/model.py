@@ -109,8 +109,7 @@ class LatentVariableModel(nn.Module):
         self._require(z, "z", (self.dim,), "")
         self._require_room(len(z))
         with self._evaluating(), _drawing_from(generator):
-            x = torch.cat([self.G(chunk) for chunk in z.to(self.prior.origin).split(CHUNK)])
-        return self._to_border(x)
+            return torch.cat([self._to_border(self.G(chunk)) for chunk in z.to(self.prior.origin).split(CHUNK)])
 
     def reconstruct(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return G(mu(x)), (n, *shape): Algorithm 2."""
@@ -139,7 +138,7 @@ class LatentVariableModel(nn.Module):
         first, last = self.encode(a).mean, self.encode(b).mean
         if len(a) != len(b):
             raise AimganError(f"a holds {len(a)} images and b {len(b)}; expected as many in both")
-        self._require_room(len(a) * positive("steps", steps))
+        self._require_room(max(len(a), 1) * positive("steps", steps))  # of no images the line still has its steps
         t = torch.linspace(0, 1, steps, device=self.device)[None, :, None]
         line = torch.lerp(first[:, None], last[:, None], t)
         return self.decode(line.reshape(-1, self.dim)).unflatten(0, (len(a), steps))

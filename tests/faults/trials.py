@@ -83,7 +83,7 @@ class Run:
             raise SystemExit(f"the run left alone ended with {ended.code}: {ended.errors}")
         gc.freeze()  # what is here already is not looked at, and so not copied, in children
         self.calls, self.state = ended.calls, state_of(self.folder)
-        self.steps = max(row["step"] for row in self.state["metrics.jsonl"])
+        self.steps = max(dict(row)["step"] for row in self.state["metrics.jsonl"])
 
     def fresh(self) -> None:
         """Remove the folder."""
@@ -132,7 +132,7 @@ def state_of(folder: Path) -> dict:
         **{path.relative_to(folder).as_posix(): path.read_bytes() for path in plain if path.name not in left_out},
         "more than two checkpoints": len(list((folder / "checkpoints").iterdir())) > 2,
         "settings": json.loads((folder / "run.json").read_text())["settings"],
-        "metrics.jsonl": [{k: v for k, v in row.items() if not k.endswith("_per_second")} for row in rows],
+        "metrics.jsonl": [[(k, v) for k, v in row.items() if not k.endswith("_per_second")] for row in rows],
         "step": found and found.step,
         **{f"tensor {name}": value.numpy().tobytes() for name, value in (found.tensors if found else {}).items()},
     }

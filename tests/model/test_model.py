@@ -272,6 +272,7 @@ def test_other_wrong_arguments(make, unchecked_shapes):
         (lambda: model.generate(0), "n is 0; expected at least 1"),
         (lambda: model.neighbours(x, -1), "m is -1; expected at least 1"),
         (lambda: model.interpolate(x, x, 0), "steps is 0"),
+        (lambda: model.interpolate(x[:0], x[:0], 10**12), "1,000,000,000,000 samples .* would take"),
         (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected as many in both"),
     ):
         with pytest.raises(AimganError, match=message):

@@ -94,6 +94,7 @@ def test_a_run_stopped_at_random_steps_is_the_run_left_alone(tmp_path, whole, mo
     train(tmp_path)
     assert model_bytes(tmp_path) == model_bytes(whole)
     assert rows(tmp_path) == rows(whole)
+    assert [[*row] for row in rows(tmp_path)] == [[*row] for row in rows(whole)]  # the order that figures are drawn in
 
 
 @pytest.mark.usefixtures("unscored")

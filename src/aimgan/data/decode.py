@@ -183,7 +183,7 @@ def _bytes(array: np.ndarray, name: str) -> np.ndarray:
 
 def _pixels(image: Image.Image, size: int | None) -> UInt8[np.ndarray, "c h w"]:
     """Return an L or RGB image as an array: its central square, `size` to a side, or all of it if `size` is None."""
-    if size is not None:
+    if size is not None and image.size != (size, size):
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         # Cropping first is the same square, and a banner 10,000 wide and 1 high never becomes 640,000 x 64.
@@ -211,7 +211,7 @@ def _flatten(image: Image.Image, channels: int) -> Image.Image:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if channels == 1:
         return image.convert("L") if image.mode in GREY else image.convert("RGB").convert("L")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

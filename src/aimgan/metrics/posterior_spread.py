@@ -31,8 +31,6 @@ def posterior_images(x: Float[Tensor, "n *shape"], near: Float[Tensor, "n m *sha
     require_samples(len(x))
     require_samples(near.shape[1], minimum=2)
     require_same_shape("draws", near[:, 0], x)
-    for images in (x, near):
-        require_finite("images", images)
     parts = [_sums(a, b) for a, b in zip(x.split(_BLOCK), near.split(_BLOCK), strict=True)]
     mse, diversity = (torch.stack(parts).sum(0) / len(x)).tolist()
     return {"neighbour_mse": mse, "neighbour_diversity": diversity, "neighbour_ratio": diversity / mse if mse else 0.0}
@@ -40,6 +38,8 @@ def posterior_images(x: Float[Tensor, "n *shape"], near: Float[Tensor, "n m *sha
 
 def _sums(x: Float[Tensor, "n *shape"], near: Float[Tensor, "n m *shape"]) -> Float[Tensor, "2"]:
     """Each image's error from its draws and that between them, summed over images."""
+    for images in (x, near):  # a block at a time: the check takes as much memory as they do
+        require_finite("images", images)
     image, draws = x.double().flatten(1), near.double().flatten(2)
     mse = (draws - image[:, None]).square().mean((1, 2)).sum()
     return torch.stack([mse, 2 * draws.var(1, correction=1).mean(1).sum()])

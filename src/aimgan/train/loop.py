@@ -142,7 +142,7 @@ class Loop:
         """Bring the losses since the last log line over from the device, in one transfer, and check them."""
         if not self._pending:
             return {}
-        names = list(self._pending[0])
+        names = list(self._pending[-1])  # the order of this process's own steps: safetensors sorts what it keeps
         values = torch.stack([torch.stack([terms[name].float() for name in names]) for terms in self._pending]).cpu()
         values = self.processes.mean(values)
         if not bool(values.isfinite().all()):

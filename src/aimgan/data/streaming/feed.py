@@ -17,7 +17,7 @@ from aimgan.data.streaming.order import Order, Window
 from aimgan.data.streaming.source import Group, Source, pixels
 from aimgan.errors import AimganError
 
-WORKERS = 4  # threads that decode: Pillow lets the others run meanwhile
+WORKERS = 2  # threads that decode; of small images most is Python, for which more of them would only contend
 AHEAD = 3  # batches that are decoded before they are asked for
 TASK = 16  # images to one task of the pool
 IN_MEMORY = 128 * 2**20  # bytes of a window whose groups are read whole; up to three windows are held
