@@ -1,4 +1,4 @@
-"""What several processes of one launch do: `everything(FOLDER)` launches them, test_processes.py looks at what is left.
+"""What several processes of one launch do: `everything(FOLDER)` launches them; test_equal_processes.py looks at them.
 
 `torchrun --nproc-per-node N launched.py FOLDER [TYPE ...]`: all train every objective for 20 steps
 (FOLDER/float64-N.safetensors and float32-N). Two of them also train a recipe in every way that the tests look at; four
