@@ -3,15 +3,20 @@
     python benchmarks/pretrained.py RUN NAME
 
 Writes pretrained/NAME (config.json, model.safetensors, README.md): G, and E with the features it reads; no D's head, no
-optimiser. Refuses more than 16 MiB. It loads as any model does: aimgan.load("pretrained/NAME").
+optimiser. Refuses more than 16 MiB. It loads as any model does: aimgan.load("pretrained/NAME"). The card has the run's
+scores, which are of single precision.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import aimgan
+from aimgan.files import write_text
+from aimgan.hub import described
+from aimgan.model import CARD
 
 LIMIT = 16 * 2**20
 
@@ -23,6 +28,8 @@ def main(run: str, name: str) -> None:
     if size > LIMIT:
         sys.exit(f"{run} takes {size / 2**20:.1f} MiB in half precision; expected at most {LIMIT / 2**20:.0f}")
     model.save(folder)
+    card, _ = described(run)
+    write_text(folder / CARD, replace(card, source=f"pretrained/{name}", license="apache-2.0").markdown())
     print(f"wrote {folder}, {size / 2**20:.1f} MiB")
 
 

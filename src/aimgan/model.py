@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from aimgan import noise
+from aimgan.card import Card
 from aimgan.checked import positive, read_json, require_memory, shown, values_for
 from aimgan.errors import AimganError, near_miss
 from aimgan.files import replacing_folder, save_tensors, unwritable, write_json, write_text
@@ -197,6 +198,17 @@ class LatentVariableModel(nn.Module):
             for module in training:
                 module.training = True
 
+    def card(self) -> Card:
+        """Return what people are told of this model."""
+        count = {
+            name: sum(p.numel() for p in net.parameters())
+            for name, net in (("G", self.G), ("E (with the features it reads)", self.E))
+            if net is not None
+        }
+        config = self.config
+        encodes = self.E is not None
+        return Card(config.objective, config.networks, self.shape, self.dim, encodes, count, config.about)
+
     def save(self, folder: Path | str) -> None:
         """Write config.json, model.safetensors and a card, whole or not at all. No pickle, no times, no paths.
 
@@ -218,7 +230,7 @@ class LatentVariableModel(nn.Module):
         with replacing_folder(folder) as fresh:
             save_tensors(fresh / WEIGHTS, self.state_dict())
             write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})
-            write_text(fresh / CARD, _card(self))
+            write_text(fresh / CARD, self.card().markdown())
 
 
 def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
@@ -267,16 +279,3 @@ def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
     else:
         with noise.stream(generator):
             yield
-
-
-def _card(model: LatentVariableModel) -> str:
-    count: Callable[[nn.Module | None], int] = lambda net: sum(p.numel() for p in net.parameters()) if net else 0  # noqa: E731
-    about = "\n".join(f"- {name}: `{value}`" for name, value in model.config.about.items())
-    encoder = f"E (with the features it reads) {count(model.E):,}" if model.E else "no encoder"
-    return (
-        f"# {model.config.objective}, made with aimgan\n\n"
-        f"A generative model of x {model.shape} with codes of {model.dim} dimensions.\n\n{about}\n"
-        f"- parameters: G {count(model.G):,}; {encoder}\n\n"
-        '```python\nimport aimgan\n\nmodel = aimgan.load("FOLDER")\nmodel.generate(16)'
-        + ("\nmodel.encode(x).mean\nmodel.reconstruct(x)\n```\n" if model.E else "\n```\n")
-    )

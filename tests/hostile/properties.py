@@ -11,13 +11,14 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import files
 import torch
 from hypothesis import strategies as st
+from rich.console import Console
 
 import aimgan
 from aimgan import checked
@@ -25,8 +26,9 @@ from aimgan.data.decode import UndecodableError, decode, quiet
 from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, near_miss
-from aimgan.experiments import inputs, verbs
+from aimgan.experiments import inputs
 from aimgan.experiments.inception_weights import _from_safetensors
+from aimgan.experiments.info import tell
 from aimgan.experiments.recipe import from_dict, to_dict, with_settings
 from aimgan.experiments.training import recorded, settings_of
 from aimgan.model import LatentVariableModel
@@ -243,7 +245,9 @@ def _metrics(example: str, folder: Path) -> None:
 
 
 def _scores(example: Any, folder: Path) -> None:
-    verbs._scores(RunDir(_write(folder, "evaluation.json", text_of(example)).parent))
+    _model().save(folder / "model")
+    _write(folder, "evaluation.json", text_of(example))
+    tell(str(folder), Console(file=StringIO()))
 
 
 def _images(suffix: str) -> Check:

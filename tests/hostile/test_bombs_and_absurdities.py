@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import time
+from io import StringIO
 from pathlib import Path
 
 import files
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from properties import bounded
+from rich.console import Console
 
 import aimgan
 from aimgan import checked
@@ -22,6 +24,7 @@ from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, plain
 from aimgan.experiments import inputs, verbs
+from aimgan.experiments.info import tell
 from aimgan.experiments.recipe import from_dict, with_settings
 from aimgan.experiments.training import recorded
 from aimgan.figures import curves
@@ -146,9 +149,10 @@ def test_huge_but_finite_weights_give_what_cannot_be_drawn(saved, tmp_path):
 
 def test_text_of_a_model_reaches_a_terminal_escaped(saved):
     rewrite(saved, about={"recipe\n": "\x1b]0;title\x07" + "x" * 9_999})
-    text = verbs.describe(str(saved))
-    assert "recipe\\n: \\x1b]0;title\\x07xxx" in text
-    assert len(text) < 3_000
+    tell(str(saved), Console(file=(told := StringIO())))
+    assert "recipe\\n: \\x1b]0;title\\x07xxx" in told.getvalue()
+    assert "\x1b" not in told.getvalue()
+    assert len(told.getvalue()) < 24_000
     assert plain("é 画 \u202e\udc80") == "é 画 \\u202e\\udc80"
 
 
@@ -332,7 +336,7 @@ def test_hostile_run_json(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     refused("", recorded, RunDir(tmp_path))
     (tmp_path / "evaluation.json").write_text(text)
-    refused("", verbs.describe, str(tmp_path))
+    refused("", tell, str(tmp_path), Console(file=StringIO()))
 
 
 def test_hostile_metrics(tmp_path):

@@ -435,14 +435,15 @@ def test_a_hub_id_is_fetched_without_anything_but_the_models_files(make, tmp_pat
     make("points").save(tmp_path / "cache")
     asked = {}
 
-    def fetch(repo, allow_patterns):
-        asked.update(repo=repo, patterns=set(allow_patterns))
+    def fetch(repo, revision, allow_patterns):
+        asked.update(repo=repo, revision=revision, patterns=set(allow_patterns))
         return str(tmp_path / "cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     monkeypatch.chdir(tmp_path)
     assert aimgan.load("me/model").config.objective == "aim"
-    assert asked == {"repo": "me/model", "patterns": {"config.json", "model.safetensors", "README.md"}}
+    patterns = {"config.json", "model.safetensors", "README.md"}
+    assert asked == {"repo": "me/model", "revision": None, "patterns": patterns}
 
 
 def test_an_unknown_device_is_told_as_such(make, tmp_path):

@@ -14,9 +14,8 @@ from rich.console import Console
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.checked import read_json
 from aimgan.data import DataSource, Images, Mixture, Stacked
-from aimgan.errors import AimganError, plain
+from aimgan.errors import AimganError
 from aimgan.experiments import console as screen
 from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
@@ -126,27 +125,6 @@ def recipe_table() -> tables.Table:
         for name, recipe in RECIPES.items()
     )
     return tables.Table("recipes", ("recipe", "data", "networks", "objective", "length"), rows)
-
-
-def describe(source: str) -> str:
-    """Say what a run or a saved model is, and its scores where it has been evaluated."""
-    folder = RunDir(source)
-    model = load(source)
-    scores = _scores(folder) if folder.evaluation.exists() else []
-    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.named_children()}
-    lines = [f"{name}: {value}" for name, value in model.config.about.items()]
-    lines += [f"objective: {model.config.objective}", f"x: {model.shape}", f"codes: {model.dim} dimensions"]
-    lines += [f"parameters of {name}: {count:,}" for name, count in parameters.items() if count]
-    return "\n".join(plain(line) for line in [*lines, *scores])
-
-
-def _scores(folder: RunDir) -> list[str]:
-    """Return a finished run's scores, a line each. Raises AimganError where they cannot be read."""
-    try:
-        scores = read_json(folder.evaluation)
-        return [f"{name}: {value:.4g}" for name, value in scores.items() if isinstance(value, int | float)]
-    except (OSError, ValueError, OverflowError) as reason:
-        raise AimganError(f"{folder.evaluation} cannot be read ({reason}): evaluate the run anew") from None
 
 
 def write(output: Path, arrays: dict[str, Tensor], picture: Tensor, columns: int) -> Path:

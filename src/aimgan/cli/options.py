@@ -1,0 +1,53 @@
+"""What the verbs share: the program, their common arguments, the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aimgan._version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    help="Generative models that can also infer: train, then encode, reconstruct, generate, interpolate.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Run = Annotated[str, typer.Argument(help="A run's folder, a saved model's folder, or a Hub id.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="A .png picture, or .npz for the numbers.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def _version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"aimgan {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Read the flags that belong to no verb."""
+
+
+def console() -> Console:
+    """Return where a verb prints."""
+    from rich.console import Console  # here, so that --help need not wait for it
+
+    return Console()
+
+
+def wrote(path: Path) -> None:
+    """Say which file was written."""
+    typer.echo(f"wrote {path}")

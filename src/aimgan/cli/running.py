@@ -1,0 +1,141 @@
+"""Verbs that make runs, and say what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimgan.cli.options import Device, Run, Seed, app, console
+from aimgan.errors import AimganError
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="<data>/<objective>, such as grid/aim. The list: aimgan recipes")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder. [runs/<data>-<objective>]")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Images: a folder, a zip, .npz, .npy, parquet, a Hub id.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side that images are scaled and cropped to.")] = None,
+    seed: Seed = 0,
+    steps: Annotated[int | None, typer.Option(help="Steps to train for. [the recipe's]")] = None,
+    device: Device = "auto",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An option of the objective, a number of the recipe, networks.* or data.*.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper, quick, cpu, residual, residual-cpu: how large and how long.")
+    ] = None,
+    extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
+) -> None:
+    """Train a recipe. To go on after a stop, run the same command again.
+
+    \b
+    aimgan train grid/aim
+    aimgan train folder/aim --data photos --size 64 --output runs/photos
+    aimgan train mnist/aim --data PATH --preset cpu
+    aimgan train grid/aim --set weighting=none --set lr=1e-3 --output runs/plain
+    """  # fmt: skip
+    from aimgan.experiments.training import train as run
+
+    settings = dict(_setting(text) for text in set_ or ())
+    run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings,
+        preset=preset, extend=extend, console=console())  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    json_: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
+    data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the samples. [the run's]")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Feature network: digits, inception, efficientnet-lite0, a .pt file, off.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="How many generated images it sees. [the recipe's]")] = None,
+    device: Device = "auto",
+) -> None:
+    """Score a run's model.
+
+    \b
+    aimgan evaluate runs/grid-aim --json scores.json
+    aimgan evaluate runs/cifar10-aim --features inception --json scores.json
+    """
+    from aimgan.experiments.verbs import evaluate_run
+
+    evaluate_run(run, json_, data, seed, device, console(), features, samples)
+
+
+@app.command()
+def reproduce(
+    target: Annotated[str, typer.Argument(help="table1, table2, figure2 to figure10, or stability.")],
+    methods: Annotated[str | None, typer.Option(help="Names with commas between: gan,ali,aim. [all]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds, of table2 and stability.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which seed, of figure3. [0]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of each run. [the recipes']")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="grid, ring, unbalanced; mnist, cifar10, celeba of the images' targets.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Of images: paper, quick or cpu.")] = None,
+    images: Annotated[str | None, typer.Option(help="Where the images are, if not on the Hub.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder. [runs/reproduce/<target>-<data>; figure3 has table2's]"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Runs at a time. [the cores; 1 on a GPU]")] = None,
+    device: Device = "auto",
+    retry: Annotated[bool, typer.Option("--retry", help="Do runs that diverged again, from the start.")] = False,
+) -> None:
+    """Make a table or a figure of the paper. To go on after a stop, run the same command again.
+
+    \b
+    aimgan reproduce table2 --seeds 5
+    aimgan reproduce table2 --methods gan,aim --data ring --seeds 3
+    aimgan reproduce figure3 --methods ali,aim
+    aimgan reproduce table1 --data mnist --images PATH --preset cpu --seeds 3
+    aimgan reproduce figure2 --data mnist --images PATH --preset cpu
+    aimgan reproduce stability --methods gan,aim
+    """
+    from aimgan.experiments.reproduction.reproduce import reproduce as run
+
+    names = None if methods is None else methods.split(",")
+    run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, path=images, output=output,
+        workers=workers, device=device, retry=retry, console=console())  # fmt: skip
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes.
+
+    \b
+    aimgan recipes
+    """
+    from aimgan.experiments.verbs import recipe_table
+
+    console().print(recipe_table().rich())
+
+
+@app.command()
+def info(run: Run) -> None:
+    """Say what a run or a saved model is.
+
+    \b
+    aimgan info runs/grid-aim
+    """
+    from aimgan.experiments.info import tell
+
+    tell(run, console())
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise AimganError(f"--set got {text!r}; expected NAME=VALUE, such as --set weight=1")
+    return name, value

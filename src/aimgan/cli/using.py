@@ -1,0 +1,133 @@
+"""Verbs that use a model: images from codes, codes from images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimgan.cli.options import Device, Output, Run, Seed, app, console, wrote
+
+
+@app.command()
+def generate(
+    run: Run, output: Output, n: Annotated[int, typer.Option("-n", "--n", help="How many.")] = 64, seed: Seed = 0,
+    device: Device = "auto",
+) -> None:  # fmt: skip
+    """Sample images (or points) from the prior.
+
+    \b
+    aimgan generate runs/mnist-aim -n 64 --output samples.png
+    """
+    from aimgan.experiments import verbs
+
+    wrote(verbs.generate(run, n, output, seed, device))
+
+
+@app.command()
+def reconstruct(
+    run: Run, images: Annotated[list[str], typer.Argument(help="Image files, a folder, a zip, .npz or .npy.")],
+    output: Output, device: Device = "auto",
+    optimise: Annotated[
+        int | None, typer.Option(metavar="STEPS", help="Improve each image's code by steps of Adam; needs no encoder.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Generate images again from their codes, beside the originals.
+
+    \b
+    aimgan reconstruct runs/mnist-aim 3.png 7.png --output both.png
+    aimgan reconstruct runs/mnist-gan 3.png --optimise 500 --output both.png
+    """
+    from aimgan.experiments import verbs
+
+    wrote(verbs.reconstruct(run, images, output, device, console(), optimise))
+
+
+@app.command()
+def neighbours(
+    run: Run, image: Annotated[str, typer.Argument(help="An image file (or .npy of points).")], output: Output,
+    m: Annotated[int, typer.Option("-m", "--m", help="How many neighbours an image.")] = 8, seed: Seed = 0,
+    device: Device = "auto",
+) -> None:  # fmt: skip
+    """Generate images near one: codes drawn from its posterior.
+
+    \b
+    aimgan neighbours runs/mnist-aim 7.png -m 8 --output near.png
+    """
+    from aimgan.experiments import verbs
+
+    wrote(verbs.neighbours(run, image, m, output, seed, device, console()))
+
+
+@app.command()
+def interpolate(
+    run: Run, a: Annotated[str, typer.Argument(help="The first image.")],
+    b: Annotated[str, typer.Argument(help="The last image.")], output: Output,
+    steps: Annotated[int, typer.Option(help="Images on the line, both ends included.")] = 8, device: Device = "auto",
+) -> None:  # fmt: skip
+    """Generate along the line between the codes of two images.
+
+    \b
+    aimgan interpolate runs/mnist-aim 3.png 8.png --output line.png
+    """
+    from aimgan.experiments import verbs
+
+    wrote(verbs.interpolate(run, a, b, steps, output, device, console()))
+
+
+@app.command()
+def encode(
+    run: Run, data: Annotated[str, typer.Argument(help="Images: a file, a folder, a zip, .npz, .npy or parquet.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="An .npz file: mean, log_variance, names.")],
+    device: Device = "auto",
+) -> None:  # fmt: skip
+    """Write the codes of a data set.
+
+    \b
+    aimgan encode runs/mnist-aim photos --output codes.npz
+    """
+    from aimgan.experiments import verbs
+
+    wrote(verbs.encode(run, data, output, device, console()))
+
+
+@app.command()
+def search(
+    run: Run,
+    index: Annotated[Path, typer.Option(help="The index's folder, or a folder of images: its index is kept in it.")],
+    images: Annotated[str | None, typer.Option(help="Images to build the index of, or to bring it up to date.")] = None,
+    image: Annotated[str | None, typer.Option(help="Find the nearest to this image.")] = None,
+    code: Annotated[str | None, typer.Option(metavar="Z1,Z2,...", help="Find the nearest to this code.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many.")] = 12,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A sheet of what is found: .html, .png or .json.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Find images near one. Builds the index where there is none.
+
+    \b
+    aimgan search runs/photos --index photos --image cat.jpg
+    aimgan search runs/photos --index index --images photos --image cat.jpg -k 24 --output near.html
+    """
+    from aimgan.experiments.search import search as find
+
+    find(run, index, images, image, code, k, output, device, console())
+
+
+@app.command()
+def cluster(
+    run: Run, source: Annotated[str, typer.Argument(help="Images, or an index of them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the sheets and labels.")],
+    k: Annotated[int, typer.Option("-k", "--k", help="How many clusters, of k-means.")] = 10,
+    method: Annotated[str, typer.Option(help="kmeans or hdbscan.")] = "kmeans", seed: Seed = 0, device: Device = "auto",
+) -> None:  # fmt: skip
+    """Group images by their codes, with a contact sheet a cluster.
+
+    \b
+    aimgan cluster runs/photos photos --output groups --k 10
+    """
+    from aimgan.experiments.search import cluster as group
+
+    group(run, source, output, k, method, seed, device, console())
