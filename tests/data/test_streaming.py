@@ -16,11 +16,13 @@ import torch
 from streams import pictures, png, write_array, write_files, write_shards, write_tables, write_tar
 
 from aimgan.data import Stream
+from aimgan.data.decode import UndecodableError
 from aimgan.data.image_set import as_float
 from aimgan.data.images import load_images
 from aimgan.data.streaming import feed as feeding
 from aimgan.data.streaming import index, tars
 from aimgan.data.streaming.feed import AHEAD, BrokenImage
+from aimgan.data.streaming.tables import local_tables
 from aimgan.errors import AimganError
 
 N = 100
@@ -320,3 +322,13 @@ def test_data_that_go_away_while_training_are_one_line(kind, change, tmp_path):
     with pytest.raises(AimganError, match=told) as caught:
         epoch(data, 1)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_without_bytes_or_with_unsigned_labels_is_read_as_in_memory(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    labels = pa.array([2**64 - 1, 1], pa.uint64())
+    pq.write_table(pa.table({"image": [{"path": "a"}, {"path": "b"}], "label": labels}), tmp_path / "x.parquet")
+    group = local_tables(tmp_path, [tmp_path / "x.parquet"], lambda done, total: None).group(0)
+    assert group.label(0) is None
+    with pytest.raises(UndecodableError, match="empty file"):
+        group.content(0)

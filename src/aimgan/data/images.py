@@ -5,7 +5,6 @@ All of it is deterministic: the same source gives the same pixels in the same or
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,8 @@ from torch import Tensor
 
 from aimgan.checked import require_memory
 from aimgan.data.decode import Opener, UndecodableError, conform, decode, quiet
-from aimgan.data.sources import Block, Listing, Skipped, Tag, find
+from aimgan.data.names import Skipped, Tag, hashed, held_out
+from aimgan.data.sources import Block, Listing, find
 from aimgan.errors import AimganError
 
 WORKERS = 4
@@ -217,19 +217,7 @@ def _split(pixels: UInt8[np.ndarray, "n c h w"], tags: list[Tag]) -> Split:
 def _is_test(tags: list[Tag], test_fraction: float) -> Bool[np.ndarray, " n"]:
     if all(tag.test is not None for tag in tags):
         return np.array([tag.test for tag in tags], bool)
-    place = np.array([_hashed(tag.name) for tag in tags])
-    chosen = place < test_fraction
-    if test_fraction and len(tags) >= 2 and not chosen.any():
-        chosen[place.argmin()] = True
-    if chosen.all():
-        chosen[place.argmax()] = False
-    return chosen
-
-
-def _hashed(name: str) -> float:
-    """Return a number in [0, 1) that depends on the name and on nothing else."""
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return held_out(np.array([hashed(tag.name) for tag in tags]), test_fraction)
 
 
 def _labels(tags: list[Tag]) -> Int64[Tensor, " n"] | None:

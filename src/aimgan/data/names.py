@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64
 
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is the test split
 
@@ -64,3 +68,22 @@ def split_word(file: Path) -> str:
     pattern = rf"(train|{'|'.join(TEST_NAMES)})(?![a-z])"
     found = (re.match(pattern, part.lower()) for part in reversed(file.parts))
     return next((match[1] for match in found if match), "")
+
+
+def hashed(name: str) -> float:
+    """Return a number in [0, 1) that depends on the name and on nothing else."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def held_out(hashes: Float64[np.ndarray, " n"], fraction: float) -> Bool[np.ndarray, " n"]:
+    """Return which images are in the test split, where only their names decide.
+
+    Of two images or more at least one is on each side, unless `fraction` is 0.
+    """
+    chosen = hashes < fraction
+    if fraction and len(chosen) > 1 and not chosen.any():
+        chosen[hashes.argmin()] = True
+    if chosen.all():
+        chosen[hashes.argmax()] = False
+    return chosen

@@ -12,6 +12,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -85,10 +86,15 @@ def _download(source: str) -> Path:
 
         return Path(snapshot_download(source, repo_type="dataset", allow_patterns=["*.parquet"]))
     except Exception as error:  # no network, no such data set, no right to it, no room on the disk
-        raise AimganError(
-            f"there is no file or folder {source!r}, and the Hub could not be reached for a data set of that id "
-            f"({type(error).__name__}: {_line(error)}); check the path, or the id and the network"
-        ) from error
+        raise unreachable(source, error) from error
+
+
+def unreachable(source: str, error: Exception) -> AimganError:
+    """Return the error for what is neither here nor on the Hub, as far as that can be told."""
+    return AimganError(
+        f"there is no file or folder {source!r}, and the Hub could not be reached for a data set of that id "
+        f"({type(error).__name__}: {_line(error)}); check the path, or the id and the network"
+    )
 
 
 def _line(error: Exception) -> str:
@@ -237,23 +243,33 @@ def _rows(groups: dict[str, list[Path]], splits: dict[str, bool]) -> Iterator[tu
 
 def _read(file: Path) -> Iterator[tuple[bytes | None, int | None]]:
     """Yield a file's images as stored, and their labels, a batch in memory at a time."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as table:
-            schema = table.schema_arrow
-            image = next((name for name in ("image", "img") if name in schema.names), None)
-            if image is None:
-                raise AimganError(f"{str(file)!r} has columns {', '.join(schema.names)}; expected `image` or `img`")
-            kind = schema.field("label").type if "label" in schema.names else None
-            labelled = kind is not None and pa.types.is_integer(kind) and kind != pa.uint64()
-            for batch in table.iter_batches(256, columns=[image, "label"] if labelled else [image]):
+            image, label = image_columns(table.schema_arrow, str(file))
+            for batch in table.iter_batches(256, columns=[image, label] if label else [image]):
                 images = batch.column(image).to_pylist()
-                labels = batch.column("label").to_pylist() if labelled else [None] * len(images)
-                for content, label in zip(images, labels, strict=True):
-                    yield content.get("bytes") if isinstance(content, dict) else content, label
+                labels = batch.column(label).to_pylist() if label else [None] * len(images)
+                yield from zip(map(image_of, images), labels, strict=True)
     except AimganError:
         raise
     except Exception as error:  # Arrow's readers raise nearly anything at damaged pages
         raise AimganError(f"cannot read {str(file)!r} as parquet: {_line(error)}") from error
+
+
+def image_columns(schema: Any, path: str) -> tuple[str, str | None]:
+    """Return the names of a table's columns of images and, if there is one, of labels."""
+    import pyarrow as pa
+
+    image = next((name for name in ("image", "img") if name in schema.names), None)
+    if image is None:
+        raise AimganError(f"{path!r} has columns {', '.join(schema.names)}; expected `image` or `img`")
+    kind = schema.field("label").type if "label" in schema.names else None
+    labelled = kind is not None and pa.types.is_integer(kind) and kind != pa.uint64()
+    return image, "label" if labelled else None
+
+
+def image_of(value: Any) -> Any:
+    """Return the bytes of a row's image, None where it has none: the Hub keeps them in a field beside the path."""
+    return value.get("bytes") if isinstance(value, dict) else value

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int8, Int32, Int64
 
 from aimgan.data.decode import UndecodableError, array_pixels
-from aimgan.data.images import _hashed
-from aimgan.data.names import layout
+from aimgan.data.names import hashed, layout
 from aimgan.data.sources import _regular, _walk
 from aimgan.data.streaming.source import Stamp, gone, neighbours, read_at, stamp
 from aimgan.errors import AimganError
@@ -66,7 +65,7 @@ def files(root: Path) -> Files:
         name_ends=np.cumsum([len(name) for name in names], dtype=np.int64),
         test=np.array([-1 if tag.test is None else tag.test for tag in tags], np.int8),
         labels=np.array([-1 if tag.label is None else tag.label for tag in tags], np.int32),
-        hashes=np.array([_hashed(tag.name) for tag in tags], np.float64),
+        hashes=np.array([hashed(tag.name) for tag in tags], np.float64),
         ends=neighbours([len(tags)]),
     )
 
@@ -126,5 +125,5 @@ def stored(path: Path) -> Stored:
     if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
         raise AimganError(f"{str(path)!r} is not stored image by image; save np.ascontiguousarray(images) as .npy")
     array_pixels(array[:1], str(path))  # raises where these are no images
-    hashes = np.array([_hashed(f"image {k}") for k in range(len(array))])
+    hashes = np.array([hashed(f"image {k}") for k in range(len(array))])
     return Stored(file, array.offset, array.shape, array.dtype, hashes)

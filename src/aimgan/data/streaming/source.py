@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64, UInt8
 
 from aimgan.data.decode import UndecodableError, array_pixels, conform, decode
+from aimgan.data.names import held_out
 from aimgan.data.sources import MAX_MEMBER
 from aimgan.errors import AimganError
 
@@ -115,18 +116,8 @@ def neighbours(counts: list[int]) -> Int64[np.ndarray, " groups"]:
 
 
 def is_test(source: Source, fraction: float) -> Bool[np.ndarray, " n"]:
-    """Return which images are held out: by the source's own splits, else by the hash of their names (data/images.py).
-
-    Of two images or more at least one is on each side, unless `fraction` is 0.
-    """
-    if (source.test >= 0).all():
-        return source.test == 1
-    chosen = source.hashes < fraction
-    if fraction and len(chosen) > 1 and not chosen.any():
-        chosen[source.hashes.argmin()] = True
-    if chosen.all():
-        chosen[source.hashes.argmax()] = False
-    return chosen
+    """Return which images are held out: by the source's own splits, else by the hash of their names."""
+    return source.test == 1 if (source.test >= 0).all() else held_out(source.hashes, fraction)
 
 
 def pixels(group: Group, image: int, size: int, channels: int) -> UInt8[np.ndarray, "c s s"]:

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float64, Int8, Int32, Int64
 
-from aimgan.data.images import Progress, _hashed
-from aimgan.data.names import split_word, splits_of
-from aimgan.data.sources import _blob, _line
+from aimgan.data.images import Progress
+from aimgan.data.names import hashed, split_word, splits_of
+from aimgan.data.sources import _blob, _line, image_columns, image_of, unreachable
 from aimgan.data.streaming.index import Arrays, indexed
 from aimgan.data.streaming.source import gone, stamp
 from aimgan.errors import AimganError
@@ -36,8 +36,7 @@ class Rows:
 
     def content(self, image: int) -> BytesIO:
         """Return an image's file. Raises UndecodableError where the row has none."""
-        value = self.images[image - self.begin].as_py()
-        return _blob(value["bytes"] if isinstance(value, dict) else value)
+        return _blob(image_of(self.images[image - self.begin].as_py()))
 
     def label(self, image: int) -> int | None:
         """Return its class, where there is a column of them."""
@@ -63,7 +62,7 @@ class Tables:
         file = int(self.files[number])
         with _table(self.paths[file], self.open, self._footers.get(file)) as table:
             self._footers[file] = table.metadata
-            image, label = _columns(table, self.paths[file])
+            image, label = image_columns(table.schema_arrow, self.paths[file])
             read = table.read_row_group(int(self.row_groups[number]), [image, *([label] if label else [])])
         begin = int(self.ends[number - 1]) if number else 0
         return Rows(begin, read.column(image), read.column(label) if label else None)
@@ -99,10 +98,7 @@ def hub_tables(source: str, progress: Progress) -> Tables:
         listed: Any = system.find(root, detail=True)
         found = {path: info for path, info in listed.items() if path.endswith(".parquet")}
     except Exception as error:  # no network, no such data set, no right to it
-        raise AimganError(
-            f"there is no file or folder {source!r}, and the Hub could not be reached for a data set of that id "
-            f"({type(error).__name__}: {_line(error)}); check the path, or the id and the network"
-        ) from error
+        raise unreachable(source, error) from error
     if not found:
         raise AimganError(f"the Hub's {source!r} has no parquet files; expected a data set in the Hub's image layout")
     described = [(path, int(found[path]["size"]), str(commit)) for path in sorted(found)]
@@ -138,7 +134,7 @@ def _hashes(words: list[str], rows: Int64[np.ndarray, " groups"]) -> Float64[np.
     """Return the hashes of rows, numbered in each split, by the names that data/sources.py gives them."""
     if any(words):
         return np.zeros(int(rows.sum()))  # the splits are the source's own
-    return np.array([_hashed(f"row {k}") for k in range(int(rows.sum()))])
+    return np.array([hashed(f"row {k}") for k in range(int(rows.sum()))])
 
 
 def _index(chosen: list[tuple[File, str]], opener: Opener, progress: Progress) -> Arrays:
@@ -146,7 +142,7 @@ def _index(chosen: list[tuple[File, str]], opener: Opener, progress: Progress) -
     for k, ((path, *_), _word) in enumerate(chosen):
         progress(k, len(chosen))
         with _table(path, opener) as table:
-            image, _ = _columns(table, path)
+            image, _ = image_columns(table.schema_arrow, path)
             for r in range(table.num_row_groups):
                 about = table.metadata.row_group(r)
                 columns = [about.column(c) for c in range(about.num_columns)]
@@ -172,15 +168,3 @@ def _table(path: str, opener: Opener, footer: Any = None) -> Iterator[Any]:
         raise AimganError(f"cannot read {path!r} as parquet: {_line(error)}") from error
     except Exception as error:  # a file that was removed, or whatever the network and its client raise
         raise gone(path, f"{type(error).__name__}: {_line(error)}") from error
-
-
-def _columns(table: Any, path: str) -> tuple[str, str | None]:
-    """Return the names of the columns of images and, if there is one, of labels."""
-    import pyarrow as pa
-
-    schema = table.schema_arrow
-    image = next((name for name in ("image", "img") if name in schema.names), None)
-    if image is None:
-        raise AimganError(f"{path!r} has columns {', '.join(schema.names)}; expected `image` or `img`")
-    labelled = "label" in schema.names and pa.types.is_integer(schema.field("label").type)
-    return image, "label" if labelled else None

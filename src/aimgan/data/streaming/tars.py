@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int8, Int32, Int64
 
-from aimgan.data.images import Progress, _hashed
-from aimgan.data.names import TEST_NAMES
+from aimgan.data.images import Progress
+from aimgan.data.names import TEST_NAMES, hashed
 from aimgan.data.sources import _is_image
 from aimgan.data.streaming.index import Arrays, indexed
 from aimgan.data.streaming.source import Stamp, gone, neighbours, read_at, stamp
@@ -105,7 +105,7 @@ def _index(shards: tuple[Stamp, ...], progress: Progress) -> Arrays:
         progress(k, len(shards))
         before = len(columns["offsets"])
         for member, label in _samples(shard):
-            for column, value in zip(columns.values(), (*member[1:], label, _hashed(member.name)), strict=True):
+            for column, value in zip(columns.values(), (*member[1:], label, hashed(member.name)), strict=True):
                 column.append(value)
         counts[k] = len(columns["offsets"]) - before
     return {"counts": counts} | {name: np.array(column, DTYPES[name]) for name, column in columns.items()}
