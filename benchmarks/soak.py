@@ -128,7 +128,7 @@ def watched(process: subprocess.Popen, folder: Path, minutes: float) -> tuple[li
             seen |= {path.name for path in (folder / "checkpoints").glob("0*")}
         time.sleep(EVERY)
     process.send_signal(signal.SIGTERM)
-    process.wait(120)
+    process.wait(600)
     return samples, seen
 
 

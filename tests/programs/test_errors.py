@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from saved import arrays_of
 
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.train import checkpoint
@@ -202,7 +203,7 @@ def test_names_with_markup_in_them_are_printed_as_they_are(aimgan, home, tmp_pat
     assert (done.code, done.error) == (0, "")
     assert "skipped '[/red]0.png': " in done.out
     assert "wrote [out].npz" in done.out
-    assert list(np.load("[out].npz")["names"]) == ["1.png"]
+    assert list(arrays_of("[out].npz")["names"]) == ["1.png"]
 
 
 def test_help_without_a_verb_and_the_version(aimgan):

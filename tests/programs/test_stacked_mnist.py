@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from saved import arrays_of
 
 from aimgan.data import Stacked
 from aimgan.data.digits import load_digits
@@ -72,7 +73,7 @@ def test_real_pictures_score_by_their_true_labels_what_they_score_by_a_good_clas
 
 @pytest.mark.usefixtures("_few")
 def test_digits_without_labels_are_refused_in_one_line(aimgan):
-    np.savez("plain.npz", images=np.load("digits.npz")["x_train"])
+    np.savez("plain.npz", images=arrays_of("digits.npz")["x_train"])
     done = aimgan("train", "stacked-mnist/aim", "--data", "plain.npz", *SMALL)
     assert done.code == 1
     assert "'plain.npz' has no labels from 0 to 9" in done.error

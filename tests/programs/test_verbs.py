@@ -10,6 +10,7 @@ import pytest
 import torch
 from nasty import write_nasty_folder
 from PIL import Image
+from saved import arrays_of
 
 import aimgan as library
 from aimgan.data import Digits, Grid
@@ -186,19 +187,19 @@ def test_a_run_on_a_handful_of_images_ends(home, aimgan, monkeypatch, tmp_path, 
 def test_generate(trained, aimgan):
     run = trained("grid/aim")
     assert aimgan("generate", run, "-n", 5, "--output", "out/five.npz") == (0, "wrote out/five.npz\n", "")
-    points = np.load("out/five.npz")["points"]
+    points = arrays_of("out/five.npz")["points"]
     assert points.shape == (5, 2)
     aimgan("generate", run, "-n", 5, "--output", "again.npz")
     aimgan("generate", run, "-n", 5, "--output", "other.npz", "--seed", 1)
-    assert np.array_equal(np.load("again.npz")["points"], points)
-    assert not np.array_equal(np.load("other.npz")["points"], points)
+    assert np.array_equal(arrays_of("again.npz")["points"], points)
+    assert not np.array_equal(arrays_of("other.npz")["points"], points)
     assert aimgan("generate", run, "-o", "points.PNG").code == 0
     picture("points.PNG")
     digits = trained("digits/aim")
     aimgan("generate", digits, "-n", 10, "-o", "digits.png")
     assert picture("digits.png").size == (3 * 66 + 2, 4 * 66 + 2)
     aimgan("generate", digits, "-n", 10, "-o", "digits.npz")
-    images = np.load("digits.npz")["images"]
+    images = arrays_of("digits.npz")["images"]
     assert images.shape == (10, 1, 8, 8)
     assert 0 <= images.min() < images.max() <= 1
 
@@ -211,7 +212,7 @@ def test_reconstruct(trained, aimgan, folder, nasty):
     original = np.asarray(Image.open("0.png"))
     assert np.array_equal(np.asarray(both)[2:66:8, 2:66:8, 0], original)  # odd columns are the originals
     aimgan("reconstruct", digits, "2.png", "0.png", "-o", "both.npz")
-    arrays = np.load("both.npz")
+    arrays = arrays_of("both.npz")
     assert np.array_equal((arrays["images"][1, 0] * 255).round(), original)
     assert arrays["reconstructions"].shape == (2, 1, 8, 8)
     done = aimgan("reconstruct", folder, "photos", "-o", "photos.png")
@@ -229,7 +230,7 @@ def test_reconstruct_by_optimisation_needs_no_encoder(trained, aimgan):
     errors = []
     for steps in (0, 100):
         assert aimgan("reconstruct", gan, "points.npy", "-o", "found.npz", "--optimise", steps).code == 0
-        arrays = np.load("found.npz")
+        arrays = arrays_of("found.npz")
         errors.append(np.square(arrays["points"] - arrays["reconstructions"]).mean())
     assert errors[1] < errors[0]
 
@@ -239,9 +240,9 @@ def test_neighbours(trained, aimgan):
     assert aimgan("neighbours", digits, "1.png", "-m", 4, "-o", "near.png").code == 0
     assert picture("near.png").size == (5 * 66 + 2, 66 + 2)
     aimgan("neighbours", digits, "1.png", "-m", 4, "-o", "near.npz")
-    assert np.load("near.npz")["neighbours"].shape == (1, 4, 1, 8, 8)
+    assert arrays_of("near.npz")["neighbours"].shape == (1, 4, 1, 8, 8)
     aimgan("neighbours", trained("grid/aim"), "a.npz", "-o", "near-points.npz")
-    assert np.load("near-points.npz")["neighbours"].shape == (1, 8, 2)
+    assert arrays_of("near-points.npz")["neighbours"].shape == (1, 8, 2)
     assert aimgan("neighbours", "runs/grid-aim", "a.npz", "-o", "near-points.png").code == 0
     picture("near-points.png")
 
@@ -251,10 +252,10 @@ def test_interpolate(trained, aimgan):
     assert aimgan("interpolate", digits, "0.png", "1.png", "--steps", 5, "-o", "line.png").code == 0
     assert picture("line.png").size == (5 * 66 + 2, 66 + 2)
     aimgan("interpolate", digits, "0.png", "1.png", "-o", "line.npz")
-    line = np.load("line.npz")["interpolations"]
+    line = arrays_of("line.npz")["interpolations"]
     aimgan("reconstruct", digits, "0.png", "1.png", "-o", "ends.npz")
     assert line.shape == (1, 8, 1, 8, 8)
-    assert np.allclose(line[0, [0, -1]], np.load("ends.npz")["reconstructions"], atol=1e-5)
+    assert np.allclose(line[0, [0, -1]], arrays_of("ends.npz")["reconstructions"], atol=1e-5)
     assert aimgan("interpolate", trained("grid/aim"), "a.npz", "b.npz", "-o", "line-points.png").code == 0
     picture("line-points.png")
 
@@ -263,18 +264,18 @@ def test_encode(trained, aimgan, folder, nasty):
     done = aimgan("encode", folder, "photos", "-o", "codes.npz")
     assert (done.code, done.error) == (0, "")
     assert done.out.count("skipped '") == len(nasty["broken"])
-    codes = np.load("codes.npz", allow_pickle=False)
+    codes = arrays_of("codes.npz")
     assert codes["mean"].shape == codes["log_variance"].shape == (nasty["good"], 64)
     assert len(set(codes["names"])) == nasty["good"]
     assert all(Path("photos", str(name)).is_file() for name in codes["names"])
     row = list(codes["names"]).index("0000.jpg")
     aimgan("encode", folder, "photos/0000.jpg", "-o", "one.npz")
-    assert np.allclose(np.load("one.npz")["mean"][0], codes["mean"][row], atol=1e-4)
+    assert np.allclose(arrays_of("one.npz")["mean"][0], codes["mean"][row], atol=1e-4)
     aimgan("encode", trained("grid/aim"), "points.npy", "-o", "points.npz")
-    assert list(np.load("points.npz")["names"][:2]) == ["points.npy:0", "points.npy:1"]
-    before = np.load("points.npz")["mean"]
+    assert list(arrays_of("points.npz")["names"][:2]) == ["points.npy:0", "points.npy:1"]
+    before = arrays_of("points.npz")["mean"]
     aimgan("encode", "runs/grid-aim/model", "points.npy", "-o", "points.npz")
-    assert np.array_equal(np.load("points.npz")["mean"], before)
+    assert np.array_equal(arrays_of("points.npz")["mean"], before)
 
 
 # --- what there is ------------------------------------------------------------------------------------------------
