@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Everything from nothing: `python3 make.py demo` trains AIM on 25 modes, `python3 make.py test` runs all checks.
 
+`python3 make.py docs` builds the site of docs/ into build/site.
 Needs Python 3.11+ and its package registry, nothing else: makes .venv beside this file and installs the versions that
 constraints.txt pins. What is installed already is not installed again.
 """
@@ -66,8 +67,14 @@ def test() -> None:
     run(PYTHON, "-m", "pytest", "-q", *sys.argv[2:])
 
 
+def docs() -> None:
+    """Build the site into build/site."""
+    install("docs", *group("docs"))
+    run(PYTHON, "-m", "mkdocs", "build", "--strict")
+
+
 if __name__ == "__main__":
-    verbs = {"demo": demo, "test": test}
+    verbs = {"demo": demo, "test": test, "docs": docs}
     if len(sys.argv) < 2 or sys.argv[1] not in verbs:
         sys.exit(__doc__)
     if sys.version_info < (3, 11):  # noqa: UP036 - said in one line instead of a syntax error

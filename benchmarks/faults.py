@@ -101,7 +101,7 @@ def lost_data(n: int, scratch: Path, draw: random.Random) -> Iterator:
     for k, image in enumerate(pixels):
         Image.fromarray(image).save(data / f"{k}.png")
     words = ("train", "folder/aim", f"--data={data}", "--size=16", "--steps=3", "--set=batch_size=8")
-    run = trials.Run((*words, *trials.TINY[:3], "--set=networks.width=16", "--set=samples=100"), scratch)
+    run = trials.Run((*words, *trials.TINY[:4], "--set=networks.width=16", "--set=samples=100"), scratch)
     second = [k for k, call in enumerate(run.calls) if "000000002" in call]
     for _ in range(n):
         yield from trials.data_removed(run, draw.choice(second), data)

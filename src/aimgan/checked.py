@@ -109,6 +109,12 @@ KINDS: dict[str, tuple[tuple[type, ...], Callable[[str], Any]]] = {
 }
 
 
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return those values that are finite numbers, at most MAX_FLOAT."""
+    kinds = {name: value for name, value in values.items() if type(value) in (int, float)}
+    return {name: value for name, value in kinds.items() if abs(value) <= MAX_FLOAT}
+
+
 def positive(name: str, value: int) -> int:
     """Return a count. Raises AimganError for what is not an integer above zero."""
     if type(value) is not int:

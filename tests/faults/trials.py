@@ -32,7 +32,7 @@ from aimgan.train import checkpoint
 from aimgan.train.checkpoint import Checkpoint
 from aimgan.train.engine import Engine
 
-TINY = ("--seed=3", "--device=cpu", "--set=checkpoint_seconds=0", "--set=networks.width=8")
+TINY = ("--seed=3", "--device=cpu", "--track=off", "--set=checkpoint_seconds=0", "--set=networks.width=8")
 COMMANDS = {
     "grid/aim": ("train", "grid/aim", "--steps=8", "--set=batch_size=16", *TINY),
     "digits/aim": ("train", "digits/aim", "--steps=8", "--set=batch_size=449", "--set=evaluate_every=1", *TINY),

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from saved import arrays_of
 
+from aimgan import cli
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.train import checkpoint
 
@@ -154,7 +156,7 @@ def test_files_without_a_picture_where_one_is_named(refused):
 
 def test_a_run_that_does_not_fit_is_named_with_both_values(aimgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aimgan.experiments.training.finish", lambda model, data, run, *rest: model.save(run.model))
+    monkeypatch.setattr("aimgan.experiments.training.finish", lambda model, data, run, *_: model.save(run.model) or {})
     assert aimgan("train", "grid/aim", "--steps", 4, "-o", "run").code == 0
     record = Path("run/run.json").read_text()
     for words, message in (
@@ -177,7 +179,7 @@ def test_a_run_that_does_not_fit_is_named_with_both_values(aimgan, tmp_path, mon
 
 def test_warnings_are_lines_and_a_torn_checkpoint_is_one(aimgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aimgan.experiments.training.finish", lambda model, data, run, *rest: model.save(run.model))
+    monkeypatch.setattr("aimgan.experiments.training.finish", lambda model, data, run, *_: model.save(run.model) or {})
     assert aimgan("train", "grid/aim", "--steps", 3, "-o", "run", "--set", "checkpoint_seconds=0").code == 0
     whole = Path("run/model/model.safetensors").read_bytes()
     torn = Path("run/checkpoints/000000003") / checkpoint.TENSORS
@@ -212,8 +214,8 @@ def test_help_without_a_verb_and_the_version(aimgan):
     assert done == aimgan("--help")
     assert all(verb in done.out for verb in ("train", "evaluate", "reconstruct", "neighbours", "interpolate", "encode"))
     assert aimgan("--version").out.startswith("aimgan 0.")
-    examples = aimgan("train", "--help").out
-    assert "\n  aimgan train grid/aim\n" in examples  # a line each, not run together
+    for verb in typer.main.get_command(cli.app).commands:
+        assert f"\n  aimgan {verb}" in aimgan(verb, "--help").out  # examples to copy, a line each
 
 
 def test_help_answers_at_once():

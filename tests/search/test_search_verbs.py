@@ -13,7 +13,8 @@ from PIL import Image
 from rich.console import Console
 
 from aimgan.errors import AimganError
-from aimgan.experiments.search import INSIDE, cluster, search
+from aimgan.experiments.search import cluster, search
+from aimgan.search.index import INSIDE
 from aimgan.search.sheet import Section, Tile, figure, page, printable
 
 HOSTILE = ['"><script>alert(1)<script>.png', "a\nb $x_1$ {title}.png", "\u202egnp.exe.png", "\x1b[31mred.png", "名.png"]

@@ -10,9 +10,12 @@ from typing import Any
 
 import typer
 
-from aimgan.cli import running, sharing, using  # noqa: F401 - they put their verbs into the app
+from aimgan.cli import running, using  # noqa: F401 - they put their verbs into the app, in the order of --help
 from aimgan.cli.options import app
 from aimgan.errors import AimganError, Interrupted
+
+# isort: split
+from aimgan.cli import sharing  # noqa: F401
 
 __all__ = ["app", "main"]
 

@@ -34,6 +34,10 @@ def train(
         str | None, typer.Option(help="paper, quick, cpu, residual, residual-cpu: how large and how long.")
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="tensorboard, wandb, mlflow, trackio, off. [TensorBoard if installed]"),
+    ] = None,
 ) -> None:
     """Train a recipe. To go on after a stop, run the same command again.
 
@@ -42,12 +46,13 @@ def train(
     aimgan train folder/aim --data photos --size 64 --output runs/photos
     aimgan train mnist/aim --data PATH --preset cpu
     aimgan train grid/aim --set weighting=none --set lr=1e-3 --output runs/plain
+    aimgan train grid/aim --track wandb --output runs/tracked
     """  # fmt: skip
     from aimgan.experiments.training import train as run
 
     settings = dict(_setting(text) for text in set_ or ())
     run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings,
-        preset=preset, extend=extend, console=console())  # fmt: skip
+        preset=preset, extend=extend, track=track or None, console=console())  # fmt: skip
 
 
 @app.command()
@@ -132,6 +137,23 @@ def info(run: Run) -> None:
     from aimgan.experiments.info import tell
 
     tell(run, console())
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Two to eight runs' folders.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A page, .html; .md and .json are put beside it.")
+    ] = None,
+) -> None:
+    """Put runs side by side: settings, scores, curves, figures.
+
+    \b
+    aimgan compare runs/grid-aim runs/grid-ali --output compare.html
+    """
+    from aimgan.experiments.compare import compare as beside
+
+    beside(runs, output, console())
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -131,3 +131,30 @@ def cluster(
     from aimgan.experiments.search import cluster as group
 
     group(run, source, output, k, method, seed, device, console())
+
+
+@app.command()
+def explore(
+    run: Run,
+    index: Annotated[
+        Path | None, typer.Option(help="An index of aimgan search, or a folder of images: it is indexed.")
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Another model of the same data, to be shown beside it.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to serve on; others than this machine's are open to all.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="The port to serve on.")] = 7860,
+    device: Device = "auto",
+) -> None:
+    """Serve a page of what the model infers and generates, on this machine.
+
+    \b
+    aimgan explore runs/photos --index photos
+    aimgan explore runs/digits-aim --compare runs/digits-ali
+    """
+    from aimgan.experiments.training import resolved_device
+    from aimgan.explorer import explore as serve
+
+    serve(run, index, compare, host, port, resolved_device(device), typer.echo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -17,8 +18,9 @@ from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
 from aimgan.experiments.features import FeatureNetwork
 from aimgan.experiments.recipe import Recipe
+from aimgan.experiments.report import write_report
 from aimgan.figures import curves, figure3, grid, pairs
-from aimgan.files import write_json, write_text
+from aimgan.files import write_json
 from aimgan.model import LatentVariableModel
 from aimgan.train.run_dir import RunDir
 
@@ -41,8 +43,9 @@ def finish(
         scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
     run.figures.mkdir(exist_ok=True)
     paths = draw(model, data, run, recipe, seed)
-    table = tables.of_run(recipe, scores, evaluate_data(data, seed) if isinstance(data, Mixture) else None)
-    write_text(run.path / "report.md", _report(recipe, seed, table, paths, model))
+    real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
+    table = tables.of_run(recipe, scores, real)
+    paths += write_report(run, recipe, seed, scores, paths, model.E is not None, real, table if real else None)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
     console.print(table.rich())
     for path in [run.model, *paths]:
@@ -58,17 +61,29 @@ def batch_of(data: Mixture | ImageSet, seed: int, k: int) -> torch.Tensor:
 def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int) -> list[Path]:
     """Draw the run's figures into its folder and return their paths."""
     made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), f"{recipe.name}, seed {seed}")}
-    if isinstance(data, Mixture):
-        if data.shape == (2,):
-            made["figure3"] = figure_3(model, data, recipe, seed)
-    else:
-        x = data.test(32).cpu()
-        made["samples"] = grid(model.generate(64, noise.generator(seed, "figure samples")), columns=8)
-        if model.E is not None and len(x):
-            made["reconstructions"] = grid(pairs(x, model.reconstruct(x)), columns=8)
-            near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours"))
-            made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)
+    if isinstance(data, Mixture) and data.shape == (2,):
+        made["figure3"] = figure_3(model, data, recipe, seed)
+    made |= pictures(model, data, seed)
     return [save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
+
+
+def pictures(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) -> dict[str, Image.Image]:
+    """Return samples, reconstructions and neighbours of a model of images, none of one of points."""
+    if isinstance(data, Mixture):
+        return {}
+    x = data.test(32).cpu()
+    made = {"samples": grid(model.generate(64, noise.generator(seed, "figure samples")), columns=8)}
+    if model.E is not None and len(x):
+        made["reconstructions"] = grid(pairs(x, model.reconstruct(x)), columns=8)
+        near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours", device=model.device))
+        made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)
+    return made
+
+
+def drawn(run: RunDir) -> dict[str, np.ndarray]:
+    """Return the pictures in a run's folder but its curves, (h, w, 3) of uint8."""
+    paths = sorted(path for path in run.figures.glob("*.png") if path.stem != "curves")
+    return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in paths}
 
 
 def figure_3(model: LatentVariableModel, data: Mixture, recipe: Recipe, seed: int) -> Figure:
@@ -91,12 +106,6 @@ def points_of(
         return None, None, samples
     codes = model.encode(data.test(OTHER_POINTS)).mean
     return codes, model.decode(codes), samples
-
-
-def _report(recipe: Recipe, seed: int, table: tables.Table, figures: list[Path], model: LatentVariableModel) -> str:
-    about = "\n".join(f"- {name}: `{value}`" for name, value in model.config.about.items())
-    pictures = "\n\n".join(f"![{path.stem}](figures/{path.name})" for path in figures)
-    return f"# {recipe.name}, seed {seed}\n\n{about}\n\n{table.markdown()}\n\n{pictures}\n"
 
 
 def save(figure: Figure | Image.Image, path: Path) -> Path:

@@ -27,10 +27,9 @@ from aimgan.model import LatentVariableModel
 from aimgan.search.clusters import NOISE, Clusters
 from aimgan.search.clusters import cluster as find_clusters
 from aimgan.search.images import thumbnails
-from aimgan.search.index import RECORD, Hit, Index, build, open_index, query, require_model
+from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, query, require_model
 from aimgan.search.sheet import Section, Tile, figure, page, printable
 
-INSIDE = ".aimgan-index"  # where a folder of images has its own index: readers of images pass such names over
 ENDINGS = (".html", ".png", ".json")
 SHOWN = 24  # images of a cluster on its sheet
 EVERY = 10  # seconds between lines of progress in a pipe

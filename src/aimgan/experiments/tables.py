@@ -88,9 +88,12 @@ def mode_row(name: str, scores: Scores) -> tuple[str, ...]:
 
 def _list(recipe: Recipe, scores: Scores) -> Table:
     numbers = {name: value for name, value in scores.items() if type(value) in (int, float)}
-    rows = tuple((name, f"{value:.4g}", _paper(recipe, name, scores)) for name, value in numbers.items())
-    note = f"Feature network: {scores['feature_network']}, {scores['feature_resizer']}." if "n_fake" in scores else ""
-    return Table(f"{recipe.name}: scores", ("score", "this run", "the paper"), rows, note)
+    rows = [(name, f"{value:.4g}", _paper(recipe, name, scores)) for name, value in numbers.items()]
+    shown = 3 if any(paper != "-" for _, _, paper in rows) else 2  # the paper has no number for images of one's own
+    note = f"Feature network: {scores['feature_network']}, {scores['feature_resizer']}. " if "n_fake" in scores else ""
+    note += "What each says, and cannot say: report.html, docs/metrics.md."
+    columns = ("score", "this run", "the paper")[:shown]
+    return Table(f"{recipe.name}: scores", columns, tuple(row[:shown] for row in rows), note)
 
 
 def _paper(recipe: Recipe, score: str, scores: Scores) -> str:

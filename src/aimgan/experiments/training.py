@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from aimgan.experiments import console as screen
 from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of, synchronise_batch_norm
 from aimgan.experiments.evaluation import collapse_signs, progress_scores
 from aimgan.experiments.features import FeatureNetwork, feature_network
-from aimgan.experiments.finish import batch_of, finish
+from aimgan.experiments.finish import batch_of, drawn, finish, pictures
 from aimgan.experiments.presets import with_preset
 from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.experiments.recipes import RECIPES
@@ -34,6 +34,7 @@ from aimgan.train.precision import float32_products, mixed
 from aimgan.train.processes import Processes, accelerator_for, ends_of_others
 from aimgan.train.run_dir import RunDir
 from aimgan.train.signals import interrupt, on_signal
+from aimgan.train.tracking import Tracking, trackers
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -50,20 +51,22 @@ def train(
     settings: Mapping[str, Any] | None = None,
     preset: str | None = None,
     extend: bool = False,
+    track: Sequence[str] | None = (),
     console: Console | None = None,
 ) -> LatentVariableModel:
     """Train a recipe, or go on with it where it was stopped, and return the model.
 
     The run's folder (`output`, runs/<data>-<objective>[-<preset>] without one) gets run.json, metrics.jsonl,
-    checkpoints/, model/, evaluation.json, figures/ and report.md. The same call goes on from the newest checkpoint, or
-    returns the finished model. `preset` is paper, quick or cpu (experiments/presets.py); `settings` is `--set`:
-    objective options, the recipe's numbers, `networks.*` and `data.*`. `extend` allows more steps than the run was
-    begun with. Under torchrun or `accelerate launch` the processes share each batch (docs/distributed.md).
+    checkpoints/, model/, evaluation.json, figures/, report.md and report.html. The same call goes on from the newest
+    checkpoint, or returns the finished model. `preset` is paper, quick or cpu (experiments/presets.py); `settings` is
+    `--set`: objective options, the recipe's numbers, `networks.*` and `data.*`. `extend` allows more steps than the run
+    was begun with. `track` names trackers, None is TensorBoard where it is installed (docs/tracking.md). Under torchrun
+    or `accelerate launch` the processes share each batch (docs/distributed.md).
 
     Raises AimganError for an unknown name, a bad setting, no data, or a folder that holds another run; Interrupted
     after SIGINT or SIGTERM, with the state saved.
     """
-    recipe = prepared(recipe, data, size, steps, settings, preset)
+    recipe, track = prepared(recipe, data, size, steps, settings, preset), trackers(track)
     accelerator = accelerator_for(resolved_device(device), mixed(recipe.precision))
     with ends_of_others(accelerator.num_processes):
         processes = Processes.of(accelerator)
@@ -75,13 +78,16 @@ def train(
         total = recipe.length(batches.epoch_size // recipe.batch_size)
         run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
         features = partial(own_features, recipe, batches, accelerator.device, console)
-        network = features() if processes.first and run.read() is None else None  # refused before there is a folder too
+        new = processes.first and run.read() is None
+        network = features() if new else None  # refused before there is a folder too
         with run.held() if processes.first else nullcontext():
             if processes.integer(processes.first and _opened(run, settings_of(recipe, seed, total), extend, console)):
                 screen.say(console, f"{run.path} is complete: {total:,} steps")
             else:
-                network = network or (features() if processes.first else None)
-                _carry_out(recipe, objective, batches, run, seed, total, accelerator, console, network, processes)
+                network = network if new or not processes.first else features()
+                warn = partial(screen.say, console, mark="warning:")
+                tracking = Tracking(run, track if processes.first else (), warn)
+                _carry_out(recipe, objective, batches, seed, total, accelerator, console, network, processes, tracking)
         return _loaded(run, processes, config_of(recipe, {}))
 
 
@@ -106,13 +112,13 @@ def _carry_out(
     recipe: Recipe,
     objective: Objective,
     batches: Any,
-    run: RunDir,
     seed: int,
     steps: int,
     accelerator: Accelerator,
     console: Console,
     network: FeatureNetwork | None,
     processes: Processes,
+    tracking: Tracking,
 ) -> None:
     """Train from wherever the run stands, then finish it on the first process while the others wait."""
     about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
@@ -120,20 +126,23 @@ def _carry_out(
     for warning in synchronise_batch_norm(objective, accelerator):
         screen.say(console, warning, "warning:")
     engine = engine_of(recipe, objective, accelerator, seed)
-    loop = _loop(recipe, batches, engine, run, steps, config, network, processes)
+    loop = _loop(recipe, batches, engine, steps, config, network, processes, tracking)
     start = loop.resume()
     screen.say_where(console, start, steps, loop.saved_by, processes.world)
-    loop.warn = lambda line: screen.say(console, line, "warning:")
+    loop.warn, loop.report = tracking.warn, tracking.row
     products = float32_products(recipe.precision, accelerator.device)
-    with products, screen.training(console, recipe.name, start, steps) as loop.progress:
-        loop.train(start)
     stop = interrupt(f"stopped after step {steps} of {steps}, before the run's evaluation was written")
-    with on_signal(stop):
-        if loop.told:
-            stop()
-        if processes.first:
-            finish(model_of(engine, config), batches, run, recipe, seed, console, network)
-        processes.wait()  # not leave: where one process fails now, all of them are started again
+    with tracking.from_step(start):
+        with products, screen.training(console, recipe.name, start, steps) as loop.progress:
+            loop.train(start)
+        with on_signal(stop):
+            if loop.told:
+                stop()
+            if processes.first:
+                scores = finish(model_of(engine, config), batches, tracking.run, recipe, seed, console, network)
+                if tracking.on:
+                    tracking.final(steps, scores, drawn(tracking.run))
+            processes.wait()  # not leave: where one process fails now, all of them are started again
 
 
 def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, seed: int) -> Engine:
@@ -211,14 +220,13 @@ def _loop(
     recipe: Recipe,
     batches: Any,
     engine: Engine,
-    run: RunDir,
     steps: int,
     config: ModelConfig,
     network: FeatureNetwork | None,
     processes: Processes,
+    tracking: Tracking,
 ) -> Loop:
-    epoch = batches.epoch_size // recipe.batch_size
-    cluster = engine.accelerator
+    epoch, cluster = batches.epoch_size // recipe.batch_size, engine.accelerator
     value_range = recipe.networks.value_range
 
     def batch(step: int) -> torch.Tensor:
@@ -231,6 +239,7 @@ def _loop(
         running = {f"{name}_running": value for name, value in scores.items()}
         model.reestimate_batch_norm(engine.seed, data=lambda k: batch_of(batches, engine.seed, k))
         final = progress_scores(model, batches, engine.seed, network) | collapse_signs(model, batches, engine.seed)
+        tracking.show(lambda: pictures(model, batches, engine.seed))
         return {"epoch": round(step / epoch, 4), **final, **running}
 
     return Loop(
@@ -238,7 +247,7 @@ def _loop(
         batch=batch,
         rate=learning_rate(recipe.schedule, recipe.lr, steps, epoch, recipe.final_lr),
         steps=steps,
-        run=run,
+        run=tracking.run,
         batch_size=recipe.batch_size,
         log_every=max(1, min(100, epoch, steps // 20)),
         evaluate=evaluated if recipe.evaluate_every else None,

@@ -30,6 +30,7 @@ from aimgan.search.encoding import encoded, require_encoder
 from aimgan.search.images import listing
 from aimgan.search.rows import CODES, NAMES, Row, Rows, read_rows, write_rows
 
+INSIDE = ".aimgan-index"  # where a folder of images has its own index: readers of images pass such names over
 RECORD, FORMAT = "index.json", 1
 NAMED = 1_000  # broken images that the record names
 FILES = {RECORD, CODES, NAMES, nearest.FILE, f".{RECORD}.new"}

@@ -40,6 +40,7 @@ class Loop:
     compared. The others' `run` is not looked at.
 
     Alarms (train/alarms.py) are written into the rows they stand at; `warn(line)` is told of each that begins or ends.
+    `report(row)` is given every row that has been written.
 
     A log row's `steps_per_second` is the speed since the row before, without evaluations and checkpoints. With
     `batch_size`, the images of a step, there is `images_per_second` too.
@@ -60,6 +61,7 @@ class Loop:
     saved_by: int | None = field(default=None, init=False)  # how many processes saved what `resume` found, if known
     told: bool = field(default=False, init=False)  # that a signal came in the last step, too late to raise Interrupted
     warn: Callable[[str], None] = lambda line: None
+    report: Callable[[Mapping[str, Any]], None] = lambda row: None
     _watch: Watch = field(default_factory=Watch)
     _pending: list[dict[str, Tensor]] = field(default_factory=list)
     _stop: bool = False
@@ -185,6 +187,7 @@ class Loop:
                 self.warn(line)
             row = {**row, "alarms": self._watch.standing} if self._watch.standing else row
             self.run.append(row)
+            self.report(row)
         return row
 
 

@@ -170,7 +170,7 @@ class RunDir:
 
     def _same(self, recorded: dict[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
         """Refuse to resume a run whose settings differ: another schedule is another run (science.md 4.6)."""
-        then, now = dict(_flat(recorded)), dict(_flat(settings))
+        then, now = dict(flat(recorded)), dict(flat(settings))
         differing = [name for name in {**then, **now} if name not in LENGTH and then.get(name) != now.get(name)]
         more = now.get("steps", 0) - then.get("steps", 0)
         if differing or more < 0 or (more > 0 and not extend):
@@ -231,11 +231,11 @@ def _record(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"settings": settings}
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield nested settings by dotted name, as `recipe.networks.width`."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
