@@ -39,8 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     "hub": BASE | {"_version", "card", "files", "model", "train"},
     "doctor": BASE | {"_version", "files"},
     "experiments": BASE
-    | {"files", "objectives", "networks", "data", "metrics", "train", "model", "hub", "figures", "search", "card"},
-    "search": BASE | {"files", "data", "model", "figures"},
+    | {"files", "objectives", "networks", "data", "metrics", "train", "model", "hub", "figures", "search", "card"}
+    | {"webpage"},
+    "search": BASE | {"files", "data", "model", "figures", "webpage"},
     "cli": {"errors", "_version", "doctor", "experiments", "explorer", "export", "hub"},
     "explorer": BASE | {"data", "figures", "hub", "model", "networks", "search"},
     "export": BASE | {"files", "model", "networks"},

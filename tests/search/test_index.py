@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import picture, tiny, write
+from tiny import picture, tiny, write
 
 from aimgan.data.image_set import as_float
 from aimgan.errors import AimganError

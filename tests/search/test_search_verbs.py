@@ -8,14 +8,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from conftest import tiny, write
 from PIL import Image
 from rich.console import Console
+from tiny import tiny, write
 
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, plain
 from aimgan.experiments.search import cluster, search
 from aimgan.search.index import INSIDE
-from aimgan.search.sheet import Section, Tile, figure, page, printable
+from aimgan.search.sheet import Section, Tile, figure, page
 
 HOSTILE = ['"><script>alert(1)<script>.png', "a\nb $x_1$ {title}.png", "\u202egnp.exe.png", "\x1b[31mred.png", "名.png"]
 
@@ -126,7 +126,7 @@ def test_no_name_becomes_markup(name):
     assert re.search(r"[\u202e\x1b\ud800-\udfff]", html) is None
     assert parsed.tags.count("img") == 1
     assert "gone" in parsed.text
-    assert printable(name) in "".join(parsed.text)
+    assert plain(name) in "".join(parsed.text)
 
 
 def test_figures_take_images_of_different_sizes():

@@ -18,6 +18,7 @@ from rich.markup import escape as rich_escape
 from aimgan.errors import plain
 from aimgan.experiments.stylesheet import STYLE
 from aimgan.experiments.tables import Table, pipes
+from aimgan.webpage import webpage
 
 LONG = 24  # characters: a cell of more is a sentence, and gets room on a narrow screen
 STRONG = re.compile(r"\*\*(.+?)\*\*")
@@ -251,21 +252,4 @@ def markdown(title: str, blocks: Sequence[Block]) -> str:
 def html(title: str, blocks: Sequence[Block]) -> str:
     """Return a page of HTML, pictures inside it: light or dark as the reader has it, wide or on a telephone."""
     body = "\n".join(block.html() for block in blocks)
-    return PAGE.format(head=escape(title.replace("`", "")), title=html_of(title), style=STYLE, body=body)
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{head}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-{body}
-</body>
-</html>
-"""
+    return webpage(title.replace("`", ""), STYLE, f"<h1>{html_of(title)}</h1>\n{body}")

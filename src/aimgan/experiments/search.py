@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, plain
 from aimgan.experiments import console as screen
 from aimgan.experiments.finish import save
 from aimgan.experiments.inputs import read
@@ -28,7 +28,7 @@ from aimgan.search.clusters import NOISE, Clusters
 from aimgan.search.clusters import cluster as find_clusters
 from aimgan.search.images import thumbnails
 from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, query, require_model
-from aimgan.search.sheet import Section, Tile, figure, page, printable
+from aimgan.search.sheet import Section, Tile, figure, page
 
 ENDINGS = (".html", ".png", ".json")
 SHOWN = 24  # images of a cluster on its sheet
@@ -64,7 +64,7 @@ def search(
     z, x, about = _query(model, image, code)
     hits = query(found, z, k)
     for place, hit in enumerate(hits, 1):
-        screen.say(console, f"{place:>4}  {hit.distance:>8.3f}  {printable(hit.name)}")
+        screen.say(console, f"{place:>4}  {hit.distance:>8.3f}  {plain(hit.name)}")
     if output is not None:
         _write_hits(output, found, hits, x, about)
         screen.say(console, f"wrote {output}")

@@ -15,13 +15,12 @@ from torch import Tensor
 from aimgan import noise
 from aimgan.data.decode import UndecodableError, decode, quiet
 from aimgan.data.image_set import as_float
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, plain
 from aimgan.explorer.drawing import finite
 from aimgan.model import LatentVariableModel
 from aimgan.search import Index, build, open_index, query
 from aimgan.search.images import listing, thumbnails
 from aimgan.search.index import INSIDE, RECORD, require_model
-from aimgan.search.sheet import printable
 
 OFFERED = 12  # images to pick from
 NEAREST = 8
@@ -80,9 +79,7 @@ def nearest(index: Index, z: Float[Tensor, " d"]) -> list[tuple[Image.Image, str
     """Return the images of the folder whose codes are nearest, with their distances and names."""
     hits = query(index, z, NEAREST)
     small = thumbnails(index.record.source, {hit.name for hit in hits})
-    return [
-        (_image(small[hit.name]), f"{hit.distance:.2f} · {printable(hit.name)}") for hit in hits if hit.name in small
-    ]
+    return [(_image(small[hit.name]), f"{hit.distance:.2f} · {plain(hit.name)}") for hit in hits if hit.name in small]
 
 
 def _image(pixels: np.ndarray) -> Image.Image:

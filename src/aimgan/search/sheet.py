@@ -17,8 +17,10 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from aimgan.errors import plain
 from aimgan.figures.blocks import THIN, WIDE, Block, Heading, stacked
 from aimgan.search.images import Pixels
+from aimgan.webpage import webpage
 
 ROW = 8  # images, in a figure
 LOSSLESS = 64  # pixels to a side: up to here every one of them is seen
@@ -38,11 +40,6 @@ class Section(NamedTuple):
     title: str
     note: str
     tiles: Sequence[Tile]
-
-
-def printable(name: str) -> str:
-    """Return a name with its line breaks, terminal codes, changes of direction and broken bytes as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def figure(sections: Sequence[Section], caption: str) -> Figure:
@@ -76,21 +73,21 @@ def _image(pixels: Pixels) -> Image.Image:
 def page(title: str, summary: str, sections: Sequence[Section]) -> str:
     """Return a page of HTML, images inside it: light or dark as the reader has it, wide or on a telephone."""
     body = "\n".join(_section(section) for section in sections)
-    head, line = escape(printable(title)), escape(printable(summary))
-    return PAGE.format(title=head, style=STYLE, summary=line, body=body)
+    head, line = plain(title), escape(plain(summary))
+    return webpage(head, STYLE, f"<h1>{escape(head)}</h1>\n<p>{line}</p>\n{body}")
 
 
 def _section(section: Section) -> str:
     tiles = "\n".join(_tile(tile) for tile in section.tiles)
-    note = f"<p>{escape(printable(section.note))}</p>" if section.note else ""
-    return f"<section><h2>{escape(printable(section.title))}</h2>{note}\n<ol>\n{tiles}\n</ol></section>"
+    note = f"<p>{escape(plain(section.note))}</p>" if section.note else ""
+    return f"<section><h2>{escape(plain(section.title))}</h2>{note}\n<ol>\n{tiles}\n</ol></section>"
 
 
 def _tile(tile: Tile) -> str:
-    name = escape(printable(tile.name))
+    name = escape(plain(tile.name))
     text = f'<span title="{name}">{name}</span>' if name else ""
     shown = '<div class="gone">gone</div>' if tile.pixels is None else _img(tile.pixels)
-    number = f"<b>{escape(printable(tile.note))}</b>" if tile.note else ""
+    number = f"<b>{escape(plain(tile.note))}</b>" if tile.note else ""
     return f"<li>{shown}{number}{text}</li>"
 
 
@@ -101,23 +98,6 @@ def _img(pixels: Pixels) -> str:
     kind = ' class="small"' if small else ""
     return f'<img{kind} src="data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}" alt="">'
 
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{summary}</p>
-{body}
-</body>
-</html>
-"""
 
 STYLE = """
 :root { color-scheme: light dark; --soft: #59595f; --pale: #ececee; }
