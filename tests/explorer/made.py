@@ -1,16 +1,21 @@
-"""Small models with fresh weights, and digits of MNIST's size made of scikit-learn's."""
+"""Small models with fresh weights, and digits: MNIST's where they are, else scikit-learn's at their size."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
 from aimgan.model import LatentVariableModel, ModelConfig
+
+MNIST = Path(__file__).parents[3] / "shared/data/mnist/test-00000-of-00001.parquet"
 
 
 def model(shape: tuple[int, ...] = (1, 8, 8), dim: int = 3, posterior: str | None = "gaussian") -> LatentVariableModel:
@@ -24,14 +29,23 @@ def model(shape: tuple[int, ...] = (1, 8, 8), dim: int = 3, posterior: str | Non
 
 
 def digits(folder: Path, n: int = 24) -> Path:
-    """Write n digits as PNG files, 20 x 20 in the middle of 28 x 28 as MNIST's are."""
+    """Write n digits as PNG files of 28 x 28, digit-CLASS-NUMBER.png."""
     folder.mkdir(parents=True, exist_ok=True)
+    for k, (image, label) in enumerate(_mnist(n) if MNIST.exists() else _small(n)):
+        image.save(folder / f"digit-{label}-{k:03d}.png")
+    return folder
+
+
+def _mnist(n: int) -> Iterator[tuple[Image.Image, int]]:
+    for row in pq.read_table(MNIST).slice(0, n).to_pylist():
+        yield Image.open(BytesIO(row["image"]["bytes"])), row["label"]
+
+
+def _small(n: int) -> Iterator[tuple[Image.Image, int]]:
+    """Yield scikit-learn's digits, 20 x 20 in the middle of 28 x 28 as MNIST's are."""
     found = load_digits()
-    for k in range(n):
-        small = Image.fromarray((found.images[k] * 255 / 16).astype(np.uint8)).resize(
-            (20, 20), Image.Resampling.BICUBIC
-        )
+    for pixels, label in zip(found.images[:n], found.target, strict=False):
+        small = Image.fromarray((pixels * 255 / 16).astype(np.uint8)).resize((20, 20), Image.Resampling.BICUBIC)
         whole = Image.new("L", (28, 28))
         whole.paste(small, (4, 4))
-        whole.save(folder / f"digit-{found.target[k]}-{k:02d}.png")
-    return folder
+        yield whole, label

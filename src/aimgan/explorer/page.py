@@ -31,6 +31,7 @@ CSS = """
 .caption-label { position: static !important; max-width: 100% !important; font-size: .7rem !important;
                  white-space: normal !important; overflow-wrap: anywhere; padding: 2px 6px !important; }
 footer { display: none !important; }
+@media (max-width: 640px) { .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; } }
 """
 
 
