@@ -33,9 +33,10 @@ INSTRUMENTED = ["aimgan", "PIL", "zipfile", "json", "numpy.lib"]
 def fuzz_property(name: str, examples: int, seed: int) -> dict[str, Any]:
     """Run a property, and return what came of it."""
     import hypothesis
+    from folders import FOLDERS
     from properties import CALLS, READERS, hold, small_machine
 
-    strategy, check = (READERS | CALLS)[name]
+    strategy, check = (READERS | FOLDERS | CALLS)[name]
     count = 0
     profile = hypothesis.settings(
         max_examples=examples, deadline=None, database=None, print_blob=True,

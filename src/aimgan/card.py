@@ -5,11 +5,13 @@ README.md of a saved model, its page on the Hub (docs/hub.md), and what `aimgan 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aimgan.errors import plain
 
@@ -92,13 +94,13 @@ class Card:
         """Return the data's name and, where they are the Hub's, their id. Of a path of one's own only the last part."""
         values = _part(self.record, "settings", "recipe", "data")
         path = str(values.get("path") or "")
-        if HUB_ID.fullmatch(path.partition("@")[0]) and not Path(path).exists():
+        if HUB_ID.fullmatch(path.partition("@")[0]) and not os.path.exists(path):
             return path, path.partition("@")[0]
         return Path(path).name or str(values.get("kind") or "not recorded"), None
 
     def versions(self) -> dict[str, str]:
         """Return what the run's environment was, by name."""
-        return {name: plain(str(value)) for name, value in _part(self.record, "environment").items()}
+        return {plain(name): plain(str(value)) for name, value in _part(self.record, "environment").items()}
 
     def command(self) -> str:
         """Return the command that made the model, without the folders of the machine it ran on."""
@@ -135,10 +137,10 @@ class Card:
         return f"---\n{values.to_yaml()}\n---\n\n"
 
     def _title(self) -> str:
-        about = "".join(f"- {plain(name)}: `{plain(str(value))}`\n" for name, value in self.about.items())
+        about = "".join(f"- {_bare(name)}: {_code(value)}\n" for name, value in self.about.items())
         counts = "; ".join(f"{name} {count:,}" for name, count in self.parameters.items())
         return (
-            f"# {plain(self.objective)}, made with aimgan\n\nA generative model of {self._x()} with codes of "
+            f"# {_bare(self.objective)}, made with aimgan\n\nA generative model of {self._x()} with codes of "
             f"{self.dim} dimensions.\n\n{about}- networks: `{self.networks}`\n- parameters: {counts}"
             + ("\n" if self.encoder else "; no encoder\n")
         )
@@ -163,9 +165,11 @@ class Card:
         if not self.record:
             return ""
         name, hub_id = self.data()
-        told = f"[{hub_id}](https://huggingface.co/datasets/{hub_id})" if hub_id else f"`{plain(name)}`"
+        told = f"[{hub_id}](https://huggingface.co/datasets/{hub_id})" if hub_id else _code(name)
         settings = _part(self.record, "settings", "recipe", "data")
-        more = ", ".join(f"{key} {plain(str(value))}" for key, value in settings.items() if key not in ("path", "kind"))
+        more = ", ".join(
+            f"{_bare(key)} {_bare(value)}" for key, value in settings.items() if key not in ("path", "kind")
+        )
         return f"## Data\n\n{told}" + (f" ({more})" if more else "") + ". They are not part of this model.\n"
 
     def _scores(self) -> str:
@@ -175,21 +179,22 @@ class Card:
         told = {key: SCORES[key].replace("|", "\\|") for key in shown}
         rows = "".join(f"| `{key}` | {value:.4g} | {told[key]} |\n" for key, value in shown.items())
         network = self.scores.get("feature_network")
-        of = f" Feature network: `{Path(str(network)).name}`, {self.scores.get('n_fake')} samples." if network else ""
+        seen = f"{_code(Path(str(network)).name)}, {_bare(self.scores.get('n_fake'))} samples"
+        of = f" Feature network: {seen}." if network else ""
         unsaid = "".join(f"- {text}\n" for names, text in CANNOT_SAY.items() if shown.keys() & set(names))
         head = "## Scores\n\n| score | value | what it is |\n| --- | --- | --- |\n"
         return f"{head}{rows}\nBy `aimgan evaluate`.{of}\n\n{unsaid}"
 
     def _figures(self) -> str:
-        pictures = "".join(f"![{Path(path).stem}]({path})\n" for path in self.figures)
+        pictures = "".join(f"![{_bare(Path(path).stem)}]({quote(path, errors='replace')})\n" for path in self.figures)
         return f"## Figures\n\n{pictures}" if pictures else ""
 
     def _made(self) -> str:
         if not self.record:
             return ""
-        versions = ", ".join(f"{name} {value}" for name, value in self.versions().items())
-        git = f"\n\nCommit {plain(str(self.record['git']))}." if self.record.get("git") else ""
-        return f"## How it was made\n\n```sh\n{self.command()}\n```\n\n{versions}.{git}\n"
+        versions = ", ".join(f"{_bare(name)} {_bare(value)}" for name, value in self.versions().items())
+        git = f"\n\nCommit {_bare(self.record['git'])}." if self.record.get("git") else ""
+        return f"## How it was made\n\n```sh\n{self.command().replace('`', chr(39))}\n```\n\n{versions}.{git}\n"
 
 
 PURPOSE = (f"## Intended use\n\n{USE}\n", "## Limits\n\n" + "".join(f"- {limit}\n" for limit in LIMITS))
@@ -201,6 +206,16 @@ def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     for name in names:
         part = part.get(name) if isinstance(part, Mapping) else None
     return part if isinstance(part, Mapping) else {}
+
+
+def _code(value: Any) -> str:
+    """Return a value of a stranger's file as Markdown that is only shown."""
+    return f"`{plain(str(value)).replace('`', chr(39)) or ' '}`"
+
+
+def _bare(value: Any) -> str:
+    """Return a value as words in a line of Markdown: what would be a link, a picture, a tag or a table is left out."""
+    return re.sub(r"[^\w .,;=+%@(){}'/-]", "", plain(str(value)))
 
 
 def _without_folders(word: str) -> str:

@@ -80,8 +80,9 @@ def _write(output: Path, value: dict[str, Any]) -> None:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    except OSError as reason:
-        raise AimganError(f"cannot write {output} ({reason.strerror}): choose another path") from None
+    except (OSError, ValueError) as reason:  # ValueError: a null in the name
+        line = getattr(reason, "strerror", None) or reason
+        raise AimganError(f"cannot write {output} ({line}): choose another path") from None
 
 
 # --- packages ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aimgan import noise
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import AimganError, near_miss, plain
 from aimgan.files import replacing_folder, write_text
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.networks import StochasticGenerator
@@ -44,10 +44,8 @@ class Exported:
 
     def lines(self) -> list[str]:
         """Return a line for each file."""
-        return [
-            f"wrote {path}: differs from PyTorch by {self.differences[name]:.1e} at most (batches of 1, 7, 64)"
-            for name, path in self.files.items()
-        ]
+        told = "differs from PyTorch by {:.1e} at most (batches of 1, 7, 64)"
+        return [f"wrote {plain(str(path))}: {told.format(self.differences[name])}" for name, path in self.files.items()]
 
 
 class Generator(nn.Module):
@@ -118,8 +116,11 @@ def export(model: LatentVariableModel, folder: Path | str, format: str = "onnx")
             names = {name: name + SUFFIXES[format] for name in graphs}
             differences = {name: _written(name, graphs[name], fresh / names[name], format) for name in graphs}
             write_text(fresh / README, _readme(model, graphs, format))
-    except OSError as reason:
-        raise AimganError(f"cannot write {folder} ({reason.strerror}): choose another folder") from None
+    except AimganError:
+        raise
+    except (OSError, ValueError) as reason:  # ValueError: a null in the name
+        line = getattr(reason, "strerror", None) or reason
+        raise AimganError(f"cannot write {folder} ({line}): choose another folder") from None
     return Exported({name: folder / file for name, file in names.items()}, differences)
 
 

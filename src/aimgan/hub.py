@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aimgan._version import __version__
 from aimgan.card import Card
-from aimgan.checked import read_json, shown
-from aimgan.errors import AimganError
+from aimgan.checked import read_json, regular, shown
+from aimgan.errors import AimganError, plain
 from aimgan.files import copy_file, recover, replacing_folder, unwritable
 from aimgan.model import CARD, CONFIG, WEIGHTS, LatentVariableModel, load_folder
 from aimgan.train.run_dir import RunDir
@@ -77,11 +77,12 @@ class Pushed:
         """Return what the command line prints."""
         done = "wrote what would be pushed to" if self.dry else "pushed to"
         reason = "shows images of the data: --figures takes it along"
-        return [
+        lines = [
             *(f"{name}  {size:,} bytes" for name, size in self.files.items()),
             *(f"left out {name}, which {reason}" for name in self.left_out),
             f"{done} {self.where}: {len(self.files)} files, {sum(self.files.values()) / 2**20:.1f} MiB",
         ]
+        return [plain(line) for line in lines]
 
 
 def push(
@@ -105,7 +106,7 @@ def push(
     """
     _require_name(repo)
     card, folder = described(source)
-    pictures = sorted(RunDir(source).figures.glob("*.png"))
+    pictures = _pictures(RunDir(source))
     taken = {f"{FIGURES}/{path.name}": path for path in pictures if figures or path.stem in WITHOUT_DATA}
     card = replace(card, source=repo, figures=tuple(taken), license=license)
     page = card.markdown().encode()
@@ -119,6 +120,20 @@ def push(
     sizes = {name: len(made) if isinstance(made, bytes) else made.stat().st_size for name, made in files.items()}
     left_out = tuple(f"{FIGURES}/{path.name}" for path in pictures if path not in taken.values())
     return Pushed(sizes, left_out, where, dry_run is not None)
+
+
+def _pictures(run: RunDir) -> list[Path]:
+    """Return a run's figures: PNGs that lie in its folder. A link out of it would publish what lies there."""
+    inside = run.path.resolve()
+    return [path for path in sorted(run.figures.glob("*.png")) if _is_png(path) and inside in path.resolve().parents]
+
+
+def _is_png(path: Path) -> bool:
+    try:
+        with regular(path).open("rb") as file:
+            return file.read(8) == b"\x89PNG\r\n\x1a\n"
+    except OSError:
+        return False
 
 
 def _here(folder: Path) -> Path | None:

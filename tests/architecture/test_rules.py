@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "experiments": BASE
     | {"files", "objectives", "networks", "data", "metrics", "train", "model", "hub", "figures", "search", "card"}
     | {"webpage"},
+    "figures": {"checked"},
     "search": BASE | {"files", "data", "model", "figures", "webpage"},
     "cli": {"errors", "_version", "doctor", "experiments", "explorer", "export", "hub"},
     "explorer": BASE | {"data", "figures", "hub", "model", "networks", "search"},

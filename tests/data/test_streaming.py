@@ -243,7 +243,7 @@ def test_what_is_decoded_ahead_is_bounded_and_nothing_is_left_behind(tmp_path):
         data.batch(0, step, 10)
         assert len(data._feed._pending) <= AHEAD
         wait([task for begun in data._feed._pending.values() for task in begun.tasks])
-        assert open_files() == files
+        assert files < open_files() <= files + 2 * data._feed.workers  # the ends of two pipes to each process
     assert len(data._feed._groups) <= N
     del data
     gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -117,6 +118,13 @@ def furnish(folder: Path) -> None:
         ("a.zip", files.ZIPS[1]),
         ("evil.pt", b"\x80\x04K\x01."),
         ("a\nb\x1b.png", files.picture()),
+        ("photos/1.png", files.picture()),
+        ("photos/2\n\x1b.png", files.picture()),
+        ("photos/3.png", b"no image"),
+        ("bad-index/index.json", b'{"format": 1, "model": 3, "source": "/dev/zero", "dim": -1, "images": 1e400}'),
+        ("done/run.json", json.dumps(record).encode()),
+        ("done/metrics.jsonl", b'{"step": 1, "<b>\x1b": 1.0, "alarms": ["<b>"]}\n{"step": 1e400}'),
+        ("done/evaluation.json", b'{"<script>": 1.0, "reconstruction_mse": "\x1b"}'),
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
@@ -126,8 +134,6 @@ def furnish(folder: Path) -> None:
 
 
 def _config(text: str) -> bytes:
-    import json
-
     values = {name: getattr(files.CONFIG, name) for name in files.CONFIG.__dataclass_fields__}
     return json.dumps({"format": 2, **values, "about": {"recipe": text, text: 1}}).encode()
 
@@ -248,6 +254,66 @@ VERBS: dict[str, st.SearchStrategy[list[str]]] = {
         "-o",
         outputs,
     ),
+    "search": _words(
+        "search",
+        models,
+        "--index",
+        st.sampled_from(["photos", "photos", "bad-index", "new-index", "loop"]) | odd,
+        st.sampled_from(["--image", "--code", "--images"]),
+        given_files | st.sampled_from(["0,0,0", "1,nan", ",", "photos"]),
+        "-k",
+        numbers,
+        "-o",
+        st.sampled_from(["o.html", "o.png", "o.json", "o.txt"]) | odd,
+    ),
+    "cluster": _words(
+        "cluster",
+        models,
+        given_files | st.sampled_from(["photos", "photos", "bad-index"]),
+        "-o",
+        st.sampled_from(["groups", "good.png", "/proc/x"]) | odd,
+        "--k",
+        numbers,
+        "--method",
+        st.sampled_from(["kmeans", "hdbscan", "\x1b"]),
+    ),
+    "export": _words(
+        "export",
+        models,
+        "--format",
+        st.sampled_from(["torch", "onnx", "\x1b", ""]),
+        "-o",
+        st.sampled_from(["exported", "good.png", "/proc/x", "."]) | odd,
+    ),
+    "push": _words(  # --dry-run comes first: nothing may leave, whatever follows
+        "push",
+        "--dry-run",
+        st.sampled_from(["page", "good.png", "/proc/x"]),
+        models,
+        odd | st.just("a/b"),
+        "--license",
+        odd,
+    ),
+    "compare": _words(
+        "compare",
+        st.sampled_from(["run", "run", "bad-run", "other-run", "digits"]) | odd,
+        st.sampled_from(["done", "run", "bad-run"]) | odd,
+        "-o",
+        st.sampled_from(["o.html", "o.html", "o.txt", "/proc/o.html"]) | odd,
+    ),
+    "explore": _words(  # no such port: it must refuse, whatever it loaded before
+        "explore",
+        models,
+        "--index",
+        given_files | st.sampled_from(["photos", "bad-index"]),
+        "--compare",
+        models,
+        "--host",
+        st.sampled_from(["127.0.0.1", "\x1b", "nowhere.invalid"]),
+        "--port",
+        st.sampled_from(["-1", "99999999", "x"]),
+    ),
+    "doctor": _words("doctor", "--json", outputs),
     "recipes": _words("recipes", odd),
     "info": _words("info", models),
     "no verb": st.lists(odd, max_size=3),

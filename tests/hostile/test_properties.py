@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from folders import FOLDERS
 from hypothesis import HealthCheck, Phase, given, settings
 from properties import CALLS, READERS, hold, small_machine
 from server import VERBS, Done, command, complaint, furnish
@@ -15,9 +16,9 @@ FEW = settings(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*READERS, *CALLS])
+@pytest.mark.parametrize("name", [*READERS, *FOLDERS, *CALLS])
 def test_any_input_gives_a_result_or_an_aimgan_error(name, tmp_path):
-    strategy, check = (READERS | CALLS)[name]
+    strategy, check = (READERS | FOLDERS | CALLS)[name]
 
     @FEW
     @given(strategy)

@@ -42,7 +42,7 @@ def test_figures_with_images_of_the_data_go_along_only_when_asked_for_and_leave_
     pushed = push(run, "me/photos")
     assert pushed.left_out == ("figures/neighbours.png", "figures/reconstructions.png")
     assert "left out figures/neighbours.png, which shows images of the data: --figures takes it along" in pushed.lines()
-    (run / "figures" / "new.png").write_bytes(b"a figure of a later version, which may show anything")
+    (run / "figures" / "new.png").write_bytes(b"\x89PNG\r\n\x1a\n, of a later version: it may show anything")
     assert push(run, "me/photos").left_out[1:] == ("figures/new.png", "figures/reconstructions.png")
     assert push(run, "me/photos", figures=True).left_out == ()
     assert len(hub.files("me/photos").keys() - OWN) == 5

@@ -101,6 +101,7 @@ def refused(home, aimgan, monkeypatch):
         ("train grid/aim --set networks.width=0", "networks.width is 0; expected at least 1"),
         ("train grid/aim --set networks.depth=-1", "networks.depth is -1; expected at least 0"),
         ("train grid/aim --steps 0", "steps is 0; expected a number above zero"),
+        ("train grid/aim --steps 5 --set epochs=2", "got 5 steps and 2 epochs; expected one of them: leave one out"),
         ("train grid/aim --data photos", "grid/aim makes its own data: leave --data out, or take folder/aim"),
         ("train digits/gan --size 8", "digits/gan makes its own data: leave --size out, or take folder/gan"),
         ("train folder/aim", "this recipe needs images: pass --data PATH"),

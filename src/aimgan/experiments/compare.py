@@ -96,7 +96,7 @@ def _side(key: str, name: str, path: Path) -> Side:
     run = RunDir(path)
     recipe, seed = recorded(run)
     record = run.read() or {}
-    total = record["settings"].get("steps")
+    total = record["settings"].get("steps", 0)
     settings = {**dict(flat(to_dict(recipe))), "steps": total, "seed": seed}
     rows = run.rows() if run.metrics.exists() else []
     return Side(key, name, run, settings, record.get("environment", {}), scores_of(run), rows)

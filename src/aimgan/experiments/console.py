@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from aimgan.data import Skipped
+from aimgan.errors import plain
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
 CellsReport = Callable[[int, Mapping[str, tuple[int, int]]], None]
@@ -45,7 +46,7 @@ def say_where(console: Console, start: int, steps: int, before: int | None, now:
 def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None:
     """Name what could not be read, and count it."""
     for item in skipped[:SHOWN]:
-        say(console, f"{item.name!r}: {item.reason}", "skipped")
+        say(console, f"{item.name!r}: {plain(item.reason)}", "skipped")
     if len(skipped) > SHOWN:
         say(console, f"and {len(skipped) - SHOWN:,} more")
     if skipped:

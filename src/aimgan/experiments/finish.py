@@ -37,9 +37,9 @@ def finish(
     network: FeatureNetwork | None = None,
 ) -> dict[str, Any]:
     """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
-    model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
-    model.save(run.model)
     with console.status("evaluating"):
+        model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
+        model.save(run.model)
         scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
     run.figures.mkdir(exist_ok=True)
     paths = draw(model, data, run, recipe, seed)

@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 NOT_CURVES = {"step", "epoch", "lr", "steps_per_second", "images_per_second"}
 FITTED = ("networks.shape", "name")  # what the data and the recipe's name say
 FLAGS = {"data.path": "--data", "data.size": "--size", "steps": "--steps"}
-MAX_STEP = 2**53
+MAX_STEP, MAX_LINES = 2**53, 100
 
 
 def command(recipe: Recipe, seed: int) -> str | None:
@@ -59,14 +59,18 @@ def _flag(name: str, value: Any) -> str:
 
 
 def lines(rows: Sequence[Row], place: int = 0) -> dict[str, Line]:
-    """Return each number of a run's rows as a line by step: losses and their terms first, then what was evaluated."""
+    """Return each number of a run's rows as a line by step: losses and their terms first, then what was evaluated.
+
+    Of more than MAX_LINES names, which no run of aimgan has, the first ones.
+    """
     steps: dict[str, list[int]] = {}
     values: dict[str, list[float]] = {}
     for row in sorted(_placed(rows), key=lambda row: "lr" not in row):
         for name, value in numbers(row).items():
             steps.setdefault(name, []).append(row["step"])
             values.setdefault(name, []).append(value)
-    return {name: Line(steps[name], values[name], place) for name in steps if name not in NOT_CURVES}
+    names = [name for name in steps if name not in NOT_CURVES][:MAX_LINES]
+    return {name: Line(steps[name], values[name], place) for name in names}
 
 
 def alarms(rows: Sequence[Row]) -> list[tuple[str, int, int | None]]:

@@ -89,7 +89,7 @@ def built(model: LatentVariableModel, images: str, folder: Path, console: Consol
     screen.say_skipped(console, [*record.skipped], len(index))
     how = record.search or {}
     recall = f", which finds {how['recall_at_10']:.1%} of the ten nearest" if "recall_at_10" in how else ""
-    searched = f"{how.get('kind')} search{recall}"
+    searched = f"{plain(str(how.get('kind')))} search{recall}"
     screen.say(console, f"index {folder}: {len(index):,} images, codes of {record.dim} dimensions, {searched}")
     screen.say(
         console, f"distances are in the prior's units: two unrelated codes are about {index.unrelated:.1f} apart"

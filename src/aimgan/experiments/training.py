@@ -166,6 +166,8 @@ def prepared(
             raise near_miss("recipe", recipe, RECIPES)
         recipe = RECIPES[recipe]
     recipe = recipe if preset is None else with_preset(recipe, preset)
+    if steps is not None and settings and "epochs" in settings:
+        raise AimganError(f"got {steps} steps and {settings['epochs']} epochs; expected one of them: leave one out")
     flags = {"data.path": None if data is None else str(data), "data.size": size, "steps": steps}
     given = {name: value for name, value in flags.items() if value is not None}
     for name, flag in (("data.path", "--data"), ("data.size", "--size")):

@@ -23,6 +23,7 @@ STARTS = 10  # of k-means, the tightest wins
 SAMPLE = 10_000  # the most that HDBSCAN compares with each other
 SCORED = 5_000  # codes that the silhouette is taken on
 BLOCK = 50_000  # codes in memory at a time
+LARGEST = 1e15  # of a code's numbers
 
 Codes = Float32[np.ndarray, "n d"]
 Labels = Int64[np.ndarray, " n"]
@@ -54,11 +55,19 @@ def cluster(codes: Codes, k: int = 10, method: str = "kmeans", seed: int = 0) ->
         raise near_miss("method", method, METHODS)
     if method == "kmeans" and positive("k", k) > len(codes):
         raise AimganError(f"k is {k}, but there are {len(codes):,} images: take a smaller --k")
+    _require_finite(codes)
     state = noise.mix(seed, "clusters") % 2**32
     with _repeatable():
         labels = _by_size(_kmeans(codes, k, state) if method == "kmeans" else _hdbscan(codes, state))
         centres = _centres(codes, labels)
         return Clusters(labels, centres, *_fit(codes, labels, centres, state))
+
+
+def _require_finite(codes: Codes) -> None:
+    """Raise AimganError for codes whose squares are no numbers."""
+    for start in range(0, len(codes), BLOCK):
+        if not (np.abs(codes[start : start + BLOCK]) <= LARGEST).all():  # NaN too
+            raise AimganError(f"there are codes that are NaN or above {LARGEST:g}: is the model's training sound?")
 
 
 def _kmeans(codes: Codes, k: int, state: int) -> Labels:

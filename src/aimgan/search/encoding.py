@@ -1,8 +1,9 @@
-"""From images to codes as fast as the cores allow: each thread decodes a chunk of images and encodes it, by itself.
+"""From images to codes as fast as the cores allow: each thread has a chunk decoded, then encodes it, by itself.
 
-A thread that only decoded would leave its core idle, or take it from one that encodes; this way every core has work
-until the last chunk, whichever of the two costs more, and torch's own threads need not wait for each other. A chunk is
-encoded by one thread, as one batch: its codes have the same bits on any number of threads.
+A thread that only had images decoded would leave its core idle, or take it from one that encodes; this way every core
+has work until the last chunk, whichever of the two costs more, and torch's own threads need not wait for each other.
+Small images are decoded by Python more than by C: a process does it for each thread, which Python's lock would hold up.
+A chunk is encoded by one thread, as one batch: its codes have the same bits on any number of threads.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from aimgan.data.decode import Opener, UndecodableError, decode, quiet
 from aimgan.data.image_set import as_float
 from aimgan.data.sources import Listing, Skipped, Tag
+from aimgan.data.streaming.decoder import Decoder
 from aimgan.errors import AimganError
 from aimgan.model import LatentVariableModel
 
@@ -33,6 +36,7 @@ CHUNK = 128  # images that a thread decodes and encodes at a time
 AHEAD = 2  # chunks for each thread that wait or are ready: what bounds the memory
 
 Item = tuple[Tag, Opener]
+File = Path | BytesIO
 
 
 class Encoded(NamedTuple):
@@ -54,9 +58,18 @@ def encoded(
     Broken images are listed, never raised. `workers` threads: one a core by default.
     """
     workers = workers or len(os.sched_getaffinity(0))
+    decoders = [Decoder() for _ in range(workers)] if images.total > CHUNK else []
+    idle = SimpleQueue[Decoder]()
+    for decoder in decoders:
+        idle.put(decoder)
     alone: Callable[[int], None] = torch.set_num_threads
-    with quiet(), _threads_kept(), ThreadPoolExecutor(workers, initializer=alone, initargs=(1,)) as pool:
-        yield from _in_order(pool, partial(_encode, model, known), _chunks(images.items), AHEAD * workers)
+    try:
+        with quiet(), _threads_kept(), ThreadPoolExecutor(workers, initializer=alone, initargs=(1,)) as pool:
+            work = partial(_encode, model, known, idle if decoders else None)
+            yield from _in_order(pool, work, _chunks(images.items), AHEAD * workers)
+    finally:
+        for decoder in decoders:
+            decoder.stop()
 
 
 def require_encoder(model: LatentVariableModel) -> None:
@@ -97,28 +110,59 @@ def _in_order(
         pool.shutdown(cancel_futures=True)  # an interrupt waits for what is being done, not for what is queued
 
 
-def _encode(model: LatentVariableModel, known: Container[int], chunk: list[Item]) -> Encoded:
+def _encode(
+    model: LatentVariableModel, known: Container[int], idle: SimpleQueue[Decoder] | None, chunk: list[Item]
+) -> Encoded:
     done = Encoded([], [], [], np.empty((0, model.dim), np.float32), [])
+    found = [_found(tag.name, opener) for tag, opener in chunk]
+    wanted = [file for file, key in found if isinstance(key, int) and key not in known]
     channels, side, _ = model.shape
+    decoded = iter(_decoded(wanted, np.empty((len(wanted), channels, side, side), np.uint8), idle))
     pixels = []
-    for tag, opener in chunk:
-        try:
-            file = cast(Path | BytesIO, opener())
-            key = _key(tag.name, file)
-            if key not in known:
-                pixels.append(decode(lambda file=file: file, side, channels))  # type: ignore[misc]
-                done.new.append(len(done.keys))
-            done.names.append(tag.name)
-            done.keys.append(key)
-        except UndecodableError as reason:
-            done.skipped.append(Skipped(tag.name, str(reason)))
+    for (tag, _), (_, key) in zip(chunk, found, strict=True):
+        image = key if isinstance(key, str) else None if key in known else next(decoded)
+        if isinstance(image, str):
+            done.skipped.append(Skipped(tag.name, image))
+            continue
+        if image is not None:
+            pixels.append(image)
+            done.new.append(len(done.keys))
+        done.names.append(tag.name)
+        done.keys.append(cast(int, key))
     if not pixels:
         return done
     mean = model.encode(as_float(torch.from_numpy(np.stack(pixels)))).mean
     return done._replace(codes=mean.float().cpu().numpy())
 
 
-def _key(name: str, file: Path | BytesIO) -> int:
+def _found(name: str, opener: Opener) -> tuple[File, int | str]:
+    """Open an image; return it with its key, or with the reason why there is none."""
+    try:
+        file = cast(File, opener())
+        return file, _key(name, file)
+    except UndecodableError as reason:
+        return BytesIO(), str(reason)
+
+
+def _decoded(
+    files: list[File], rows: UInt8[np.ndarray, "n c s s"], idle: SimpleQueue[Decoder] | None
+) -> Iterator[UInt8[np.ndarray, "c s s"] | str]:
+    """Yield each image's pixels, or why there are none: what a process cannot decode is tried here, which says why."""
+    good = np.zeros(len(files), bool)
+    if idle is not None and files:
+        decoder = idle.get()  # there are as many as threads
+        try:
+            good = decoder.decode(list(files), rows)
+        finally:
+            idle.put(decoder)
+    for file, row, is_good in zip(files, rows, good, strict=True):
+        try:
+            yield row if is_good else decode(lambda file=file: file, rows.shape[-1], rows.shape[1])  # type: ignore[misc]
+        except UndecodableError as reason:
+            yield str(reason)
+
+
+def _key(name: str, file: File) -> int:
     """Return 64 bits that change with an image's name or content."""
     digest = blake2b(name.encode("utf-8", "surrogateescape") + b"\0", digest_size=8)
     try:

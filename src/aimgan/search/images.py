@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +16,8 @@ from PIL import Image
 
 from aimgan.data.decode import FORMATS, Opener, UndecodableError, decode, quiet
 from aimgan.data.sources import MAX_MEMBER, Block, Listing, Tag, _blob, _is_image, find
+from aimgan.data.streaming.source import stamp
+from aimgan.data.streaming.tars import _members
 from aimgan.errors import AimganError
 
 THUMBNAIL = 128  # pixels to a side, at most
@@ -29,9 +30,9 @@ def listing(source: str, stack: ExitStack) -> Listing:
 
     Raises AimganError for a source that is missing or unreadable. Arrays are held in memory whole, nothing else is.
     """
-    path = Path(source).expanduser()
-    if path.suffix.lower() == ".tar" and path.is_file():
-        return _tar(path, stack)
+    path = os.path.expanduser(source)
+    if path.lower().endswith(".tar") and os.path.isfile(path):
+        return _tar(Path(path), stack)
     found = find(source, stack)
     return found if isinstance(found, Listing) else _as_files(found)
 
@@ -64,12 +65,9 @@ def _side(opener: Opener) -> int:
 
 def _tar(path: Path, stack: ExitStack) -> Listing:
     """List a tar's images, which are read at their places one at a time, and never written anywhere."""
-    try:
-        with tarfile.open(path, "r:") as archive:
-            members = [(m.name, m.offset_data, m.size) for m in archive if m.isreg() and _is_image(m.name)]
-    except (tarfile.TarError, OSError, ValueError) as error:
-        raise AimganError(f"cannot read {str(path)!r} as a tar: {error}") from error
+    shard = stamp(path)
     file = stack.enter_context(path.open("rb"))
+    members = [member for member in _members(file.fileno(), shard) if _is_image(member.name)]
     return Listing(len(members), ((Tag(name), partial(_member, file.fileno(), *at)) for name, *at in members))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from aimgan.checked import positive, read_json
+from aimgan.checked import numbers, positive, read_json, values_for
 from aimgan.data.sources import Listing, Skipped
 from aimgan.errors import AimganError
 from aimgan.files import recover, replacing_folder, write_json
@@ -134,9 +134,9 @@ def open_index(folder: str | Path) -> Index:
     if record.images is None:
         raise AimganError(f"the index in {folder} is not finished: repeat the command that builds it")
     try:
-        names, codes = read_rows(folder, record.images)
+        names, codes = read_rows(folder, record.images, record.dim)
         find = nearest.searcher(folder, codes)
-    except (OSError, ValueError, EOFError, RuntimeError) as reason:
+    except (OSError, ValueError, EOFError, RuntimeError, MemoryError) as reason:
         if isinstance(reason, AimganError):
             raise
         line = " ".join(str(reason).split())[:200]
@@ -145,7 +145,7 @@ def open_index(folder: str | Path) -> Index:
 
 
 def query(index: Index, z: Float[Tensor, " d"], k: int = 12) -> list[Hit]:
-    """Return the k images whose codes are nearest to z, nearest first; fewer where the index has fewer.
+    """Return the k images whose codes are nearest to z, nearest first; fewer where the index has fewer (finite) ones.
 
     z is one code: of an image x (1, c, h, w) it is `model.encode(x).mean[0]`. Raises AimganError for another dimension.
     """
@@ -154,7 +154,7 @@ def query(index: Index, z: Float[Tensor, " d"], k: int = 12) -> list[Hit]:
     wanted = min(positive("k", k), len(index))
     distances, rows = index.find(z.detach().cpu().float().numpy()[None], wanted)
     found = zip(distances[0].tolist(), rows[0].tolist(), strict=True)
-    return [Hit(index.names[row], distance, row) for distance, row in found if row >= 0]
+    return [Hit(index.names[row], distance, row) for distance, row in found if row >= 0 and math.isfinite(distance)]
 
 
 def require_model(index: Index, model: LatentVariableModel) -> None:
@@ -180,9 +180,18 @@ def read_record(folder: Path) -> Record | None:
         values = read_json(path)
         if values.pop("format") != FORMAT:
             raise ValueError("of another format")
-        return Record(**values | {"skipped": tuple(Skipped(**item) for item in values["skipped"])})
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+        return Record(**_checked(values))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         raise AimganError(f"{path} cannot be read ({reason}): remove that folder and build the index again") from None
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record, each of its type. Raises what `read_record` expects."""
+    search = values.pop("search")
+    skipped = [Skipped(str(item["name"]), str(item["reason"])) for item in values.pop("skipped")]
+    if search is not None:
+        search = {"kind": str(search["kind"])} | numbers(search)
+    return values_for(Record, values, "name in it") | {"search": search, "skipped": tuple(skipped)}
 
 
 def _identity(source: str | Path) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
+from aimgan.checked import regular
 from aimgan.errors import AimganError
 
 FILE = "index.faiss"
@@ -18,6 +19,7 @@ FLAT = 100_000  # codes: up to here all are compared, which is exact
 BLOCK = 50_000  # of them at a time
 RECALL = 0.98  # the share of the ten nearest that an inverted file must find
 QUERIES = 200  # that measure it
+LISTS, CENTRES = 37, 53  # bytes of faiss's format: where the number of lists is, and where their centres begin
 
 Codes = Float32[np.ndarray, "n d"]
 Found = tuple[Float32[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]  # distances, and rows; inf and -1: no more found
@@ -78,12 +80,43 @@ def searcher(folder: Path, codes: Codes) -> Searcher:
     """
     module, file = faiss(), folder / FILE
     if module is not None and file.exists():
-        index = module.read_index(str(file))
-        return lambda z, k: _ranked(codes, z, index.search(z, k)[1])
+        index = _read(module, file, codes)
+        return lambda z, k: _ranked(codes, z, _inside(file, index.search(z, k)[1], len(codes)))
     if len(codes) > FLAT:
         fix = "pip install 'aimgan[search]', and build the index again"
         raise AimganError(f"{folder} has {len(codes):,} codes; expected at most {FLAT:,} without faiss: {fix}")
     return lambda z, k: exact(codes, z, k)
+
+
+def _read(module: Any, file: Path, codes: Codes) -> Any:
+    """Read what `write` wrote of these codes. Raises ValueError, OSError or faiss's RuntimeError for another file."""
+    size = regular(file).stat().st_size
+    with file.open("rb") as opened:
+        _require_own(opened, codes.shape[1])
+    if hasattr(module, "set_deserialization_vector_byte_limit"):  # else it takes what the file promises
+        module.set_deserialization_vector_byte_limit(size)
+    index = module.read_index(str(file))
+    if (index.d, index.ntotal) != codes.shape[::-1]:
+        raise ValueError(f"{file.name} is of {index.ntotal:,} codes of {index.d} dimensions, expected {codes.shape}")
+    return index
+
+
+def _require_own(file: BinaryIO, dim: int) -> None:
+    """Raise ValueError for kinds of index that `write` does not make: some of them open files that they name."""
+    kind, lists = file.read(LISTS).ljust(LISTS, b"\0")[:4], int.from_bytes(file.read(8), "little")
+    parts = {0: kind}
+    if kind == b"IwFl":  # its centres, compared by L2; then the lists, which lie in the file itself
+        for place in (CENTRES, CENTRES + LISTS + 8 + 4 * lists * dim + 9):
+            file.seek(min(place, 2**62))
+            parts[place] = file.read(4)
+    if [*parts.values()] not in ([b"IxF2"], [b"IwFl", b"IxF2", b"ilar"]):
+        raise ValueError(f"{FILE} is of another kind")
+
+
+def _inside(file: Path, rows: Int64[np.ndarray, "q k"], count: int) -> Int64[np.ndarray, "q k"]:
+    if rows.max(initial=-1) >= count:
+        raise AimganError(f"{file} names rows that are not there: remove its folder and build the index again")
+    return rows
 
 
 def exact(codes: Codes, z: Float32[np.ndarray, "q d"], k: int) -> Found:

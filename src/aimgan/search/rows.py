@@ -12,12 +12,13 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 from numpy.lib import format
 
+from aimgan.checked import regular
 from aimgan.errors import AimganError
 
 CODES, NAMES = "codes.npy", "rows.jsonl"
@@ -96,24 +97,34 @@ def write_rows(folder: Path, rows: Sequence[Row], codes: Float32[np.ndarray, "m 
     kept.flush()
 
 
-def read_rows(folder: Path, count: int) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
+def read_rows(folder: Path, count: int, dim: int) -> tuple[list[str], Float32[np.ndarray, "n d"]]:
     """Return the names and codes of a finished index. Raises ValueError or OSError where they are damaged."""
-    codes = np.load(folder / CODES, mmap_mode="r", allow_pickle=False)
+    codes = _codes(folder / CODES)
     names: list[str] = []
-    with (folder / NAMES).open("rb") as file:
+    with regular(folder / NAMES).open("rb") as file:
         for line, _ in _lines(file):
             names += [row.name for row in line]
             if len(names) >= count:
                 break
-    if len(names) < count or codes.ndim != 2 or len(codes) != count or codes.dtype != np.dtype("<f4"):
-        raise ValueError(f"{len(names):,} names and codes of {codes.dtype} {codes.shape}, expected {count:,}")
+    if len(names) < count or codes.shape != (count, dim) or codes.dtype != np.dtype("<f4"):
+        raise ValueError(f"{len(names):,} names and codes of {codes.dtype} {codes.shape}, expected {(count, dim)}")
     return names[:count], codes
+
+
+def _codes(path: Path) -> np.ndarray:
+    """Map codes.npy into memory: a plain array, whatever else a file of that name is."""
+    try:
+        return format.open_memmap(regular(path), "r")
+    except OSError:
+        raise
+    except Exception as error:  # numpy's reader of headers raises nearly anything at a damaged one
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def _header(file: BinaryIO, dim: int) -> int:
     """Return where the numbers of codes.npy begin; in a new file, after a header that counts none."""
     file.seek(0)
-    with suppress(ValueError):  # a new file, or one whose header a kill tore
+    with suppress(Exception):  # a new file, or one whose header a kill tore: numpy raises nearly anything at it
         format.read_magic(file)
         format.read_array_header_1_0(file)
         return file.tell()
@@ -131,8 +142,15 @@ def _lines(file: BinaryIO) -> Iterator[tuple[list[Row], int]]:
         end += len(line)
         try:
             values = json.loads(line)
-            rows = [Row(name, key) for name, key in zip(values["names"], values["keys"], strict=True)]
-        except (ValueError, LookupError, TypeError):  # torn
+            rows = [_row(name, key) for name, key in zip(values["names"], values["keys"], strict=True)]
+        except (ValueError, LookupError, TypeError, RecursionError):  # torn
             return
         if line.endswith(b"\n"):
             yield rows, end
+
+
+def _row(name: Any, key: Any) -> Row:
+    """Check what a line says of an image. Raises TypeError."""
+    if not isinstance(name, str) or type(key) is not int:
+        raise TypeError("expected a name and a number")
+    return Row(name, key)

@@ -1,25 +1,28 @@
-"""Batches of a stream, decoded by threads a few steps ahead of the training."""
+"""Batches of a stream, decoded by processes a few steps ahead of the training."""
 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from aimgan.data.decode import UndecodableError
+from aimgan.data.streaming.decoder import Decoder
 from aimgan.data.streaming.order import Order, Window
-from aimgan.data.streaming.source import Group, Source, pixels
+from aimgan.data.streaming.source import Content, Group, Source, pixels
 from aimgan.errors import AimganError
 
-WORKERS = 2  # threads that decode; of small images most is Python, for which more of them would only contend
+MOST_WORKERS = 8  # processes that decode; reading for more of them would take a core of the training's own process
 AHEAD = 3  # batches that are decoded before they are asked for
-TASK = 16  # images to one task of the pool
 IN_MEMORY = 128 * 2**20  # bytes of a window whose groups are read whole; up to three windows are held
 NOWHERE = logging.NullHandler()
 SHOWN = 50  # broken images that are named
@@ -39,10 +42,20 @@ class Request(NamedTuple):
     world: int
 
 
-class Begun(NamedTuple):
-    """A batch under way: what decodes it, and the groups that it needs or that come after them."""
+class Task(NamedTuple):
+    """Images of one window, from `start` on, that are decoded together, into `rows` of a batch."""
 
-    tasks: list[Future[np.ndarray]]
+    window: Window
+    groups: dict[int, Future[Group]]
+    start: int
+    rows: UInt8[np.ndarray, "n c s s"]
+
+
+class Begun(NamedTuple):
+    """A batch under way: its pixels, what fills them, and the groups that it needs or that come after them."""
+
+    pixels: UInt8[Tensor, "b c s s"]
+    tasks: list[Future[None]]
     groups: set[int]
 
 
@@ -57,7 +70,13 @@ class Feed:
         self.source, self.images, self.shape = source, images, (channels, size, size)
         sizes = np.bincount(np.searchsorted(source.ends, images, "right"), minlength=len(source.ends))
         self._order = Order(sizes, buffer, np.maximum(sizes, source.stored * buffer // IN_MEMORY))
-        self._pool, self._reader = ThreadPoolExecutor(WORKERS, "decode"), ThreadPoolExecutor(1, "read")
+        self.workers = min(cores(), MOST_WORKERS)
+        self._pool, self._reader = ThreadPoolExecutor(self.workers, "decode"), ThreadPoolExecutor(1, "read")
+        decoders = [Decoder() for _ in range(self.workers)]
+        self._idle: SimpleQueue[Decoder] = SimpleQueue()
+        for decoder in decoders:
+            self._idle.put(decoder)
+        weakref.finalize(self, _stop, decoders)
         self._pending: dict[Request, Begun] = {}
         self._groups: dict[int, Future[Group]] = {}
         self.broken: dict[int, str] = {}
@@ -72,26 +91,33 @@ class Feed:
         return len(self._order)
 
     def batch(self, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1) -> UInt8[Tensor, "b c s s"]:
-        """Return the batch of step 0, 1, ..., or rank's share of it. Raises what a thread raised: AimganError."""
+        """Return the batch of step 0, 1, ..., or rank's share of it. Raises AimganError, a thread's too."""
         asked = Request(seed, step, batch_size, rank, world)
         wanted = [asked._replace(step=step + k) for k in range(AHEAD + 1)]
         for request in self._pending.keys() - set(wanted):
-            _cancel(self._pending.pop(request).tasks)
+            for task in self._pending.pop(request).tasks:
+                task.cancel()
         for request in wanted:
             if request not in self._pending:
                 self._pending[request] = self._begin(request)
         self._let_go()
-        rows = [task.result() for task in self._pending.pop(asked).tasks]
+        begun = self._pending.pop(asked)
+        for task in begun.tasks:
+            task.result()
         self._tell()
-        return torch.from_numpy(np.concatenate(rows))
+        return begun.pixels
 
     def _begin(self, request: Request) -> Begun:
-        begun = Begun([], set())
+        share = request.batch_size // request.world
+        begun, at = Begun(torch.empty((share, *self.shape), dtype=torch.uint8), [], set()), 0
         for part in self._order.parts(*request):
             groups = {number: self._group(number) for number in part.window.groups.tolist()}
-            for start in range(part.start, part.stop, TASK):
-                places = range(start, min(start + TASK, part.stop))
-                begun.tasks.append(self._pool.submit(self._decode, part.window, groups, places))
+            each = -(-(part.stop - part.start) // self.workers)
+            for start in range(part.start, part.stop, each):
+                n = min(each, part.stop - start)
+                task = Task(part.window, groups, start, begun.pixels[at : at + n].numpy())
+                begun.tasks.append(self._pool.submit(self._fill, task))
+                at += n
             for number in part.next_groups.tolist():
                 self._group(number)
             begun.groups.update(groups, part.next_groups.tolist())
@@ -105,23 +131,42 @@ class Feed:
     def _let_go(self) -> None:
         """Forget the groups that no batch under way is from, nor those in the window after it."""
         needed = set[int]().union(*(begun.groups for begun in self._pending.values()))
-        _cancel([self._groups.pop(number) for number in self._groups.keys() - needed])
+        for number in self._groups.keys() - needed:
+            self._groups.pop(number).cancel()
 
-    def _decode(self, window: Window, groups: dict[int, Future[Group]], places: range) -> UInt8[np.ndarray, "b c s s"]:
-        return np.stack([self._image(window, groups, place) for place in places])
+    def _fill(self, task: Task) -> None:
+        """Decode a task's images: those that a process cannot, here, which says why or gives them a substitute."""
+        images = self.images[task.window.images[task.start : task.start + len(task.rows)]]
+        numbers = np.searchsorted(self.source.ends, images, "right")
+        places = zip(numbers.tolist(), images.tolist(), strict=True)
+        stored = [_content(task.groups[number].result(), image) for number, image in places]
+        good = self._by_process(stored, task.rows)
+        for k in np.flatnonzero(~good).tolist():
+            task.rows[k] = self._image(task, k)
 
-    def _image(self, window: Window, groups: dict[int, Future[Group]], place: int) -> UInt8[np.ndarray, "c s s"]:
-        """Decode the image at a place of a window, or the next good one after it, round to the window's begin."""
-        for turn in range(len(window.images)):
-            image = int(self.images[window.images[(place + turn) % len(window.images)]])
+    def _by_process(self, stored: list[Content | None], rows: UInt8[np.ndarray, "n c s s"]) -> Bool[np.ndarray, " n"]:
+        """Have images decoded by a process, and return which were: not what is no file, nor broken."""
+        if all(content is None or isinstance(content, np.ndarray) for content in stored):
+            return np.zeros(len(stored), bool)
+        decoder = self._idle.get()  # there are as many as threads
+        try:
+            return decoder.decode(stored, rows)
+        finally:
+            self._idle.put(decoder)
+
+    def _image(self, task: Task, k: int) -> UInt8[np.ndarray, "c s s"]:
+        """Decode a task's image k, or the next good one after it, round to the window's begin."""
+        window = task.window.images
+        for turn in range(len(window)):
+            image = int(self.images[window[(task.start + k + turn) % len(window)]])
             if image in self.broken:
                 continue
-            group = groups[int(np.searchsorted(self.source.ends, image, "right"))].result()
+            group = task.groups[int(np.searchsorted(self.source.ends, image, "right"))].result()
             try:
-                return pixels(group, image, *self.shape[1::-1])
+                return pixels(group.content(image), *self.shape[1::-1])
             except UndecodableError as error:
                 self.broken[image] = str(error)
-        raise AimganError(f"all {len(window.images):,} images of a window are broken: check the source")
+        raise AimganError(f"all {len(window):,} images of a window are broken: check the source")
 
     def _tell(self) -> None:
         """Name broken images that were found since the last batch."""
@@ -135,6 +180,19 @@ class Feed:
                 warnings.warn(f"over {SHOWN} broken images: the others are not named", BrokenImage, stacklevel=3)
 
 
-def _cancel(futures: list[Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
+def _content(group: Group, image: int) -> Content | None:
+    try:
+        return group.content(image)
+    except UndecodableError:
+        return None
+
+
+def _stop(decoders: list[Decoder]) -> None:
+    for decoder in decoders:
+        decoder.stop()
+
+
+def cores() -> int:
+    """Return how many cores this process has, of those that torchrun's processes on this machine share."""
+    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, given // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int8, Int32, Int64
 from aimgan.data.decode import UndecodableError, array_pixels
 from aimgan.data.names import hashed, layout
 from aimgan.data.sources import _regular, _walk
-from aimgan.data.streaming.source import Stamp, gone, neighbours, read_at, stamp
+from aimgan.data.streaming.source import Stamp, extent, gone, neighbours, read_at, stamp
 from aimgan.errors import AimganError
 
 
@@ -101,7 +101,7 @@ class Stored:
     def content(self, image: int) -> np.ndarray:
         """Read an image as stored. Raises UndecodableError, or AimganError if the file is gone."""
         length = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        content = read_at(self.file, self.offset + image * length, length)
+        content = read_at(*extent(self.file, self.offset + image * length, length))
         if len(content) != length:
             raise UndecodableError("the file ends before it does")
         return np.frombuffer(content, self.dtype).reshape(self.shape[1:])
@@ -119,7 +119,7 @@ def stored(path: Path) -> Stored:
     file = stamp(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy's reader of headers raises nearly anything at a damaged one
         reason = (str(error).splitlines() or [""])[0]
         raise AimganError(f"cannot read {str(path)!r} as a plain array (pickled ones are refused): {reason}") from error
     if not isinstance(array, np.memmap) or not array.flags.c_contiguous:

@@ -5,10 +5,10 @@ A million Python objects would take more memory than the images of a window.
 
 from __future__ import annotations
 
-import os
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64, UInt8
@@ -16,16 +16,36 @@ from jaxtyping import Bool, Float64, Int8, Int64, UInt8
 from aimgan.data.decode import UndecodableError, array_pixels, conform, decode
 from aimgan.data.names import held_out
 from aimgan.data.sources import MAX_MEMBER
+from aimgan.data.streaming.worker import read
 from aimgan.errors import AimganError
 
 NEIGHBOURS = 256  # images of a group, where they are read one by one
+
+
+class Stamp(NamedTuple):
+    """A file as it was when it was indexed."""
+
+    path: str
+    size: int
+    modified: int  # nanoseconds
+
+
+class Extent(NamedTuple):
+    """Bytes of a file, which are an image's."""
+
+    file: Stamp
+    offset: int
+    length: int
+
+
+Content = Path | Extent | BytesIO | np.ndarray  # as stored: a file, a part of one, one in memory, pixels
 
 
 @runtime_checkable
 class Group(Protocol):
     """Neighbours that are read together."""
 
-    def content(self, image: int) -> Path | BinaryIO | np.ndarray:
+    def content(self, image: int) -> Content:
         """Return an image as stored. Raises UndecodableError for one that cannot be used, AimganError if it is gone."""
         ...
 
@@ -67,14 +87,6 @@ class Source(Protocol):
         ...
 
 
-class Stamp(NamedTuple):
-    """A file as it was when it was indexed."""
-
-    path: str
-    size: int
-    modified: int  # nanoseconds
-
-
 def stamp(path: Path) -> Stamp:
     """Describe a file. Raises AimganError where there is none."""
     try:
@@ -84,19 +96,17 @@ def stamp(path: Path) -> Stamp:
     return Stamp(str(path), found.st_size, found.st_mtime_ns)
 
 
-def read_at(file: Stamp, offset: int, length: int) -> bytes:
-    """Read bytes of a file. Raises AimganError if it was removed or changed; UndecodableError for too many of them."""
+def extent(file: Stamp, offset: int, length: int) -> Extent:
+    """Return where an image is. Raises UndecodableError for too few or too many bytes."""
     if not 0 < length <= MAX_MEMBER:
         raise UndecodableError("empty file" if length == 0 else f"{length:,} bytes, over {MAX_MEMBER:,}")
+    return Extent(file, offset, length)
+
+
+def read_at(file: Stamp, offset: int, length: int) -> bytes:
+    """Read bytes of a file. Raises AimganError if it was removed or changed."""
     try:
-        descriptor = os.open(file.path, os.O_RDONLY)
-        try:
-            now = os.fstat(descriptor)
-            if (now.st_size, now.st_mtime_ns) != file[1:]:
-                raise gone(file.path, "it was changed")
-            return os.pread(descriptor, length, offset)
-        finally:
-            os.close(descriptor)
+        return read(*file, offset, length)
     except OSError as error:
         raise gone(file.path, error.strerror or str(error)) from error
 
@@ -120,12 +130,15 @@ def is_test(source: Source, fraction: float) -> Bool[np.ndarray, " n"]:
     return source.test == 1 if (source.test >= 0).all() else held_out(source.hashes, fraction)
 
 
-def pixels(group: Group, image: int, size: int, channels: int) -> UInt8[np.ndarray, "c s s"]:
-    """Return an image as (channels, size, size), as the in-memory loader does. Raises UndecodableError."""
-    content = group.content(image)
-    if not isinstance(content, np.ndarray):
-        return decode(lambda: content, size, channels)
-    try:
-        return conform(array_pixels(content[None], "it"), size, channels, lambda done, total: None)[0]
-    except AimganError as error:  # NaN, or floats that are not in [0, 1]
-        raise UndecodableError(str(error)) from error
+def pixels(content: Content, size: int, channels: int) -> UInt8[np.ndarray, "c s s"]:
+    """Return an image as (channels, size, size), as the in-memory loader does.
+
+    Raises UndecodableError, or AimganError for a file that is gone.
+    """
+    if isinstance(content, np.ndarray):
+        try:
+            return conform(array_pixels(content[None], "it"), size, channels, lambda done, total: None)[0]
+        except AimganError as error:  # NaN, or floats that are not in [0, 1]
+            raise UndecodableError(str(error)) from error
+    source = BytesIO(read_at(*content)) if isinstance(content, Extent) else content
+    return decode(lambda: source, size, channels)

@@ -80,7 +80,7 @@ class Stream:
         with quiet():
             for group, image in islice(_sampled(source, chosen, LOOKED_AT * self.sample), self.sample):
                 try:
-                    kept.append(pixels(group, image, self.size, self.channels))
+                    kept.append(pixels(group.content(image), self.size, self.channels))
                 except UndecodableError as error:
                     skipped.append(Skipped(source.name(image), str(error)))
                     continue

@@ -12,7 +12,6 @@ import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from aimgan.data.images import Progress
 from aimgan.data.names import TEST_NAMES, hashed
 from aimgan.data.sources import _is_image
 from aimgan.data.streaming.index import Arrays, indexed
-from aimgan.data.streaming.source import Stamp, gone, neighbours, read_at, stamp
+from aimgan.data.streaming.source import Extent, Stamp, extent, gone, neighbours, stamp
 from aimgan.errors import AimganError
 
 BLOCK = 512
@@ -62,9 +61,9 @@ class Tars:
         """Return the source itself, which reads one image at a time."""
         return self
 
-    def content(self, image: int) -> BytesIO:
-        """Read an image's file. Raises UndecodableError, or AimganError if the shard is gone."""
-        return BytesIO(read_at(self._shard(image), int(self.offsets[image]), int(self.lengths[image])))
+    def content(self, image: int) -> Extent:
+        """Return where an image's file is. Raises UndecodableError for an empty one, or one that is too large."""
+        return extent(self._shard(image), int(self.offsets[image]), int(self.lengths[image]))
 
     def label(self, image: int) -> int | None:
         """Return what its .cls says."""

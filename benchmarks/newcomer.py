@@ -1,0 +1,332 @@
+"""From an empty folder to an explored model, by the pages' own commands, as a new user would type them.
+
+    python benchmarks/newcomer.py --images FOLDER [--count 2000] [--steps N] [--output FOLDER]
+
+A clean copy of the repository gets a fresh environment; then every command and Python block of docs/start.md and
+docs/your-images.md is carried out in order, on `count` of FOLDER's images: the demo and the first training as long as
+their page says, the others, which show choices, short (SHORTER). With N all are short, and the demo is not trained
+twice (make.py demo). A headless Chromium, driven by this interpreter's Playwright, uses the explorer and opens
+the pages that were made.
+
+Writes benchmarks/results/newcomer.json and .md: each command with its exit code, its seconds and its last lines, and
+screenshots in OUTPUT/shots. They show FOLDER's images, so they stay out of the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from aimgan.train.run_dir import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT / "tests" / "docs"))
+from pages import Block, blocks, commands  # noqa: E402
+
+PAGES = ("start.md", "your-images.md")
+SHORTER = (
+    ("--set epochs=30 --output runs/photos-32", "--steps 100 --output runs/photos-32"),
+    ('settings={"epochs": 30, "lr": 8e-4}', 'steps=100, settings={"lr": 8e-4}'),
+)
+AFTER = ("aimgan info pretrained/mnist-aim", "aimgan doctor")
+PRETRAINED = """python <<'END'
+import aimgan
+model = aimgan.load("pretrained/mnist-aim")
+print(model.reconstruct(model.generate(64)).shape)
+END"""
+PORT, WAIT, KEPT = 7860, 60_000, 14  # the explorer's own; milliseconds; lines of a command's output
+PARENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS")  # variables that a new user does not have
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
+SETTLED = """() => !document.body.innerText.includes('processing |')
+    && [...document.images].filter(image => image.offsetParent).every(image => image.complete && image.naturalWidth)"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done: where it is written, as it was run, and what came of it."""
+
+    page: str
+    command: str
+    code: int
+    seconds: float
+    output: list[str]
+
+
+class Visitor:
+    """A new user: a folder, an environment of its own, a browser, and what was done so far."""
+
+    def __init__(self, output: Path, browser: Browser, steps: int | None) -> None:
+        self.home, self.shots, self.browser, self.length = output / "aimgan", output / "shots", browser, steps
+        self.done: list[Step] = []
+        self.shots.mkdir(parents=True)
+        path = f"{output / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {k: v for k, v in os.environ.items() if k not in PARENT} | {"PATH": path}
+
+    def run(self, page: str, command: str, cwd: Path | None = None) -> None:
+        """Run a command of the shell, and note what came of it."""
+        began = time.monotonic()
+        done = subprocess.run(
+            command, shell=True, cwd=cwd or self.home, env=self.environment, stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        self.note(page, command, done.returncode, began, done.stdout)
+
+    def note(self, page: str, command: str, code: int, began: float, said: str) -> None:
+        """Add a step, with the last lines of what it said: of a bar that is drawn over itself, the last one."""
+        lines = [line.rpartition("\r")[2].rstrip() for line in said.splitlines()]
+        seconds = round(time.monotonic() - began, 1)
+        self.done.append(Step(page, command, code, seconds, [line for line in lines if line][-KEPT:]))
+        print(f"[{code}] {seconds:6.1f} s  {command}", flush=True)
+
+    @contextmanager
+    def opened(self, address: str) -> Iterator[Page]:
+        """Open a page, and note what it asks other machines for, and its errors, as something that went wrong."""
+        page = self.browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(WAIT)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith(HERE) else wrong.append(asked.url))
+        page.goto(address)
+        yield page
+        page.close()
+        assert not wrong, f"{address}: {wrong}"
+
+    def shoot(self, page: Page, name: str) -> None:
+        """Keep a screenshot once every picture has arrived."""
+        page.wait_for_timeout(500)
+        page.wait_for_function(SETTLED)
+        page.screenshot(path=self.shots / f"{name}.png", full_page=True)
+
+    def look(self, file: str) -> None:
+        """Open a page that was made, and keep a screenshot."""
+        began, path = time.monotonic(), self.home / file
+        with self.opened(path.as_uri()) as page:
+            self.shoot(page, file.replace("/", "-").removesuffix(".html"))
+        self.note("the browser", f"open {file}", 0, began, f"{path.stat().st_size:,} bytes")
+
+    def explore(self, page: str, command: str, visits: tuple[Callable[[Visitor, Page], str], ...]) -> None:
+        """Serve the explorer, do in it what the visits do, and stop it as a user does."""
+        began = time.monotonic()
+        server = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"], cwd=self.home, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        said = ""
+        while "exploring" not in said and server.poll() is None:
+            said += server.stdout.readline()
+        self.note(page, f"{command} &", server.poll() or 0, began, said)
+        with self.opened(f"http://127.0.0.1:{PORT}") as shown:
+            for visit in visits:
+                began = time.monotonic()
+                self.note("the browser", visit.__doc__ or "", 0, began, visit(self, shown))
+        began = time.monotonic()
+        server.send_signal(signal.SIGINT)
+        rest = server.communicate(timeout=60)[0]
+        self.note(page, "Ctrl+C", server.returncode, began, rest)
+
+
+HERE = ("file:", "data:", "blob:", f"http://127.0.0.1:{PORT}")
+
+
+def changed(page: Page, part: str, act: Callable[[], object]) -> float:
+    """Do something, and return the seconds until a picture shows something else."""
+    shown = page.locator(f"#{part} img").first
+    shown.wait_for()
+    before, began = shown.get_attribute("src"), time.monotonic()
+    act()
+    page.wait_for_function(
+        "([part, before]) => document.querySelector(`#${part} img`)?.getAttribute('src') !== before", arg=[part, before]
+    )
+    return time.monotonic() - began
+
+
+def saved(page: Page, label: str) -> str:
+    """Press a download button that can be seen, and return what came."""
+    with page.expect_download() as waiting:
+        page.get_by_text(label, exact=True).locator("visible=true").click()
+    return f"{waiting.value.suggested_filename}, {Path(waiting.value.path()).stat().st_size:,} bytes"
+
+
+def infer(user: Visitor, page: Page) -> str:
+    """Infer: upload photos/dog.jpg; download its codes"""
+    page.locator("#numbers").get_by_text("error").wait_for()
+    file = page.locator("input[type=file]").first
+    seconds = changed(page, "neighbours", lambda: file.set_input_files(user.home / "photos" / "dog.jpg"))
+    user.shoot(page, "explorer-infer")
+    return f"shown after {seconds:.1f} s\n{page.locator('#numbers').inner_text()}\n{saved(page, 'Codes (.npz)')}"
+
+
+def latent_map(user: Visitor, page: Page) -> str:
+    """Map: click a point; then the map of images"""
+    page.get_by_role("tab", name="Map").click()
+    shown = page.locator("#map img").first
+    shown.wait_for()
+    box = shown.bounding_box()
+    point = {"x": 0.7 * box["width"], "y": 0.3 * box["height"]}
+    seconds = changed(page, "there", lambda: shown.click(position=point))
+    user.shoot(page, "explorer-map")
+    changed(page, "map", lambda: page.get_by_label("images").check())
+    user.shoot(page, "explorer-map-images")
+    return f"shown after {seconds:.1f} s\n{page.locator('#point').inner_text()}"
+
+
+def traverse(user: Visitor, page: Page) -> str:
+    """Traverse: move the first slider to its end"""
+    page.get_by_role("tab", name="Traverse").click()
+    first = page.get_by_role("slider", name="range slider for z 1", exact=True)
+    first.wait_for()
+    page.wait_for_timeout(1_000)
+    seconds = changed(page, "traversed", lambda: first.press("End"))
+    user.shoot(page, "explorer-traverse")
+    return f"shown after {seconds:.1f} s"
+
+
+def interpolate(user: Visitor, page: Page) -> str:
+    """Interpolate: from the chosen image to a random code; download the animation"""
+    page.get_by_role("tab", name="Interpolate").click()
+    own = page.get_by_role("button", name="A: the chosen image")
+    seconds = changed(page, "strip", lambda: own.click())
+    user.shoot(page, "explorer-interpolate")
+    return f"shown after {seconds:.1f} s\n{saved(page, 'Animation (.gif)')}"
+
+
+def sample(user: Visitor, page: Page) -> str:
+    """Sample: draw others"""
+    page.get_by_role("tab", name="Sample").click()
+    again = page.get_by_role("button", name="Draw others").locator("visible=true")
+    seconds = changed(page, "samples", lambda: again.click())
+    user.shoot(page, "explorer-sample")
+    return f"shown after {seconds:.1f} s"
+
+
+def compared(user: Visitor, page: Page) -> str:
+    """Compare: two models on the same image"""
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_timeout(2_000)
+    user.shoot(page, "explorer-compare")
+    return ""
+
+
+VISITS = (infer, latent_map, traverse, interpolate, sample)
+
+
+def carry_out(user: Visitor, block: Block) -> None:
+    """Do what a block of a page says."""
+    if block.language == "python":
+        user.run(block.page, f"python <<'END'\n{shorter(block.code, user.length)}END")
+        return
+    for line, words in commands(block):
+        if words[:2] == ["aimgan", "explore"]:
+            user.explore(block.page, line, VISITS if "--compare" not in words else (compared,))
+        elif words[0] != "python3" or user.length is None:
+            user.run(block.page, shorter(line, user.length))
+
+
+def shorter(text: str, steps: int | None) -> str:
+    """Return a command as it is run: trainings that only show a choice are cut, and all of them where N is given."""
+    for long, short in SHORTER:
+        text = text.replace(long, short)
+    whole = steps and text.startswith("aimgan train") and "--steps" not in text
+    return f"{text.replace(' --set epochs=30', '')} --steps {steps}" if whole else text
+
+
+def arrive(user: Visitor, images: Path, count: int) -> None:
+    """Copy the repository and the images, and make an environment: what comes before the page's first line."""
+    began = time.monotonic()
+    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, text=True)
+    for name in [name for name in listed.split("\0") if (ROOT / name).is_file()]:
+        (user.home / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, user.home / name)
+    user.note("-", "a clean copy of the repository (git ls-files)", 0, began, "")
+    (user.home / "photos").mkdir()
+    found = [path for path in sorted(images.iterdir()) if path.is_file()][:count]
+    for name, path in zip(["cat.jpg", "dog.jpg", *(path.name for path in found[2:])], found, strict=True):
+        shutil.copy2(path, user.home / "photos" / name)
+    user.run("-", f"python3 -m venv {user.home.parent / 'venv'}")
+
+
+def visit(user: Visitor) -> None:
+    """Everything that is asked of the pages."""
+    for name in PAGES:
+        for block in blocks(ROOT / "docs" / name):
+            carry_out(user, block)
+    for file in ("near.html", "groups/clusters.html", "runs/photos/report.html", "compare.html"):
+        user.look(file)
+    (elsewhere := user.home.parent / "elsewhere").mkdir()
+    user.run("README.md", PRETRAINED, elsewhere)
+    for command in AFTER:
+        user.run("README.md", command, cwd=elsewhere)
+
+
+def markdown(record: dict) -> str:
+    """Return the transcript: a table of what took how long, then what each command said."""
+    machine, steps = record["environment"], record["steps"]
+    rows = [f"| {step['page']} | {_shown(step)} | {step['code']} | {step['seconds']:.1f} |" for step in steps]
+    said = [
+        f"```text\n$ {step['command'].strip()}\n" + "".join(f"{line}\n" for line in step["output"]) + "```\n"
+        for step in steps
+    ]
+    return (
+        f"`{record['command']}`: {record['day']}, {machine['processor']}, {os.cpu_count()} cores, load "
+        f"{record['load'][0]:.1f} before and {record['load'][1]:.1f} after, Python {machine['python']}, torch "
+        f"{machine['torch']}, aimgan {machine['aimgan']}; {record['images']:,} images of 64 x 64. "
+        f"{len(steps)} steps, {sum(step['seconds'] for step in steps) / 60:.0f} minutes; exit codes other than 0: "
+        f"{sum(step['code'] != 0 for step in steps)}.\n\n| where it is written | step | exit code | s |\n"
+        "| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\nThe last lines that each of them printed:\n\n"
+        + "\n".join(said)
+    )  # fmt: skip
+
+
+def _shown(step: dict) -> str:
+    first, *block = step["command"].splitlines()
+    text = f"{len(block) - 1} lines of Python" if block else first
+    return text if block or step["page"] in ("-", "the browser") else f"`{text}`"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, required=True, help="a folder of pictures")
+    parser.add_argument("--count", type=int, default=2_000, help="how many of them")
+    parser.add_argument("--steps", type=int, help="of the trainings; as the pages say, if not given")
+    parser.add_argument("--output", type=Path, default=Path("/tmp/newcomer/visit"), help="is made anew")
+    given = parser.parse_args()
+    shutil.rmtree(given.output, ignore_errors=True)
+    load = os.getloadavg()[0]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        user = Visitor(given.output.absolute(), browser, given.steps)
+        try:
+            arrive(user, given.images, given.count)
+            visit(user)
+        finally:
+            record = {
+                "command": " ".join(["python", "benchmarks/newcomer.py", *sys.argv[1:]]),
+                "day": time.strftime("%Y-%m-%d"),
+                "environment": environment(),
+                "images": given.count,
+                "load": [load, os.getloadavg()[0]],
+                "steps": [asdict(step) for step in user.done],
+            }
+            # Where it was done is no part of what was done.
+            text = json.dumps(record, indent=1).replace(str(given.output.absolute()), "~")
+            (RESULTS / "newcomer.json").write_text(text + "\n")
+            (RESULTS / "newcomer.md").write_text(markdown(json.loads(text)))
+    if any(step.code for step in user.done):
+        sys.exit("some steps failed: see benchmarks/results/newcomer.md")
+
+
+if __name__ == "__main__":
+    main()

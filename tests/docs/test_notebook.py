@@ -1,0 +1,50 @@
+"""The notebook runs, is as short as its title says, and imports torch alone."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import torch
+from notebook import code_cells, code_of, run
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "aim-in-40-lines.ipynb"
+*ALGORITHM, FIGURE = code_cells(NOTEBOOK)
+
+
+def imported(code: str) -> set[str]:
+    nodes = list(ast.walk(ast.parse(code)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names}
+
+
+def test_it_is_forty_lines_of_torch():
+    code = "\n".join(map(code_of, ALGORITHM))
+    lines = [line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert len(lines) <= 40
+    assert imported(code) == {"os", "torch"}  # os for the number of steps alone
+    assert imported(code_of(FIGURE)) == {"matplotlib"}
+
+
+def test_it_runs_and_its_losses_are_those_of_the_library(monkeypatch):
+    from aimgan.networks import Posterior
+    from aimgan.objectives.terms import fake, gaussian_nll, likelihood_loss, real
+
+    monkeypatch.setenv("AIM_STEPS", "30")
+    cells = code_cells(NOTEBOOK)
+    names = run(cells)
+    q = Posterior(names["mean"], names["log_variance"])
+    rho_q, rho_p = names["rho_q"][:, 0], names["rho_p"][:, 0]
+    assert torch.allclose(names["L_d"], real(rho_q) + fake(rho_p))
+    assert torch.allclose(names["L_g"], real(rho_p))
+    assert torch.allclose(names["L_e"], likelihood_loss(gaussian_nll(q, names["z"]), q, beta=1.0) / 2)
+    assert names["L_e"].isfinite()
+    assert [output["output_type"] for output in cells[-1]["outputs"]] == ["display_data"]
+    assert "of 25 modes" in cells[-2]["outputs"][0]["text"][0]
+
+
+def test_the_outputs_that_it_is_saved_with_are_of_a_run_that_found_the_modes():
+    saved = "".join(ALGORITHM[-1]["outputs"][0]["text"])
+    assert saved.startswith("25 of 25 modes")
+    assert "image/png" in FIGURE["outputs"][0]["data"]
