@@ -207,6 +207,7 @@ def main() -> None:
     if given.target:
         be_target(given.target, given.seconds, given.seed, given.folder)
     import torch
+    from folders import FOLDERS
     from properties import CALLS, READERS, TARGETS
     from server import VERBS, prepare
 
@@ -222,7 +223,11 @@ def main() -> None:
         sections = {
             "verbs": [fuzz_verb(name, given.verbs, given.seed) for name in chosen(VERBS) if given.verbs],
             "calls": [fuzz_property(name, given.calls, given.seed) for name in chosen(CALLS) if given.calls],
-            "readers": [fuzz_property(name, given.examples, given.seed) for name in chosen(READERS) if given.examples],
+            "readers": [
+                fuzz_property(name, given.examples, given.seed)
+                for name in chosen([*READERS, *FOLDERS])
+                if given.examples
+            ],
         }
     record({section: rows for section, rows in sections.items() if rows})
     if any(row["failures"] for rows in sections.values() for row in rows):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from PIL import Image
-from properties import MODEL, RUN, Property, damaged, edited, headers, lines, odd, text_of
+from properties import MODEL, RUN, Property, damaged, edited, headers, lines, lines_of, odd, text_of
 from rich.console import Console
 
 from aimgan import hub
@@ -100,23 +100,24 @@ def _files_of_an_index() -> st.SearchStrategy[tuple[str, bytes]]:
     )
 
 
-def _run(folder: Path, record: Any, rows: str, scores: Any) -> Path:
+def _run(folder: Path, record: Any, rows: list[Any], scores: Any) -> Path:
     folder.mkdir(exist_ok=True)
-    for name, text in (("run.json", text_of(record)), ("metrics.jsonl", rows), ("evaluation.json", text_of(scores))):
+    texts = {"run.json": text_of(record), "metrics.jsonl": lines_of(rows), "evaluation.json": text_of(scores)}
+    for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
     return folder
 
 
-def _compared(example: tuple[Any, str, Any], folder: Path) -> None:
+def _compared(example: tuple[Any, list[Any], Any], folder: Path) -> None:
     """Compare a stranger's run with a sound one: nothing of it is alive in the page."""
-    sides = [_run(folder / "theirs", *example), _run(folder / "ours", RUN, '{"step": 1, "loss/D": 2.0}\n', {})]
+    sides = [_run(folder / "theirs", *example), _run(folder / "ours", RUN, [{"step": 1, "loss/D": 2.0}], {})]
     page = folder / "compare.html"
     page.unlink(missing_ok=True)
     compare(sides, page, Console(file=io.StringIO(), width=80))
     _require_dead(page.read_text(encoding="utf-8"))
 
 
-def _carded(example: tuple[Any, Any, str, Any], folder: Path) -> None:
+def _carded(example: tuple[Any, Any, list[Any], Any], folder: Path) -> None:
     """Describe a stranger's run, as `info` and `push --dry-run` do."""
     run = _run(folder / "described", *example[1:])
     files.model().save(run / "model")
@@ -132,7 +133,7 @@ def _require_dead(page: str) -> None:
 
 records = edited(RUN) | st.builds(lambda text: {**RUN, "environment": {text: text}, "git": text}, MARKUP)
 scored = st.dictionaries(st.text(max_size=5) | MARKUP, odd | MARKUP, max_size=4)
-rows = lines | MARKUP.map(lambda text: text_of({"step": 1, text: 1.0, "alarms": [text], text + "x": text}))
+rows = lines | MARKUP.map(lambda text: [{"step": 1, text: 1.0, "alarms": [text], text + "x": text}])
 
 FOLDERS: dict[str, Property] = {
     "streamed .tar": Property(damaged(SHARDS), _streamed(".tar")),
