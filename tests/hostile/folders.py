@@ -6,6 +6,7 @@ Properties as those of properties.py, and run beside them.
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import warnings
 from pathlib import Path
@@ -47,20 +48,39 @@ SHARDS = [
     shard(("a.png", files.picture()), ("a.cls", b"3"), ("b.jpg", files.picture("JPEG")), ("c.png", b"")),
     shard(("../../" + "x" * 200 + ".png", files.picture()), ("/etc/passwd.png", files.picture())),
 ]
+INDEX = files.npz(
+    counts=np.array([3]), offsets=np.array([512, 2048, 4096]), lengths=np.array([80, 700, 1]),
+    labels=np.array([3, -1, -1], np.int32), hashes=np.array([0.1, 0.5, 0.9]),
+)  # fmt: skip
 
 
 def _streamed(suffix: str) -> Any:
     def check(example: bytes, folder: Path) -> None:
         path = folder / f"stream{suffix}"
         path.write_bytes(example)
-        in_here = mock.patch.object(
-            decoder, "_begin", return_value=None
-        )  # a process for each example would take an hour
-        with in_here, warnings.catch_warnings(action="ignore", category=BrokenImage):
-            data = Stream(str(path), size=8, channels=1, buffer=4, sample=2).load()
-            assert data.batch(0, 0, 1).shape == (1, 1, 8, 8)
+        _batch(path)
 
     return check
+
+
+def _batch(path: Path) -> None:
+    """Take a batch of a stream, decoded in this process: one for each example would take an hour."""
+    in_here, unflushed = mock.patch.object(decoder, "_begin", return_value=None), mock.patch("os.fsync")
+    cache = mock.patch.dict(os.environ, AIMGAN_CACHE=str(path.parent / "cache"))
+    with in_here, unflushed, cache, warnings.catch_warnings(action="ignore", category=BrokenImage):
+        data = Stream(str(path), size=8, channels=1, buffer=4, sample=2).load()
+        assert data.batch(0, 0, 1).shape == (1, 1, 8, 8)
+
+
+def _from_cache(example: bytes, folder: Path) -> None:
+    """Stream shards whose index in the cache folder is damaged: it is made anew."""
+    path = folder / "cached.tar"
+    path.write_bytes(SHARDS[0])
+    os.utime(path, (0, 0))
+    _batch(path)
+    (kept,) = (folder / "cache" / "streams").iterdir()
+    kept.write_bytes(example)
+    _batch(path)
 
 
 def _index() -> dict[str, bytes]:
@@ -139,6 +159,7 @@ FOLDERS: dict[str, Property] = {
     "streamed .tar": Property(damaged(SHARDS), _streamed(".tar")),
     "streamed .parquet": Property(damaged(files.tables()), _streamed(".parquet")),
     "streamed .npy": Property(damaged(files.ARRAYS) | headers, _streamed(".npy")),
+    "index of shards": Property(damaged([INDEX]), _from_cache),
     "index of codes": Property(st.deferred(_files_of_an_index), _opened),
     "compared runs": Property(st.tuples(records, rows, scored), _compared),
     "model card": Property(st.tuples(edited(MODEL), records, rows, scored), _carded),

@@ -270,6 +270,7 @@ def image_columns(schema: Any, path: str) -> tuple[str, str | None]:
     return image, "label" if labelled else None
 
 
-def image_of(value: Any) -> Any:
+def image_of(value: Any) -> bytes | None:
     """Return the bytes of a row's image, None where it has none: the Hub keeps them in a field beside the path."""
-    return value.get("bytes") if isinstance(value, dict) else value
+    content = value.get("bytes") if isinstance(value, dict) else value
+    return content if isinstance(content, bytes) else None

@@ -114,7 +114,8 @@ def read_rows(folder: Path, count: int, dim: int) -> tuple[list[str], Float32[np
 def _codes(path: Path) -> np.ndarray:
     """Map codes.npy into memory: a plain array, whatever else a file of that name is."""
     try:
-        return format.open_memmap(regular(path), "r")
+        with np.errstate(over="ignore"):  # a shape beyond 64 bits
+            return format.open_memmap(regular(path), "r")
     except OSError:
         raise
     except Exception as error:  # numpy's reader of headers raises nearly anything at a damaged one

@@ -118,7 +118,8 @@ def stored(path: Path) -> Stored:
     """Open a .npy of images. Raises AimganError for one that cannot be read image by image."""
     file = stamp(path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.errstate(over="ignore"):  # a shape beyond 64 bits
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy's reader of headers raises nearly anything at a damaged one
         reason = (str(error).splitlines() or [""])[0]
         raise AimganError(f"cannot read {str(path)!r} as a plain array (pickled ones are refused): {reason}") from error
