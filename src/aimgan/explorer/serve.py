@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -82,14 +83,22 @@ def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
     names = [*HERE] if host in HERE else ["*"]
     guards = [Middleware(TrustedHostMiddleware, allowed_hosts=names), Middleware(Policy)]
     try:
+        _require_host(host)
         page.launch(
             server_name=host, server_port=port, share=False, ssr_mode=False, pwa=False, mcp_server=False, quiet=True,
             inbrowser=False, prevent_thread_lock=True, footer_links=[], max_file_size=MAX_BYTES, show_error=False,
             theme=theme(), css=CSS, app_kwargs={"middleware": guards, "docs_url": None, "redoc_url": None},
         )  # fmt: skip
-    except OSError as reason:
+    except (OSError, OverflowError, UnicodeError) as reason:  # a port above 65,535; a host that is no name
         line = " ".join(str(reason).split())
         raise AimganError(f"cannot serve on {host}:{port} ({line}): choose another --port, or --host") from None
+
+
+def _require_host(host: str) -> None:
+    """Raise OSError or UnicodeError for what is no address: the server's thread would say so in a traceback."""
+    if not host.strip():
+        raise OSError("no host; an empty one would be every address of this machine")
+    socket.getaddrinfo(host, None)
 
 
 class Policy:
