@@ -43,7 +43,7 @@ def index(tmp_path) -> Path:
 
 
 def in_circles() -> bytes:
-    """A tar whose second header says that its file has a negative size: Python's reader goes back to it, without end."""
+    """A tar whose second header says that its file has a negative size: a reader goes back to it without end."""
     content = bytearray(shard(("a.png", files.picture()), ("b.png", files.picture())))
     at = 512 * (1 + -(-len(files.picture()) // 512))
     content[at + 124 : at + 136] = b"\xff" * 4 + struct.pack(">q", -512)
