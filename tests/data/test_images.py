@@ -19,7 +19,8 @@ from nasty import shapes, write_nasty_folder
 from PIL import Image, ImageFile
 
 from aimgan.data import sources
-from aimgan.data.decode import array_pixels, decode
+from aimgan.data.arrays import array_pixels
+from aimgan.data.decode import decode
 from aimgan.data.images import ImageData, load_images
 from aimgan.errors import AimganError
 

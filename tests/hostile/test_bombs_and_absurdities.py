@@ -19,7 +19,8 @@ from rich.console import Console
 
 import aimgan
 from aimgan import checked
-from aimgan.data.decode import UndecodableError, decode, read_arrays
+from aimgan.data.arrays import read_arrays
+from aimgan.data.decode import UndecodableError, decode
 from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, plain

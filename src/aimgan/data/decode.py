@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy.lib import format
 from PIL import Image, UnidentifiedImageError
 
-from aimgan.checked import regular, require_memory
-from aimgan.errors import AimganError
+try:
+    import simplejpeg
+except ImportError:  # the extra `data`
+    simplejpeg = None
+
+from aimgan.checked import regular
 
 MAX_PIXELS = 64_000_000
 # A closed list: Pillow's other readers include one that starts Ghostscript on whatever calls itself a picture.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 GREY = DEEP | {"1", "L", "LA"}
+JPEG, APP1 = b"\xff\xd8\xff", b"\xff\xe1"  # how a JPEG begins; what says that it may lie on its side
+MOST_JPEG = 2**20  # bytes: in a larger file what Pillow's Python takes is nothing beside libjpeg
 ORIENTATION = 0x0112  # the EXIF tag; below, what undoes each of its values
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,10 +38,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-ZIP = b"PK\x03\x04"  # how a .npz begins
-HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
-
-Opener = Callable[[], Path | BinaryIO]
+Opener = Callable[[], Path | BytesIO]
 
 
 class UndecodableError(Exception):
@@ -70,18 +70,57 @@ def decode(opener: Opener, size: int | None = None, channels: int | None = None)
     """
     try:
         source = opener()
-        with Image.open(regular(source) if isinstance(source, Path) else source, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UndecodableError(f"{image.width}x{image.height} is over {MAX_PIXELS // 10**6} megapixels")
-            if size is not None:
-                image.draft(None, (2 * size, 2 * size))  # a JPEG is scaled while it is decoded; Lanczos does the rest
-            image.load()
+        with regular(source).open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+            jpeg = _plain_jpeg(file, size)
+            if jpeg is None:
+                image = _loaded(file, size)
+            elif jpeg.shape == (size, size, channels):
+                return jpeg.transpose(2, 0, 1)
+            else:
+                image = Image.fromarray(jpeg if jpeg.shape[2] == 3 else jpeg[:, :, 0])
             channels = channels or (1 if image.mode in GREY else 3)
-            return _pixels(_flatten(_upright(image), channels), size)
+            return _pixels(_flatten(image, channels), size)
     except UndecodableError:
         raise
     except Exception as error:  # Pillow's readers raise nearly anything at a damaged file
-        raise UndecodableError(_reason(error)) from error
+        raise UndecodableError(reason(error)) from error
+
+
+def _plain_jpeg(file: BufferedReader | BytesIO, size: int | None) -> UInt8[np.ndarray, "h w c"] | None:
+    """Decode a small JPEG of grey or YCbCr without metadata; None for any other file, or a damaged one: Pillow's.
+
+    Both have libjpeg-turbo decode it, to the same pixels (tests/data/test_jpeg.py), but Pillow reads the header by
+    Python: of an image of 64 x 64, that takes four times as long as the decoding.
+    """
+    if simplejpeg is None:
+        return None
+    content = file.read(len(JPEG))
+    content += file.read(MOST_JPEG) if content == JPEG else b""
+    file.seek(0)
+    if not content.startswith(JPEG) or len(content) > MOST_JPEG or APP1 in content:
+        return None
+    try:
+        h, w, space, _ = simplejpeg.decode_jpeg_header(content)
+        if h * w > MAX_PIXELS or space not in ("Gray", "YCbCr"):
+            return None
+        scale = 1 if size is None else min(h, w) // (2 * size)  # as Image.draft does it below
+        scale = next((known for known in (8, 4, 2) if known <= scale), 1)
+        least = {"min_factor": scale, "min_height": -(-h // scale), "min_width": -(-w // scale)}
+        rows: np.ndarray = simplejpeg.decode_jpeg(content, "GRAY" if space == "Gray" else "RGB", **least)
+    except ValueError:
+        return None
+    return rows
+
+
+def _loaded(file: BufferedReader | BytesIO, size: int | None) -> Image.Image:
+    """Have Pillow read a picture, and turn it upright."""
+    with Image.open(file, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise UndecodableError(f"{image.width}x{image.height} is over {MAX_PIXELS // 10**6} megapixels")
+        if size is not None:
+            image.draft(None, (2 * size, 2 * size))  # a JPEG is scaled while it is decoded; Lanczos does the rest
+        image.load()
+        return _upright(image)
 
 
 def conform(
@@ -98,87 +137,6 @@ def conform(
         if i % 256 == 0:
             progress(i, n)
     return out
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz by name; that of a .npy as `images`. Raises AimganError, for pickled objects too.
-
-    No memory is taken before a header's shape has been compared with the bytes that are there.
-    """
-    try:
-        with regular(path).open("rb") as file:
-            if file.read(len(ZIP)) != ZIP:
-                return {"images": _array(file, path.stat().st_size)}
-            with zipfile.ZipFile(file) as archive:
-                return _members(archive, str(path))
-    except AimganError:
-        raise
-    except Exception as error:  # numpy's and zipfile's readers raise nearly anything at a damaged file
-        raise AimganError(
-            f"cannot read {str(path)!r} as plain arrays (pickled ones are refused): {_reason(error)}"
-        ) from error
-
-
-def _members(archive: zipfile.ZipFile, name: str) -> dict[str, np.ndarray]:
-    members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
-    require_memory(2 * sum(member.file_size for member in members), f"{name!r} and a copy", "store images as files")
-    arrays = {}
-    for member in members:
-        with archive.open(member) as file:
-            arrays[member.filename.removesuffix(".npy")] = _array(file, member.file_size)
-    return arrays
-
-
-def _array(file: Any, size: int) -> np.ndarray:
-    """Read one array of a file of so many bytes. Raises ValueError where its header promises more, or objects."""
-    file.seek(0)
-    version = format.read_magic(file)
-    if version not in HEADERS:
-        raise ValueError(f"version {version} of .npy, expected 1.0 or 2.0")
-    with warnings.catch_warnings():  # a header that Python 2 wrote
-        warnings.simplefilter("ignore")
-        shape, _, dtype = HEADERS[version](file)
-        count = math.prod(shape)
-        if min(shape, default=0) < 0 or count * max(dtype.itemsize, 1) > size - file.tell():
-            raise ValueError(f"its header says {dtype} {shape}, which is more than the file has")
-        file.seek(0)
-        return format.read_array(file, allow_pickle=False)
-
-
-def array_pixels(array: np.ndarray, name: str) -> UInt8[np.ndarray, "n c h w"]:
-    """Return stored images (n, h, w), (n, h, w, c) or (n, c, h, w), uint8 or floats in [0, 1], as uint8 (n, c, h, w).
-
-    c is 1 or 3; where both layouts fit, the channels are taken to be last. Raises AimganError with `name` in it.
-    """
-    if array.ndim not in (3, 4) or 0 in array.shape:
-        raise AimganError(
-            f"{name}: got an array {array.shape}, expected images (n, h, w), (n, h, w, c) or (n, c, h, w)"
-        )
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.shape[3] in (1, 3):
-        array = array.transpose(0, 3, 1, 2)
-    elif array.shape[1] not in (1, 3):
-        raise AimganError(f"{name}: got an array {array.shape}, expected 1 or 3 channels, in the second or last place")
-    return np.ascontiguousarray(_bytes(array, name))
-
-
-def _bytes(array: np.ndarray, name: str) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind != "f":
-        raise AimganError(
-            f"{name}: got {array.dtype} images, expected uint8 or floats in [0, 1]; convert and save again"
-        )
-    with np.errstate(invalid="ignore"):
-        low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= 1):  # NaN fails too
-        what = f"values from {low:g} to {high:g}" if np.isfinite([low, high]).all() else "NaN or infinite values"
-        finite = array[np.isfinite(array)]
-        if not np.isfinite([low, high]).all() and finite.size:
-            what += f" (the others from {finite.min():g} to {finite.max():g})"
-        raise AimganError(f"{name}: got floats with {what}, expected [0, 1]; rescale, or save 0..255 as uint8")
-    return np.rint(array * array.dtype.type(255)).astype(np.uint8)
 
 
 def _pixels(image: Image.Image, size: int | None) -> UInt8[np.ndarray, "c h w"]:
@@ -226,7 +184,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return in a few words what a reader's error says of a file."""
     if isinstance(error, Image.DecompressionBombError):
         return f"over {MAX_PIXELS // 10**6} megapixels"
     if isinstance(error, UnidentifiedImageError):

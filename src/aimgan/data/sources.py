@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from aimgan.checked import require_memory
-from aimgan.data.decode import Opener, UndecodableError, array_pixels, read_arrays
+from aimgan.data.arrays import array_pixels, read_arrays
+from aimgan.data.decode import Opener, UndecodableError
 from aimgan.data.names import Skipped, Tag, layout, split_word, splits_of, wrapper
 from aimgan.errors import AimganError
 

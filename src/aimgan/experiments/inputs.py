@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aimgan.data import Skipped
-from aimgan.data.decode import UndecodableError, decode, quiet, read_arrays
+from aimgan.data.arrays import read_arrays
+from aimgan.data.decode import UndecodableError, decode, quiet
 from aimgan.data.image_set import Progress, as_float
 from aimgan.data.images import load_images
 from aimgan.data.sources import SUFFIX

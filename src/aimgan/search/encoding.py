@@ -138,7 +138,7 @@ def _encode(
 def _found(name: str, opener: Opener) -> tuple[File, int | str]:
     """Open an image; return it with its key, or with the reason why there is none."""
     try:
-        file = cast(File, opener())
+        file = opener()
         return file, _key(name, file)
     except UndecodableError as reason:
         return BytesIO(), str(reason)

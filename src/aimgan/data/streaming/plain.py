@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int8, Int32, Int64
 
-from aimgan.data.decode import UndecodableError, array_pixels
+from aimgan.data.arrays import array_pixels
+from aimgan.data.decode import UndecodableError
 from aimgan.data.names import hashed, layout
 from aimgan.data.sources import _regular, _walk
 from aimgan.data.streaming.source import Stamp, extent, gone, neighbours, read_at, stamp

@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64, UInt8
 
-from aimgan.data.decode import UndecodableError, array_pixels, conform, decode
+from aimgan.data.arrays import array_pixels
+from aimgan.data.decode import UndecodableError, conform, decode
 from aimgan.data.names import held_out
 from aimgan.data.sources import MAX_MEMBER
 from aimgan.data.streaming.worker import read
