@@ -110,7 +110,7 @@ class LatentVariableModel(nn.Module):
         self._require(z, "z", (self.dim,), "")
         self._require_room(len(z))
         with self._evaluating(), _drawing_from(generator):
-            return torch.cat([self._to_border(self.G(chunk)) for chunk in z.to(self.prior.origin).split(CHUNK)])
+            return _joined((self._to_border(self.G(chunk)) for chunk in z.to(self.prior.origin).split(CHUNK)), len(z))
 
     def reconstruct(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return G(mu(x)), (n, *shape): Algorithm 2."""
@@ -279,3 +279,15 @@ def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
     else:
         with noise.stream(generator):
             yield
+
+
+def _joined(parts: Iterator[Float[Tensor, "_ ..."]], n: int) -> Float[Tensor, "n ..."]:
+    """Return parts of n rows as one. torch.cat would hold them twice: of images, that is what limits n."""
+    whole = first = next(parts)
+    if len(first) < n:
+        whole = first.new_empty((n, *first.shape[1:]))
+        whole[: len(first)], at = first, len(first)
+        for part in parts:
+            whole[at : at + len(part)] = part
+            at += len(part)
+    return whole

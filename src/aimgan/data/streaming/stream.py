@@ -73,24 +73,23 @@ class Stream:
 
     def _resident(self, source: Source, chosen: Bool[np.ndarray, " n"]) -> tuple[Split, tuple[Skipped, ...]]:
         """Decode a fixed sample of a split: whole groups in a random order, until there are enough images."""
-        kept: list[np.ndarray] = []
+        most = min(self.sample, int(chosen.sum()))
+        kept = np.empty((most, self.channels, self.size, self.size), np.uint8)  # not stacked: that takes it twice
         labels: list[int | None] = []
         names: list[str] = []
         skipped: list[Skipped] = []
         with quiet():
             for group, image in islice(_sampled(source, chosen, LOOKED_AT * self.sample), self.sample):
                 try:
-                    kept.append(pixels(group.content(image), self.size, self.channels))
+                    kept[len(names)] = pixels(group.content(image), self.size, self.channels)
                 except UndecodableError as error:
                     skipped.append(Skipped(source.name(image), str(error)))
                     continue
                 labels.append(group.label(image))
                 names.append(source.name(image))
-        shape = (0, self.channels, self.size, self.size)
-        stacked = torch.from_numpy(np.stack(kept)) if kept else torch.empty(shape, dtype=torch.uint8)
         known = [label for label in labels if label is not None]
-        classes = torch.tensor(known, dtype=torch.int64) if kept and len(known) == len(kept) else None
-        return Split(stacked, classes, tuple(names)), tuple(skipped)
+        classes = torch.tensor(known, dtype=torch.int64) if names and len(known) == len(names) else None
+        return Split(torch.from_numpy(kept[: len(names)]), classes, tuple(names)), tuple(skipped)
 
 
 def _sampled(source: Source, chosen: Bool[np.ndarray, " n"], most: int) -> Iterator[tuple[Group, int]]:
