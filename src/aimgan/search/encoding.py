@@ -32,7 +32,7 @@ from aimgan.data.streaming.decoder import Decoder
 from aimgan.errors import AimganError
 from aimgan.model import LatentVariableModel
 
-CHUNK = 128  # images that a thread decodes and encodes at a time
+CHUNK = 64  # images that a thread decodes and encodes at a time: their layers fit in what malloc keeps, of 128 not
 AHEAD = 2  # chunks for each thread that wait or are ready: what bounds the memory
 
 Item = tuple[Tag, Opener]
