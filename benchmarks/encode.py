@@ -124,7 +124,7 @@ def markdown(result: dict) -> str:
     machine, n = result["environment"], result["images"]
     lines = [
         f"`{result['command']}`: {result['date']}, {machine['processor']}, {WORKERS} workers, one torch thread each, "
-        f"{os.cpu_count()} cores shared with other work, torch {machine['torch']}; {n:,} images. Medians "
+        f"{os.cpu_count()} virtual cores, torch {machine['torch']}; {n:,} images. Medians "
         f"of {result['rounds']} rounds. Asked for: a ratio of at most 1.1 (on free cores).",
         "",
         "| images | decode CPU s | encode CPU s | both at once: s | CPU s | ratio | control s | ratio to it |",

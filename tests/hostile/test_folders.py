@@ -61,6 +61,12 @@ def test_a_tar_without_end(tmp_path):
         Stream(str(path), size=8, channels=1).load()
 
 
+def test_a_stream_of_one_number(tmp_path):
+    (tmp_path / "x.npy").write_bytes(files.npy(np.array(7, np.uint8)))
+    with pytest.raises(AimganError, match=r"got an array \(\), expected images"):
+        Stream(str(tmp_path / "x.npy"), size=8, channels=1).load()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

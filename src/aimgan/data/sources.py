@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -145,9 +146,13 @@ def _is_image(name: str) -> bool:
 
 
 def _regular(path: Path) -> Path:
-    if not path.is_file():  # a pipe would block for ever
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UndecodableError(str(error.strerror)) from error
+    if not stat.S_ISREG(found.st_mode):  # a pipe would block for ever
         raise UndecodableError("not a regular file")
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise UndecodableError("empty file")
     return path
 

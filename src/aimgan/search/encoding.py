@@ -3,6 +3,7 @@
 A thread that only had images decoded would leave its core idle, or take it from one that encodes; this way every core
 has work until the last chunk, whichever of the two costs more, and torch's own threads need not wait for each other.
 Small images are decoded by Python more than by C: a process does it for each thread, which Python's lock would hold up.
+Until that has started the threads decode by themselves: the pixels are the same.
 A chunk is encoded by one thread, as one batch: its codes have the same bits on any number of threads.
 """
 
@@ -152,7 +153,7 @@ def _decoded(
     if idle is not None and files:
         decoder = idle.get()  # there are as many as threads
         try:
-            good = decoder.decode(list(files), rows)
+            good = decoder.decode(list(files), rows, wait=False)
         finally:
             idle.put(decoder)
     for file, row, is_good in zip(files, rows, good, strict=True):

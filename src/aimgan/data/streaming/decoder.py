@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import subprocess
 import sys
 from contextlib import suppress
@@ -31,13 +32,18 @@ class Decoder:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._begun = False
+        self._begun = self._ready = False
 
-    def decode(self, images: list[Content | None], rows: UInt8[np.ndarray, "n c s s"]) -> Bool[np.ndarray, " n"]:
-        """Decode images into rows; return which could be: files. Raises AimganError for a process that is lost."""
+    def decode(
+        self, images: list[Content | None], rows: UInt8[np.ndarray, "n c s s"], wait: bool = True
+    ) -> Bool[np.ndarray, " n"]:
+        """Decode images into rows; return which could be: files. Raises AimganError for a process that is lost.
+
+        It takes 0.3 s until the process can decode. Without `wait`, nothing is decoded before.
+        """
         if not self._begun:
             self._process, self._begun = _begin(), True
-        if self._process is None:
+        if not self._is_ready(wait):
             return np.zeros(len(images), bool)
         asked = [_asked(image) for image in images]
         request = json.dumps([rows.shape[-1], rows.shape[1], asked]).encode() + b"\n"
@@ -55,6 +61,21 @@ class Decoder:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+
+    def _is_ready(self, wait: bool) -> bool:
+        if self._process is None or self._ready:
+            return self._ready
+        assert self._process.stdout is not None
+        if not wait:
+            said = select.poll()
+            said.register(self._process.stdout, select.POLLIN)
+            if not said.poll(0):
+                return False
+        self._ready = self._process.stdout.read(len(READY)) == READY
+        if not self._ready:
+            self.stop()
+            self._process = None
+        return self._ready
 
     def _send(self, content: bytes) -> None:
         assert self._process is not None
@@ -89,7 +110,7 @@ def _asked(image: Content | None) -> str | int | tuple[str | int, ...]:
 
 
 def _begin() -> subprocess.Popen[bytes] | None:
-    """Start a process and wait until it can decode, some 0.3 s. Return None where there can be none."""
+    """Start a process. Return None where there can be none."""
     worker = Path(__file__).with_name("worker.py")
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     environment = {**os.environ, **one_thread, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -108,8 +129,4 @@ def _begin() -> subprocess.Popen[bytes] | None:
     for pipe in (process.stdin, process.stdout):
         with suppress(OSError, AttributeError):  # not on macOS, nor where a user has many pipes already
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
-    if process.stdout.read(len(READY)) == READY:
-        return process
-    process.kill()
-    process.communicate()
-    return None
+    return process

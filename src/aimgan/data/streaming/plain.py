@@ -126,6 +126,6 @@ def stored(path: Path) -> Stored:
         raise AimganError(f"cannot read {str(path)!r} as a plain array (pickled ones are refused): {reason}") from error
     if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
         raise AimganError(f"{str(path)!r} is not stored image by image; save np.ascontiguousarray(images) as .npy")
-    array_pixels(array[:1], str(path))  # raises where these are no images
+    array_pixels(array[:1] if array.ndim else array, str(path))  # raises where these are no images
     hashes = np.array([hashed(f"image {k}") for k in range(len(array))])
     return Stored(file, array.offset, array.shape, array.dtype, hashes)
