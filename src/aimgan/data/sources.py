@@ -59,7 +59,7 @@ def _directory(path: Path) -> Listing | list[Block]:
     pair = (path / "train.npz", path / "test.npz")
     if all(file.is_file() for file in pair):
         return _arrays(pair[0], False) + _arrays(pair[1], True)
-    tables = [path / name for name in _walk(path, lambda error: None, _is_table) if (path / name).is_file()]
+    tables = [path / name for name in walked(path, lambda error: None, _is_table) if (path / name).is_file()]
     # A banner beside train-*.parquet makes no folder of images, and annotations in parquet no data set of them.
     named = any(split_word(Path(file.name)) for file in tables)
     return _parquet(path, tables) if tables and (named or not _folder(path).total) else _folder(path)
@@ -95,11 +95,12 @@ def unreachable(source: str, error: Exception) -> AimganError:
     """Return the error for what is neither here nor on the Hub, as far as that can be told."""
     return AimganError(
         f"there is no file or folder {source!r}, and the Hub could not be reached for a data set of that id "
-        f"({type(error).__name__}: {_line(error)}); check the path, or the id and the network"
+        f"({type(error).__name__}: {first_line(error)}); check the path, or the id and the network"
     )
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an error says, without the lines after the first."""
     return (str(error).strip().splitlines() or [""])[0]
 
 
@@ -108,17 +109,17 @@ def _line(error: Exception) -> str:
 
 def _folder(root: Path) -> Listing:
     unreadable: list[Skipped] = []
-    names = _walk(root, lambda error: unreadable.append(Skipped(str(error.filename), str(error.strerror))))
+    names = walked(root, lambda error: unreadable.append(Skipped(str(error.filename), str(error.strerror))))
     tags, outside = layout(names)
-    return Listing(len(tags), [(tag, partial(_regular, root / tag.name)) for tag in tags], (*unreadable, *outside))
+    return Listing(len(tags), [(tag, partial(regular_file, root / tag.name)) for tag in tags], (*unreadable, *outside))
 
 
-def _walk(root: Path, on_error: Callable[[OSError], None], wanted: Callable[[str], bool] | None = None) -> list[str]:
+def walked(root: Path, on_error: Callable[[OSError], None], wanted: Callable[[str], bool] | None = None) -> list[str]:
     """Return the relative names of the images below `root`, sorted; a folder is entered once, whatever links to it.
 
     `wanted` chooses other files. What is nested deeper than MAX_NESTED folders is an error: os.walk calls itself.
     """
-    wanted = wanted or _is_image
+    wanted = wanted or is_image
     names: list[str] = []
     entered = set()
     for folder, folders, files in os.walk(root, onerror=on_error, followlinks=True):
@@ -140,12 +141,14 @@ def _is_table(name: str) -> bool:
     return name.endswith(".parquet") and name != "metadata.parquet"
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Return whether a name is that of an image file that is not hidden."""
     hidden = any(part.startswith(".") and part.strip(".") for part in name.split("/"))
     return SUFFIX.search(name) is not None and not hidden
 
 
-def _regular(path: Path) -> Path:
+def regular_file(path: Path) -> Path:
+    """Return the path of a file that has content. Raises UndecodableError for any other."""
     try:
         found = path.stat()
     except OSError as error:
@@ -162,23 +165,24 @@ def _zip(path: Path, stack: ExitStack) -> Listing:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
     except Exception as error:  # zipfile raises nearly anything at a damaged directory
-        raise AimganError(f"cannot read {str(path)!r} as a zip: {_line(error)}") from error
+        raise AimganError(f"cannot read {str(path)!r} as a zip: {first_line(error)}") from error
     lock = Lock()  # ZipFile counts its open members without one
 
     def read(member: zipfile.ZipInfo) -> BytesIO:
         if member.file_size > MAX_MEMBER:
             raise UndecodableError(f"{member.file_size:,} bytes, over {MAX_MEMBER:,}")
         with lock:
-            return _blob(archive.read(member))
+            return blob(archive.read(member))
 
-    members = {member.filename: member for member in archive.infolist() if _is_image(member.filename)}
+    members = {member.filename: member for member in archive.infolist() if is_image(member.filename)}
     outer = wrapper(members)
     members = {name.removeprefix(outer): member for name, member in members.items()}
     tags, outside = layout(sorted(members))
     return Listing(len(tags), [(tag, partial(read, members[tag.name])) for tag in tags], outside)
 
 
-def _blob(content: bytes | None) -> BytesIO:
+def blob(content: bytes | None) -> BytesIO:
+    """Return stored bytes as a file. Raises UndecodableError where there are none."""
     if not content:
         raise UndecodableError("empty file")
     return BytesIO(content)
@@ -232,7 +236,7 @@ def _parquet(root: Path, files: list[Path]) -> Listing:
         total = sum(table.num_rows for table in metadata)
         largest = max((t.row_group(k).total_byte_size for t in metadata for k in range(t.num_row_groups)), default=0)
     except Exception as error:  # Arrow's readers raise nearly anything at damaged metadata
-        raise AimganError(f"cannot read the parquet files in {str(root)!r}: {_line(error)}") from error
+        raise AimganError(f"cannot read the parquet files in {str(root)!r}: {first_line(error)}") from error
     require_memory(largest, f"a row group in {str(root)!r}", "write smaller ones")
     left = [
         Skipped(word, f"{len(groups[word])} files in neither split") for word in groups if splits and word not in splits
@@ -244,7 +248,7 @@ def _rows(groups: dict[str, list[Path]], splits: dict[str, bool]) -> Iterator[tu
     for word, files in groups.items():
         rows = (row for file in files for row in _read(file))
         for index, (content, label) in enumerate(rows):
-            yield Tag(f"{word} row {index}".strip(), label, splits.get(word)), partial(_blob, content)
+            yield Tag(f"{word} row {index}".strip(), label, splits.get(word)), partial(blob, content)
 
 
 def _read(file: Path) -> Iterator[tuple[bytes | None, int | None]]:
@@ -261,7 +265,7 @@ def _read(file: Path) -> Iterator[tuple[bytes | None, int | None]]:
     except AimganError:
         raise
     except Exception as error:  # Arrow's readers raise nearly anything at damaged pages
-        raise AimganError(f"cannot read {str(file)!r} as parquet: {_line(error)}") from error
+        raise AimganError(f"cannot read {str(file)!r} as parquet: {first_line(error)}") from error
 
 
 def image_columns(schema: Any, path: str) -> tuple[str, str | None]:

@@ -53,7 +53,8 @@ def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None
         say(console, f"skipped {len(skipped):,} that could not be used; {used:,} images are used")
 
 
-def _bar(console: Console, speed_over: float = 30.0) -> Progress:
+def bar(console: Console, speed_over: float = 30.0) -> Progress:
+    """Return a bar with the share done, the time left and a note; its speed is of the last `speed_over` seconds."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -74,7 +75,7 @@ def training(console: Console, name: str, start: int, steps: int) -> Iterator[Re
     if not console.is_terminal:
         yield _lines(console, steps)
         return
-    with _bar(console) as progress:
+    with bar(console) as progress:
         task = progress.add_task(name, total=steps, completed=start, note="")
 
         def report(step: int, row: Mapping[str, Any] | None) -> None:
@@ -110,7 +111,7 @@ def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
     if not console.is_terminal:
         yield lambda done, total: None
         return
-    with _bar(console) as progress:
+    with bar(console) as progress:
         task = progress.add_task("decoding images", total=None, note="", visible=False)
 
         def report(done: int, total: int) -> None:
@@ -128,7 +129,7 @@ def cells(console: Console, total: int, done: int) -> Iterator[CellsReport]:
     if not console.is_terminal:
         yield lambda done, running: None
         return
-    with _bar(console, speed_over=86_400) as progress:  # a cell takes minutes: the speed is that of the whole day
+    with bar(console, speed_over=86_400) as progress:  # a cell takes minutes: the speed is that of the whole day
         whole = progress.add_task("cells", total=total, completed=done, note="")
         lines: dict[str, TaskID] = {}
 

@@ -255,6 +255,6 @@ def encoding(console: Console) -> Iterator[Callable[[int, int], None]]:
     if not console.is_terminal:
         yield line
         return
-    with screen._bar(console) as progress:
+    with screen.bar(console) as progress:
         task = progress.add_task("encoding", total=None, note="")
         yield lambda done, total: progress.update(task, completed=done, total=total, note=speed(done))

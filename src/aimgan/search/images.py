@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from aimgan.data.decode import FORMATS, Opener, UndecodableError, decode, quiet
-from aimgan.data.sources import MAX_MEMBER, Block, Listing, Tag, _blob, _is_image, find
+from aimgan.data.sources import MAX_MEMBER, Block, Listing, Tag, blob, find, is_image
 from aimgan.data.streaming.source import stamp
-from aimgan.data.streaming.tars import _members
+from aimgan.data.streaming.tars import members_of
 from aimgan.errors import AimganError
 
 THUMBNAIL = 128  # pixels to a side, at most
@@ -67,14 +67,14 @@ def _tar(path: Path, stack: ExitStack) -> Listing:
     """List a tar's images, which are read at their places one at a time, and never written anywhere."""
     shard = stamp(path)
     file = stack.enter_context(path.open("rb"))
-    members = [member for member in _members(file.fileno(), shard) if _is_image(member.name)]
+    members = [member for member in members_of(file.fileno(), shard) if is_image(member.name)]
     return Listing(len(members), ((Tag(name), partial(_member, file.fileno(), *at)) for name, *at in members))
 
 
 def _member(descriptor: int, offset: int, size: int) -> BytesIO:
     if size > MAX_MEMBER:
         raise UndecodableError(f"{size:,} bytes, over {MAX_MEMBER:,}")
-    return _blob(os.pread(descriptor, size, offset))
+    return blob(os.pread(descriptor, size, offset))
 
 
 def _as_files(blocks: list[Block]) -> Listing:

@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int8, Int32, Int64
 from aimgan.data.arrays import array_pixels
 from aimgan.data.decode import UndecodableError
 from aimgan.data.names import hashed, layout
-from aimgan.data.sources import _regular, _walk
+from aimgan.data.sources import regular_file, walked
 from aimgan.data.streaming.source import Stamp, extent, gone, neighbours, read_at, stamp
 from aimgan.errors import AimganError
 
@@ -44,7 +44,7 @@ class Files:
             path.stat()
         except OSError as error:
             raise gone(str(path), str(error.strerror)) from error
-        return _regular(path)
+        return regular_file(path)
 
     def label(self, image: int) -> int | None:
         """Return the number of its folder, where folders are classes."""
@@ -58,7 +58,7 @@ class Files:
 
 def files(root: Path) -> Files:
     """List a folder of images."""
-    tags, _ = layout(_walk(root, lambda error: None))
+    tags, _ = layout(walked(root, lambda error: None))
     names = [tag.name.encode("utf-8", "surrogateescape") for tag in tags]
     return Files(
         root=root,

@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int8, Int32, Int64
 
 from aimgan.data.images import Progress
 from aimgan.data.names import hashed, split_word, splits_of
-from aimgan.data.sources import _blob, _line, image_columns, image_of, unreachable
+from aimgan.data.sources import blob, first_line, image_columns, image_of, unreachable
 from aimgan.data.streaming.index import Arrays, indexed
 from aimgan.data.streaming.source import gone, stamp
 from aimgan.errors import AimganError
@@ -36,7 +36,7 @@ class Rows:
 
     def content(self, image: int) -> BytesIO:
         """Return an image's file. Raises UndecodableError where the row has none."""
-        return _blob(image_of(self.images[image - self.begin].as_py()))
+        return blob(image_of(self.images[image - self.begin].as_py()))
 
     def label(self, image: int) -> int | None:
         """Return its class, where there is a column of them."""
@@ -165,6 +165,6 @@ def _table(path: str, opener: Opener, footer: Any = None) -> Iterator[Any]:
     except AimganError:
         raise
     except (pa.ArrowException, ValueError) as error:  # ValueError: some of ArrowInvalid's, from the C++ side
-        raise AimganError(f"cannot read {path!r} as parquet: {_line(error)}") from error
+        raise AimganError(f"cannot read {path!r} as parquet: {first_line(error)}") from error
     except Exception as error:  # a file that was removed, or whatever the network and its client raise
-        raise gone(path, f"{type(error).__name__}: {_line(error)}") from error
+        raise gone(path, f"{type(error).__name__}: {first_line(error)}") from error

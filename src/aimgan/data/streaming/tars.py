@@ -20,7 +20,7 @@ from jaxtyping import Float64, Int8, Int32, Int64
 
 from aimgan.data.images import Progress
 from aimgan.data.names import TEST_NAMES, hashed
-from aimgan.data.sources import _is_image
+from aimgan.data.sources import is_image
 from aimgan.data.streaming.index import Arrays, indexed
 from aimgan.data.streaming.source import Extent, Stamp, extent, gone, neighbours, stamp
 from aimgan.errors import AimganError
@@ -118,7 +118,7 @@ def _samples(shard: Stamp) -> Iterator[tuple[Member, int]]:
         raise gone(shard.path, str(error.strerror)) from error
     try:
         key, image, label = None, None, -1
-        for member in _members(descriptor, shard):
+        for member in members_of(descriptor, shard):
             folder, _, file = member.name.rpartition("/")
             own, _, extension = file.partition(".")
             if (folder, own) != key:
@@ -127,7 +127,7 @@ def _samples(shard: Stamp) -> Iterator[tuple[Member, int]]:
                 key, image, label = (folder, own), None, -1
             if extension.lower() == "cls":
                 label = _class(os.pread(descriptor, min(member.length, 20), member.offset))
-            elif image is None and _is_image(member.name):
+            elif image is None and is_image(member.name):
                 image = member
         if image:
             yield image, label
@@ -140,7 +140,7 @@ def _class(text: bytes) -> int:
     return int(number) if number.isdigit() and len(number) < 10 else -1
 
 
-def _members(descriptor: int, shard: Stamp) -> Iterator[Member]:
+def members_of(descriptor: int, shard: Stamp) -> Iterator[Member]:
     """Yield the regular files of a tar. Raises AimganError where a header is damaged or the end is missing."""
     offset, said = 0, dict[str, str]()  # what an extended header says of the file after it
     while len(header := os.pread(descriptor, BLOCK, offset)) == BLOCK and any(header):
