@@ -18,9 +18,9 @@ from streams import pictures, png, write_files, write_shards, write_tar
 
 from aimgan.data import Stream
 from aimgan.data.decode import decode
+from aimgan.data.decoder import Decoder, Extent
 from aimgan.data.streaming import feed as feeding
-from aimgan.data.streaming.decoder import Decoder
-from aimgan.data.streaming.source import Extent, stamp
+from aimgan.data.streaming.source import stamp
 from aimgan.errors import AimganError
 
 N = 60

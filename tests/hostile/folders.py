@@ -22,7 +22,8 @@ from properties import MODEL, RUN, Property, damaged, edited, headers, lines, li
 from rich.console import Console
 
 from aimgan import hub
-from aimgan.data.streaming import Stream, decoder
+from aimgan.data import decoder
+from aimgan.data.streaming import Stream
 from aimgan.data.streaming.feed import BrokenImage
 from aimgan.experiments.compare import compare
 from aimgan.search.clusters import cluster

@@ -27,9 +27,9 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from aimgan.data.decode import Opener, UndecodableError, decode, quiet
+from aimgan.data.decoder import Decoder
 from aimgan.data.image_set import as_float
 from aimgan.data.sources import Listing, Skipped, Tag
-from aimgan.data.streaming.decoder import Decoder
 from aimgan.errors import AimganError
 from aimgan.model import LatentVariableModel
 

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from aimgan.data.decode import UndecodableError
-from aimgan.data.streaming.decoder import Decoder
+from aimgan.data.decoder import Content, Decoder
 from aimgan.data.streaming.order import Order, Window
-from aimgan.data.streaming.source import Content, Group, Source, pixels
+from aimgan.data.streaming.source import Group, Source, pixels
 from aimgan.errors import AimganError
 
 MOST_WORKERS = 8  # processes that decode; reading for more of them would take a core of the training's own process

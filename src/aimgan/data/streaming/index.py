@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from aimgan.data.streaming.source import Stamp
+from aimgan.data.decoder import Stamp
 from aimgan.files import cache_folder
 
 Arrays = dict[str, np.ndarray]

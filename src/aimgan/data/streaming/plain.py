@@ -10,9 +10,10 @@ from jaxtyping import Float64, Int8, Int32, Int64
 
 from aimgan.data.arrays import array_pixels
 from aimgan.data.decode import UndecodableError
+from aimgan.data.decoder import Stamp
 from aimgan.data.names import hashed, layout
 from aimgan.data.sources import regular_file, walked
-from aimgan.data.streaming.source import Stamp, extent, gone, neighbours, read_at, stamp
+from aimgan.data.streaming.source import extent, gone, neighbours, read_at, stamp
 from aimgan.errors import AimganError
 
 

@@ -8,38 +8,20 @@ from __future__ import annotations
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int8, Int64, UInt8
 
 from aimgan.data.arrays import array_pixels
 from aimgan.data.decode import UndecodableError, conform, decode
+from aimgan.data.decoder import Content, Extent, Stamp
 from aimgan.data.names import held_out
 from aimgan.data.sources import MAX_MEMBER
-from aimgan.data.streaming.worker import read
+from aimgan.data.worker import read
 from aimgan.errors import AimganError
 
 NEIGHBOURS = 256  # images of a group, where they are read one by one
-
-
-class Stamp(NamedTuple):
-    """A file as it was when it was indexed."""
-
-    path: str
-    size: int
-    modified: int  # nanoseconds
-
-
-class Extent(NamedTuple):
-    """Bytes of a file, which are an image's."""
-
-    file: Stamp
-    offset: int
-    length: int
-
-
-Content = Path | Extent | BytesIO | np.ndarray  # as stored: a file, a part of one, one in memory, pixels
 
 
 @runtime_checkable

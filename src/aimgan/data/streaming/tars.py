@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int8, Int32, Int64
 
+from aimgan.data.decoder import Extent, Stamp
 from aimgan.data.images import Progress
 from aimgan.data.names import TEST_NAMES, hashed
 from aimgan.data.sources import is_image
 from aimgan.data.streaming.index import Arrays, indexed
-from aimgan.data.streaming.source import Extent, Stamp, extent, gone, neighbours, stamp
+from aimgan.data.streaming.source import extent, gone, neighbours, stamp
 from aimgan.errors import AimganError
 
 BLOCK = 512

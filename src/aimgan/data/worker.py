@@ -1,4 +1,4 @@
-"""A process that decodes images for a feed: requests come on its standard input, pixels go to its standard output.
+"""A process that decodes images: requests come on its standard input, pixels go to its standard output.
 
 A request is a line of JSON, [size, channels, [...]] with an image's path each, or the arguments of `read`, or its
 length; and then the bytes of those that have a length. The answer is a byte for each image, 1 if it could be decoded,
@@ -78,7 +78,7 @@ def read(path: str, size: int, modified: int, offset: int, length: int) -> bytes
 
 
 def _decoding() -> Any:
-    spec = spec_from_file_location("decode", Path(__file__).parents[1] / "decode.py")
+    spec = spec_from_file_location("decode", Path(__file__).with_name("decode.py"))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

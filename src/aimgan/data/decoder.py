@@ -1,4 +1,4 @@
-"""A process that decodes, seen from the training's side (worker.py is the other).
+"""A process that decodes, seen from the side of who needs the pixels (worker.py is the other).
 
 Not multiprocessing, nor torch's DataLoader over it: their processes run the user's script again where it has no
 `if __name__` guard, load torch, and may outlive a parent that was killed. Here all that is shared are two pipes, whose
@@ -16,15 +16,34 @@ import sys
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from aimgan.data.streaming.source import Content, Extent
-from aimgan.data.streaming.worker import READY
+from aimgan.data.worker import READY
 from aimgan.errors import AimganError
 
 PIPE = 2**20  # bytes, the most that the kernel gives everyone: an answer of 80 images of 64 x 64 fits
+
+
+class Stamp(NamedTuple):
+    """A file as it was when it was indexed."""
+
+    path: str
+    size: int
+    modified: int  # nanoseconds
+
+
+class Extent(NamedTuple):
+    """Bytes of a file, which are an image's."""
+
+    file: Stamp
+    offset: int
+    length: int
+
+
+Content = Path | Extent | BytesIO | np.ndarray  # as stored: a file, a part of one, one in memory, pixels
 
 
 class Decoder:
