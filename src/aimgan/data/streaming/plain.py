@@ -12,7 +12,7 @@ from aimgan.data.arrays import array_pixels
 from aimgan.data.decode import UndecodableError
 from aimgan.data.decoder import Stamp
 from aimgan.data.names import hashed, layout
-from aimgan.data.sources import regular_file, walked
+from aimgan.data.sources import first_line, regular_file, walked
 from aimgan.data.streaming.source import extent, gone, neighbours, read_at, stamp
 from aimgan.errors import AimganError
 
@@ -123,8 +123,8 @@ def stored(path: Path) -> Stored:
         with np.errstate(over="ignore"):  # a shape beyond 64 bits
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy's reader of headers raises nearly anything at a damaged one
-        reason = (str(error).splitlines() or [""])[0]
-        raise AimganError(f"cannot read {str(path)!r} as a plain array (pickled ones are refused): {reason}") from error
+        refused = f"cannot read {str(path)!r} as a plain array (pickled ones are refused)"
+        raise AimganError(f"{refused}: {first_line(error)}") from error
     if not isinstance(array, np.memmap) or not array.flags.c_contiguous:
         raise AimganError(f"{str(path)!r} is not stored image by image; save np.ascontiguousarray(images) as .npy")
     array_pixels(array[:1] if array.ndim else array, str(path))  # raises where these are no images
