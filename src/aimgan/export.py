@@ -3,6 +3,7 @@
     generator        z (n, d) -> x (n, *shape), images in [0, 1]
     encoder          x -> mean, log_variance (n, d): q(z|x) of equation 8
     reconstruction   x -> G(mu(x)): Algorithm 2
+    decoder          z -> x for codes z of the encoder, where G has batch-norm statistics of its own for those
 
 What is compared, at several batch sizes, is the file as a stranger would run it and the model's own public calls.
 """
@@ -30,7 +31,7 @@ from aimgan.networks import StochasticGenerator
 
 BATCHES = (1, 7, 64)  # at which a file is compared with the model
 TOLERANCE = 1e-4  # of that comparison: the largest absolute difference that passes
-NAMES, README = ("generator", "encoder", "reconstruction"), "README.md"
+NAMES, README = ("generator", "encoder", "reconstruction", "decoder"), "README.md"
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 Run = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -49,11 +50,11 @@ class Exported:
 
 
 class Generator(nn.Module):
-    """z -> x at the border: points in their own units, images in [0, 1]."""
+    """z -> x at the border: points in their own units, images in [0, 1]. `inferred`: z are codes of data."""
 
-    def __init__(self, model: LatentVariableModel) -> None:
+    def __init__(self, model: LatentVariableModel, inferred: bool = False) -> None:
         super().__init__()
-        self.G, (self.low, self.high) = model.G, model.config.family().value_range or (0.0, 1.0)
+        self.G, (self.low, self.high) = model.G_of(inferred), model.config.family().value_range or (0.0, 1.0)
 
     def forward(self, z: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n ..."]]:
         """Return G(z)."""
@@ -79,7 +80,7 @@ class Reconstruction(nn.Module):
 
     def __init__(self, model: LatentVariableModel) -> None:
         super().__init__()
-        self.encoder, self.generator = Encoder(model), Generator(model)
+        self.encoder, self.generator = Encoder(model), Generator(model, inferred=True)
 
     def forward(self, x: Float[Tensor, "n ..."]) -> tuple[Float[Tensor, "n ..."]]:
         """Return the reconstruction."""
@@ -98,7 +99,7 @@ class Graph:
 
 
 def export(model: LatentVariableModel, folder: Path | str, format: str = "onnx") -> Exported:
-    """Write generator, encoder and reconstruction (without an encoder the generator) as "onnx" or "torch" (.pt2) files.
+    """Write the graphs of a model (this module's docstring lists them) as "onnx" or "torch" (.pt2) files.
 
     The folder gets them and a README with their inputs and outputs, whole or not at all; an export that is there is
     replaced. Weights are float32, the number of samples n is free. Each file is run at batches of 1, 7 and 64 against
@@ -146,6 +147,9 @@ def graphs_of(model: LatentVariableModel) -> dict[str, Graph]:
         graphs["encoder"] = Graph(Encoder(model), "x", outputs, images, moments)
         rebuild: Run = lambda x: (model.reconstruct(x),)  # noqa: E731
         graphs["reconstruction"] = Graph(Reconstruction(model), "x", ("reconstruction",), images, rebuild)
+    if "G" in model.twins:
+        decoded: Run = lambda z: (model.decode(z, inferred=True),)  # noqa: E731
+        graphs["decoder"] = Graph(Generator(model, inferred=True), "z", ("x",), codes, decoded)
     return graphs
 
 
@@ -246,8 +250,10 @@ def _readme(model: LatentVariableModel, graphs: Mapping[str, Graph], format: str
     told = {"z": f"`z` {code}, a draw from N(0, I)", "x": f"`x` {sample}"}
     told |= {"mean": f"`mean` {code}", "log_variance": f"`log_variance` {code}"}
     told |= {"reconstruction": f"`reconstruction` {sample}"}
+    inputs = {"decoder": f"`z` {code}, a code that the encoder inferred"}
     rows = "".join(
-        f"| `{name}{SUFFIXES[format]}` | {told[graph.input]} | {', '.join(told[key] for key in graph.outputs)} |\n"
+        f"| `{name}{SUFFIXES[format]}` | {inputs.get(name, told[graph.input])} "
+        f"| {', '.join(told[key] for key in graph.outputs)} |\n"
         for name, graph in graphs.items()
     )
     return (

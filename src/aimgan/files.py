@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -98,6 +99,12 @@ def as_json(value: Any) -> str:
 def write_json(target: Path, value: Any) -> None:
     """Write a value as readable JSON, whole or not at all."""
     write_text(target, as_json(value))
+
+
+def save_array(target: Path, values: np.ndarray) -> None:
+    """Write an array as a .npy file, whole or not at all."""
+    with _replacing(target) as fresh, fresh.open("wb") as file:
+        np.save(file, values)
 
 
 def copy_file(source: Path, target: Path) -> None:

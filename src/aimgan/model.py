@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +18,37 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.card import Card
 from aimgan.checked import positive, read_json, require_memory, shown, values_for
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import AimganError
 from aimgan.files import replacing_folder, save_tensors, unwritable, write_json, write_text
-from aimgan.networks import NETWORKS, POINTS, Networks, Posterior, StandardNormal, generator_for
-from aimgan.networks.batch_norm import reestimate
-from aimgan.networks.sizes import require_sizes
+from aimgan.model_config import ModelConfig
+from aimgan.networks import Posterior, StandardNormal, generator_for
+from aimgan.networks.batch_norm import BOTH, DATA, PRIOR, SIDES, batch_norms, reestimate
+from aimgan.networks.twins import Twins, twin
 from aimgan.weights import read_weights
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-FORMAT = 2  # of config.json
+FORMAT = 3  # of config.json
+READABLE = (2, 3)  # a model of format 2 has one set of batch-norm statistics a network
 CHUNK = 500  # images that pass the networks at once
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """All that rebuilds a model: the networks' family and arguments, and what its encoder is."""
-
-    networks: str  # a name of NETWORKS
-    arguments: Mapping[str, Any]  # of that family
-    objective: str
-    posterior: str | None  # what the encoder answers, of networks.POSTERIORS; None for a GAN
-    reads_features: bool  # the encoder reads the discriminator's features
-    about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
-
-    @property
-    def encoder(self) -> bool:
-        """Whether the model can infer."""
-        return self.posterior is not None
-
-    @property
-    def deterministic(self) -> bool:
-        """Whether the encoder answers with a point, which has no density."""
-        return self.posterior in POINTS
-
-    def family(self) -> Networks:
-        """Return the family of networks. Raises AimganError for a name, an argument or a size that it cannot have."""
-        if self.networks not in NETWORKS:
-            raise near_miss("network family", self.networks, NETWORKS)
-        cls = NETWORKS[self.networks]
-        family = cls(**values_for(cls, self.arguments, f"argument of {self.networks}"))
-        require_sizes(family)
-        return family
 
 
 class LatentVariableModel(nn.Module):
     """p(z) p(x|z) by G, and q(z|x) by E. Images are floats in [0, 1] here, whatever the networks use inside.
 
     Points (2-D data) keep their own units. Every call runs in evaluation mode and without gradients.
+
+    A network with batch norm that training shows both codes of the prior and codes of data (or images made of them) has
+    two sets of statistics: its own for one use, and those of its twin for the other. The parameters are the same.
     """
 
     def __init__(self, G: nn.Module, E: nn.Module | None, prior: StandardNormal, config: ModelConfig) -> None:
         super().__init__()
         self.G, self.E, self.prior, self.config = G, E, prior, config
+        self.twins = Twins()  # "G": for codes that were inferred from data; "E": for generated images
+        if config.G_sees == BOTH and batch_norms(G):
+            self.twins["G"] = twin(G)
+        if E is not None and config.E_sees == BOTH and batch_norms(E):
+            self.twins["E"] = twin(E)
         family = config.family()
         self.shape, self.dim, self._range = tuple(family.shape), family.dim, family.value_range
         self.eval()
@@ -90,8 +69,11 @@ class LatentVariableModel(nn.Module):
         return self.prior.origin.device
 
     @torch.no_grad()
-    def encode(self, x: Float[Tensor, "n ..."]) -> Posterior:
-        """Return q(z|x) for x (n, *shape): Algorithm 2's first step. Raises AimganError for a model without E."""
+    def encode(self, x: Float[Tensor, "n ..."], generated: bool = False) -> Posterior:
+        """Return q(z|x) for x (n, *shape): Algorithm 2's first step. Raises AimganError for a model without E.
+
+        `generated` says that x are the model's own images: some objectives normalise E otherwise on those.
+        """
         if self.E is None:
             raise AimganError(
                 f"this model ({self.config.objective}) has no encoder: it can only generate "
@@ -99,22 +81,38 @@ class LatentVariableModel(nn.Module):
             )
         self._require(x, "x", self.shape, "" if self._range is None else " in [0, 1]")
         x = self.to_networks(x)
+        E = self.E_of(generated)
         with self._evaluating():
-            parts = [self.E(chunk) for chunk in x.split(CHUNK)]
+            parts = [E(chunk) for chunk in x.split(CHUNK)]
         return Posterior(torch.cat([q.mean for q in parts]), torch.cat([q.log_variance for q in parts]))
 
     @torch.no_grad()
-    def decode(self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
-        """Return G(z), (n, *shape). `generator` is for a G that draws noise of its own (section 4.6)."""
+    def decode(
+        self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None, inferred: bool = False
+    ) -> Float[Tensor, "n ..."]:
+        """Return G(z), (n, *shape). `generator` is for a G that draws noise of its own (section 4.6).
+
+        `inferred` says that z are codes of data, not of the prior: some objectives normalise G otherwise on those.
+        """
         noise.require_generator(generator)
         self._require(z, "z", (self.dim,), "")
         self._require_room(len(z))
+        G = self.G_of(inferred)
         with self._evaluating(), _drawing_from(generator):
-            return _joined((self._to_border(self.G(chunk)) for chunk in z.to(self.prior.origin).split(CHUNK)), len(z))
+            return _joined((self._to_border(G(chunk)) for chunk in z.to(self.prior.origin).split(CHUNK)), len(z))
+
+    def G_of(self, inferred: bool) -> nn.Module:
+        """Return the generator with the batch-norm statistics for codes inferred from data, or for those of p(z)."""
+        return self.twins["G"] if inferred and "G" in self.twins else self.G
+
+    def E_of(self, generated: bool) -> nn.Module:
+        """Return the encoder with the batch-norm statistics for images that G made, or for those of data."""
+        assert self.E is not None
+        return self.twins["E"] if generated and "E" in self.twins else self.E
 
     def reconstruct(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
         """Return G(mu(x)), (n, *shape): Algorithm 2."""
-        return self.decode(self.encode(x).mean)
+        return self.decode(self.encode(x).mean, inferred=True)
 
     def neighbours(
         self, x: Float[Tensor, "n ..."], m: int, generator: torch.Generator | None = None
@@ -124,7 +122,7 @@ class LatentVariableModel(nn.Module):
         q = self.encode(x)
         self._require_room(len(x) * positive("m", m))
         codes = q.sample(m, generator).transpose(0, 1)
-        return self.decode(codes.reshape(-1, self.dim), generator).unflatten(0, (len(x), m))
+        return self.decode(codes.reshape(-1, self.dim), generator, inferred=True).unflatten(0, (len(x), m))
 
     def generate(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
         """Return n images G(z), z ~ p(z), (n, *shape). Another draw every call, unless `generator` is given."""
@@ -142,26 +140,29 @@ class LatentVariableModel(nn.Module):
         self._require_room(max(len(a), 1) * positive("steps", steps))  # of no images the line still has its steps
         t = torch.linspace(0, 1, steps, device=self.device)[None, :, None]
         line = torch.lerp(first[:, None], last[:, None], t)
-        return self.decode(line.reshape(-1, self.dim)).unflatten(0, (len(a), steps))
+        return self.decode(line.reshape(-1, self.dim), inferred=True).unflatten(0, (len(a), steps))
 
     def reestimate_batch_norm(
         self, seed: int = 0, batches: int = 50, batch_size: int = 100, data: Callable[[int], Tensor] | None = None
     ) -> None:
         """Take the batch-norm statistics anew, on what each network sees in training (networks/batch_norm.py says why).
 
-        G's on codes of the prior. E's on G(z) where it reads D's features, which in training are of generated images;
-        an E with a trunk of its own is trained on real ones: on `data(k)`, batch k in [0, 1], or left alone without.
+        What training passes through the networks is passed again: codes of the prior through G, and their images
+        through E; images of `data(k)`, batch k in [0, 1], through E, and codes drawn from q(z|x) through G. Without
+        `data`, a network that sees data keeps the running averages of the training for them.
         """
-        draws = noise.generator(seed, "batch norm of E", device=self.device)  # an implicit posterior's own noise
-        codes = [self.prior.sample(batch_size, noise.generator(seed, "batch norm", k)) for k in range(batches)]
-        if self.E is None or self.config.reads_features:
-            reestimate(self, lambda z: self.G(z) if self.E is None else self.E(self.G(z)), codes)
-        else:
-            E: nn.Module = self.E
-            reestimate(self.G, self.G, codes)
-            if data is not None:
-                images = (self.to_networks(data(k)) for k in range(batches))
-                reestimate(E, lambda x: E(x).sample(1, draws), images)
+        G_sees = SIDES[self.config.G_sees]
+        E_sees = SIDES[self.config.E_sees] if self.E is not None else ()
+        if PRIOR in G_sees:
+            codes = (self.prior.sample(batch_size, noise.generator(seed, "batch norm", k)) for k in range(batches))
+            path = nn.Sequential(self.G, *([self.E_of(generated=True)] if PRIOR in E_sees else []))
+            reestimate(path, path, codes)
+        if data is not None and DATA in E_sees:
+            images = (self.to_networks(data(k)) for k in range(batches))
+            draws = noise.generator(seed, "batch norm of E", device=self.device)
+            E = self.E_of(generated=False)
+            G = nn.Sequential(*([self.G_of(inferred=True)] if DATA in G_sees else []))
+            reestimate(nn.ModuleList([E, G]), lambda x: G(E(x).sample(1, draws)[0]), images)
         self.eval()
 
     def to_networks(self, x: Tensor) -> Tensor:
@@ -240,10 +241,11 @@ def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
     """
     try:
         values = read_json(folder / CONFIG)
-        if values["format"] != FORMAT:
+        if values["format"] not in READABLE:
             raise AimganError(f"{folder} is in format {values['format']}; this aimgan reads {FORMAT}: upgrade it")
         with torch.random.fork_rng(devices=[]):  # the fresh weights' draws are not the caller's
-            given = {f.name: values[f.name] for f in fields(ModelConfig)}
+            required = {f.name for f in fields(ModelConfig) if f.default is MISSING or values["format"] == FORMAT}
+            given = {f.name: values[f.name] for f in fields(ModelConfig) if f.name in required | values.keys()}
             config = ModelConfig(**values_for(ModelConfig, given, "setting of a model"))
             with torch.device("meta"):
                 expected = LatentVariableModel.build(config).state_dict()

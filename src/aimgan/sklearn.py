@@ -21,7 +21,7 @@ from torch import Tensor
 
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError, near_miss
-from aimgan.experiments.assemble import assemble, model_of
+from aimgan.experiments.assemble import assemble, model_of, normalised_by
 from aimgan.experiments.recipe import Recipe
 from aimgan.experiments.training import resolved_device
 from aimgan.model import LatentVariableModel, ModelConfig, to_range
@@ -95,7 +95,7 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Return G(z) of codes Z (n, dim) as rows (n, features) in the units of the training data."""
         check_is_fitted(self)
         Z = check_array(Z, dtype=FLOATS)
-        rows = self.model_.decode(torch.tensor(Z, dtype=torch.float32)).flatten(1).cpu().numpy()
+        rows = self.model_.decode(torch.tensor(Z, dtype=torch.float32), inferred=True).flatten(1).cpu().numpy()
         return (rows * self.scale_ + self.offset_).astype(Z.dtype)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -163,7 +163,7 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _parts(self, x: Tensor) -> Float[np.ndarray, "n 2"]:
         """Return each row's mean squared error and -log p(mu(x)), in nats."""
         codes = self.model_.encode(x).mean
-        error = (self.model_.decode(codes).cpu() - x).square().flatten(1).mean(dim=1)
+        error = (self.model_.decode(codes, inferred=True).cpu() - x).square().flatten(1).mean(dim=1)
         return torch.stack([error, -self.model_.prior.log_prob(codes).cpu()], dim=1).double().numpy()
 
 
@@ -214,7 +214,8 @@ def trained(recipe: Recipe, seed: int, device: str) -> LatentVariableModel:
     arguments: Any = asdict(recipe.networks)  # type: ignore[call-overload]
     about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
     network = names[type(recipe.networks)]
-    config = ModelConfig(network, arguments, recipe.objective, kind.posterior, kind.reads_features, about)
+    config = ModelConfig(network, arguments, recipe.objective, kind.posterior, kind.reads_features, about,
+                         **normalised_by(kind))  # fmt: skip
     model = model_of(engine, config)
     if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
         raise AimganError(f"{recipe.objective}: the weights are not finite after {steps} steps: take a lower lr")

@@ -35,7 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "files": {"errors"},
     "weights": BASE,
     "card": {"errors"},
-    "model": BASE | {"card", "files", "networks", "weights"},
+    "model": BASE | {"card", "files", "model_config", "networks", "weights"},
+    "model_config": BASE | {"networks"},
     "hub": BASE | {"_version", "card", "files", "model", "train"},
     "doctor": BASE | {"_version", "files"},
     "experiments": BASE

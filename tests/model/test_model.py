@@ -208,7 +208,7 @@ def test_batch_norm_is_taken_anew_over_generated_images(make):
 def test_batch_norm_of_an_encoder_with_its_own_trunk_is_taken_over_real_images(posterior):
     torch.manual_seed(0)
     arguments = {"shape": [3, 8, 8], "dim": 5, "width": 16}
-    model = LatentVariableModel.build(ModelConfig("table4", arguments, "any", posterior, False))
+    model = LatentVariableModel.build(ModelConfig("table4", arguments, "any", posterior, False, E_sees="data"))
     before = {key: value.clone() for key, value in model.E.named_buffers()}
     model.reestimate_batch_norm(batches=3, batch_size=20)
     assert all(torch.equal(value, before[key]) for key, value in model.E.named_buffers())  # no data: left alone
@@ -387,7 +387,7 @@ BROKEN = {
     "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "holds no whole model"),
     "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "holds no whole model"),
     "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "holds no whole model"),
-    "format": (edit(format=3), "is in format 3; this aimgan reads 2: upgrade it"),
+    "format": (edit(format=4), "is in format 4; this aimgan reads 3: upgrade it"),
     "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),

@@ -92,7 +92,13 @@ def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
         posterior=objective.posterior,
         reads_features=objective.reads_features,
         about=about,
+        **normalised_by(objective),
     )
+
+
+def normalised_by(objective: Any) -> dict[str, str]:
+    """Return what an objective declares that its networks see in training, as a ModelConfig takes it."""
+    return {name: getattr(objective, name) for name in ("G_sees", "E_sees") if hasattr(objective, name)}
 
 
 def model_of(engine: Engine | Member, config: ModelConfig) -> LatentVariableModel:

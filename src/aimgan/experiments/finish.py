@@ -15,12 +15,12 @@ from rich.console import Console
 from aimgan import noise
 from aimgan.data import ImageSet, Mixture
 from aimgan.experiments import tables
-from aimgan.experiments.evaluation import evaluate, evaluate_data
+from aimgan.experiments.evaluation import evaluate, evaluate_data, image_errors
 from aimgan.experiments.features import FeatureNetwork
 from aimgan.experiments.recipe import Recipe
 from aimgan.experiments.report import write_report
 from aimgan.figures import curves, figure3, grid, pairs
-from aimgan.files import write_json
+from aimgan.files import save_array, write_json
 from aimgan.model import LatentVariableModel
 from aimgan.train.run_dir import RunDir
 
@@ -41,6 +41,8 @@ def finish(
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
         scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
+        if model.E is not None and isinstance(data, ImageSet) and len(data.images.test):
+            save_array(run.errors, image_errors(model, data).numpy())
     run.figures.mkdir(exist_ok=True)
     paths = draw(model, data, run, recipe, seed)
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
@@ -105,7 +107,7 @@ def points_of(
     if model.E is None:
         return None, None, samples
     codes = model.encode(data.test(OTHER_POINTS)).mean
-    return codes, model.decode(codes), samples
+    return codes, model.decode(codes, inferred=True), samples
 
 
 def save(figure: Figure | Image.Image, path: Path) -> Path:

@@ -58,7 +58,7 @@ def invert(
 
 def _invert(model: LatentVariableModel, x: Tensor, steps: int, lr: float, starts: int) -> Tensor:
     start = model.encode(x).mean if model.E is not None else _nearest(model, x, starts)
-    G = deepcopy(model.G).eval().requires_grad_(False)
+    G = deepcopy(model.G_of(inferred=True)).eval().requires_grad_(False)
     codes = Codes(start)
     target = model.to_networks(x)
     accelerator = accelerator_for(model.device.type)
@@ -73,9 +73,9 @@ def _invert(model: LatentVariableModel, x: Tensor, steps: int, lr: float, starts
 def _nearest(model: LatentVariableModel, x: Tensor, starts: int) -> Tensor:
     """Return for each image the best of the same `starts` draws of the prior."""
     z = model.prior.sample(starts, noise.generator("inversion starts", device=model.device))
-    distance = torch.cdist(x.to(model.device).flatten(1), model.decode(z).flatten(1))
+    distance = torch.cdist(x.to(model.device).flatten(1), model.decode(z, inferred=True).flatten(1))
     return z[distance.argmin(dim=1)]
 
 
 def _error(model: LatentVariableModel, x: Tensor, z: Tensor) -> Float[Tensor, " n"]:
-    return (model.decode(z) - x.to(model.device)).square().flatten(1).mean(dim=1)
+    return (model.decode(z, inferred=True) - x.to(model.device)).square().flatten(1).mean(dim=1)

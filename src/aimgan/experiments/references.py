@@ -61,4 +61,4 @@ def inversion(model: LatentVariableModel, data: ImageSet) -> dict[str, Any]:
     begun = time.perf_counter()
     codes = invert(model, x, STEPS)
     scores["seconds"] = round(time.perf_counter() - begun, 1)
-    return scores | ReconstructionError.of(x, model.decode(codes).cpu()).compute()
+    return scores | ReconstructionError.of(x, model.decode(codes, inferred=True).cpu()).compute()

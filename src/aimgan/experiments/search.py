@@ -106,7 +106,7 @@ def _query(model: LatentVariableModel, image: str | None, code: str | None) -> t
         return model.encode(given).mean[0], given[0], image
     assert code is not None
     z = _numbers(code, model.dim)
-    return z, model.decode(z[None])[0].cpu(), f"the code {code}"
+    return z, model.decode(z[None], inferred=True)[0].cpu(), f"the code {code}"
 
 
 def _numbers(text: str, dim: int) -> Tensor:

@@ -87,7 +87,7 @@ def reconstruct(
     """Write inputs beside their reconstructions: from the encoder's codes, or from codes that are optimised."""
     model = load(source, resolved_device(device))
     x = _read(model, inputs, console).x
-    x_z_x = model.reconstruct(x) if optimise is None else model.decode(invert(model, x, optimise))
+    x_z_x = model.reconstruct(x) if optimise is None else model.decode(invert(model, x, optimise), inferred=True)
     both = pairs(x, x_z_x.cpu()) if len(model.shape) == 3 else x_z_x
     return write(output, {_key(model): x, "reconstructions": x_z_x}, both, columns=2 * min(len(x), 4))
 

@@ -94,7 +94,7 @@ def own_codes(model: LatentVariableModel) -> Float[Tensor, "n d"]:
     generator = noise.generator("explorer", "map", device=model.device)
     if model.E is None:
         return model.prior.sample(CODES, generator).cpu()
-    return model.encode(model.generate(CODES, generator)).mean.cpu()
+    return model.encode(model.generate(CODES, generator), generated=True).mean.cpu()
 
 
 def _rows(axes: Float[Tensor, "k d"], n: int) -> Float[Tensor, "n d"]:
@@ -107,7 +107,7 @@ def _draw_images(axes: Axes, model: LatentVariableModel, here: LatentMap, throug
     """Fill the map with the images of a grid of points, each centred on its point."""
     step = 2 * here.square.limit / TILES
     points = code_grid(TILES, here.square.limit - step / 2)
-    tiles = to_pixels(finite(model.decode(here.code(points, through))))
+    tiles = to_pixels(finite(model.decode(here.code(points, through), inferred=True)))
     _, h, w, _ = tiles.shape
     sheet = tiles.reshape(TILES, TILES, h, w, 3).swapaxes(1, 2).reshape(TILES * h, TILES * w, 3)
     limit = here.square.limit

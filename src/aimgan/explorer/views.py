@@ -49,7 +49,7 @@ def infer(model: LatentVariableModel, canvas: Canvas, x: Float[Tensor, "..."], m
     q = model.encode(x[None])
     generator = noise.generator(seed, "explorer", "neighbours", device=model.device)
     z = q.sample(m, generator)[:, 0]
-    x_z_x, near = finite(model.decode(q.mean, generator)).cpu(), finite(model.decode(z, generator)).cpu()
+    x_z_x, near = (finite(model.decode(codes, generator, inferred=True)).cpu() for codes in (q.mean, z))
     kind = "image" if isinstance(canvas, Tiles) else "point"
     pair = canvas.named({kind: x[None].cpu(), "reconstruction": x_z_x}, large=True)
     around = {"draws of q(z|x)": near} if kind == "image" else {kind: x[None].cpu(), "draws of q(z|x)": near}
@@ -82,7 +82,7 @@ def draw_code(model: LatentVariableModel, seed: int) -> Code:
 
 def decode_one(model: LatentVariableModel, canvas: Canvas, z: Code) -> Image.Image:
     """Show G(z) of one code."""
-    return canvas.one(finite(model.decode(z[None])[0]).cpu())
+    return canvas.one(finite(model.decode(z[None], inferred=True)[0]).cpu())
 
 
 def traversal(model: LatentVariableModel, canvas: Canvas, z: Code, dims: Sequence[int]) -> View:
@@ -90,7 +90,7 @@ def traversal(model: LatentVariableModel, canvas: Canvas, z: Code, dims: Sequenc
     codes = z.cpu().repeat(len(dims), STEPS, 1)
     for line, dim in enumerate(dims):
         codes[line, :, dim] = torch.linspace(-LIMIT, LIMIT, STEPS)
-    x = finite(model.decode(codes.flatten(0, 1))).cpu().unflatten(0, codes.shape[:2])
+    x = finite(model.decode(codes.flatten(0, 1), inferred=True)).cpu().unflatten(0, codes.shape[:2])
     return View(canvas.sheet(x), as_arrays({"z": codes}))
 
 
@@ -100,7 +100,7 @@ def interpolation(
     """Show G along the line from code a to code b, both ends included: as a strip, and as `steps` large frames."""
     t = torch.linspace(0, 1, steps)[:, None]
     codes = torch.lerp(a.cpu()[None], b.cpu()[None], t)
-    x = finite(model.decode(codes)).cpu()
+    x = finite(model.decode(codes, inferred=True)).cpu()
     strip = canvas.named({"": x}) if isinstance(canvas, Tiles) and steps > 2 * ROW else canvas.sheet(x[None])
     return View(strip, as_arrays({"z": codes})), [canvas.one(image) for image in x]
 

@@ -1,8 +1,10 @@
 """Batch-norm statistics at inference (science.md 4.1).
 
-In training E sees D's features of generated batches, normalised by those batches' own statistics; the running averages
-mix them with the real batches and lag behind the moving weights. So before a model is saved or evaluated they are taken
-anew: a plain average over batches that pass the networks as they did in training.
+In training a network is normalised by the statistics of each batch that passes it. Batches come from two sides: codes
+of the prior and the images that G makes of them, or images of the data and the codes that E infers from them. The
+running averages mix the two, and lag behind the moving weights. So before a model is saved or evaluated the statistics
+are taken anew: a plain average over batches of one side, which pass the networks as they did in training. A network
+that training shows both sides has a set of statistics for each (aimgan.model).
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+PRIOR, DATA, BOTH = "prior", "data", "both"
+SIDES = {PRIOR: (PRIOR,), DATA: (DATA,), BOTH: (PRIOR, DATA)}  # of what an objective may declare that a network sees
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:

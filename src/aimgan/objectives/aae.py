@@ -28,6 +28,8 @@ class AAE:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "point"
+    G_sees: ClassVar[str] = "data"
+    E_sees: ClassVar[str] = "data"
 
     def __post_init__(self) -> None:
         options.positive("weight", self.weight)

@@ -30,6 +30,8 @@ class AGE:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "sphere"
+    G_sees: ClassVar[str] = "both"
+    E_sees: ClassVar[str] = "both"
 
     def __post_init__(self) -> None:
         options.non_negative("data_weight", self.data_weight)

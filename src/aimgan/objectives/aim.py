@@ -37,6 +37,8 @@ class AIM:
 
     reads_features: ClassVar[bool] = True
     posterior: ClassVar[str | None] = "gaussian"
+    G_sees: ClassVar[str] = "prior"
+    E_sees: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, GAMES)

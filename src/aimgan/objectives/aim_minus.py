@@ -29,6 +29,8 @@ class AIMMinus:
 
     reads_features: ClassVar[bool] = True
     posterior: ClassVar[str | None] = "unit"
+    G_sees: ClassVar[str] = "prior"
+    E_sees: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, VALUE_FUNCTIONS)

@@ -27,6 +27,8 @@ class ALI:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "gaussian"
+    G_sees: ClassVar[str] = "prior"
+    E_sees: ClassVar[str] = "data"
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
         """Yield Algorithm 1's simultaneous pair of updates for the batch x (n, *shape)."""

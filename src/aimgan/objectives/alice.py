@@ -32,6 +32,8 @@ class ALICE:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "gaussian"
+    G_sees: ClassVar[str] = "both"
+    E_sees: ClassVar[str] = "data"
     only_with: ClassVar[dict[str, tuple[str, str]]] = {"D_xx": ("cycle", "adversarial")}
 
     def __post_init__(self) -> None:

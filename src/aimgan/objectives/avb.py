@@ -30,6 +30,8 @@ class AVB:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "implicit"
+    G_sees: ClassVar[str] = "data"
+    E_sees: ClassVar[str] = "data"
 
     def __post_init__(self) -> None:
         options.choice("likelihood", self.likelihood, LIKELIHOODS)

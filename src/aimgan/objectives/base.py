@@ -54,6 +54,10 @@ class Objective(Protocol):
 
     `step` yields an `Update`, or a tuple of them that are simultaneous: all their gradients are taken before anything
     moves. After a `yield` the code sees the moved networks.
+
+    `G_sees` and `E_sees` (class variables; "prior" without them) say which batches pass G and E in a step, and so by
+    whose batch-norm statistics a trained model is normalised (aimgan.networks.batch_norm):
+    "prior" codes z and the images x_z made of them, "data" x and the codes z_x made of them, or "both".
     """
 
     reads_features: ClassVar[bool]  # E reads D's features (and never updates them), not x

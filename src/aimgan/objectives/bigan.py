@@ -26,6 +26,8 @@ class BiGAN:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "point"
+    G_sees: ClassVar[str] = "prior"
+    E_sees: ClassVar[str] = "data"
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
         """Yield the simultaneous pair of updates for the batch x (n, *shape)."""

@@ -29,6 +29,7 @@ class GAN:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = None
+    G_sees: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, GAMES)

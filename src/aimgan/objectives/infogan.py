@@ -29,6 +29,8 @@ class InfoGAN:
 
     reads_features: ClassVar[bool] = True
     posterior: ClassVar[str | None] = "partial"
+    G_sees: ClassVar[str] = "prior"
+    E_sees: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
         options.non_negative("weight", self.weight)

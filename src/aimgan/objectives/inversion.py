@@ -27,6 +27,8 @@ class Inversion:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "point"
+    G_sees: ClassVar[str] = "both"
+    E_sees: ClassVar[str] = "data"
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
         """Yield the simultaneous updates for the batch x (n, *shape)."""

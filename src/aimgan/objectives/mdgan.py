@@ -35,6 +35,8 @@ class MDGAN:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "point"
+    G_sees: ClassVar[str] = "both"
+    E_sees: ClassVar[str] = "data"
     only_with: ClassVar[dict[str, tuple[str, str]]] = {"D_m": ("variant", "manifold-diffusion")}
 
     def __post_init__(self) -> None:

@@ -30,6 +30,8 @@ class SymmetricVAE:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "gaussian"
+    G_sees: ClassVar[str] = "both"
+    E_sees: ClassVar[str] = "both"
 
     def __post_init__(self) -> None:
         options.non_negative("weight", self.weight)

@@ -49,6 +49,7 @@ class UnrolledGAN:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = None
+    G_sees: ClassVar[str] = "prior"
 
     def __post_init__(self) -> None:
         options.choice("generator", self.generator, ("minimax", "non-saturating"))

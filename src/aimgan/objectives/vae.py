@@ -29,6 +29,8 @@ class VAE:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "gaussian"
+    G_sees: ClassVar[str] = "data"
+    E_sees: ClassVar[str] = "data"
 
     def __post_init__(self) -> None:
         options.choice("likelihood", self.likelihood, LIKELIHOODS)

@@ -29,6 +29,8 @@ class VAEGAN:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "gaussian"
+    G_sees: ClassVar[str] = "both"
+    E_sees: ClassVar[str] = "data"
 
     def __post_init__(self) -> None:
         options.non_negative("weight", self.weight)

@@ -29,6 +29,8 @@ class VEEGAN:
 
     reads_features: ClassVar[bool] = False
     posterior: ClassVar[str | None] = "point"
+    G_sees: ClassVar[str] = "prior"
+    E_sees: ClassVar[str] = "both"
 
     def __post_init__(self) -> None:
         options.non_negative("weight", self.weight)

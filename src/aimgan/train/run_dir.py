@@ -54,6 +54,7 @@ class RunDir:
         self.model = self.path / "model"
         self.figures = self.path / "figures"
         self.evaluation = self.path / "evaluation.json"
+        self.errors = self.path / "errors.npy"  # of each test image's reconstruction
 
     def read(self) -> dict[str, Any] | None:
         """Return run.json, or None for a folder without a run.
