@@ -6,7 +6,7 @@ how many real and generated images there were, of which split, and the seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -59,6 +59,14 @@ class Seen:
         """How many images there were."""
         return int(self.moments.count)
 
+    def joined(self, other: Seen) -> Seen:
+        """Return what this network made of these images and of others after them."""
+        logits = None
+        if self.logits is not None and other.logits is not None:
+            logits = torch.cat([self.logits, other.logits])
+        features = torch.cat([self.features, other.features])[:KEPT]
+        return Seen(features, self.moments + other.moments, logits)
+
 
 def seen(network: FeatureNetwork, chunks: Iterable[Tensor], kept: int = KEPT) -> Seen:
     """Show images to a feature network, chunk by chunk."""
@@ -85,15 +93,23 @@ def feature_scores(
 ) -> dict[str, Any]:
     """Return the scores by a feature network; the real data's own beside those of the samples. None of 20 images.
 
-    inception_score, _std       10 splits; inception_score_real of the test images is the ceiling
-    frechet_distance            of samples to test images; frechet_distance_real of as many training images to them
+    inception_score, _std       10 splits
+    frechet_distance            of samples to test images
     kernel_distance, precision, recall, density, coverage     of at most 5,000 images of each
     class_preservation, feature_error                         of test images and their reconstructions
+
+    Several of these depend on the number of images. So what real data score is compared with the same number of
+    samples: `..._matched` are the scores of the first `n_matched` samples, and `..._real` those of as many real images:
+    test images for the Inception Score, training images against the test images for the others.
     """
     if min(len(data.images.test), data.epoch_size) < LEAST:
         return {}
-    fake, real = seen(network, samples(model, n_fake, seed)), seen(network, data.chunks())
-    train = seen(network, data.chunks("train", real.count), kept=0)
+    real = seen(network, data.chunks())
+    n_matched = min(n_fake, real.count, data.epoch_size)
+    first, rest = parted(samples(model, n_fake, seed), n_matched)
+    matched = seen(network, first)
+    fake = matched.joined(seen(network, rest)) if n_matched < n_fake else matched
+    train = seen(network, data.chunks("train", n_matched))
     scores: dict[str, Any] = {
         "feature_network": network.name,
         "feature_checksum": network.checksum,
@@ -101,20 +117,44 @@ def feature_scores(
         "feature_comparable": network.comparable,
         "n_fake": fake.count,
         "n_real": real.count,
+        "n_matched": n_matched,
         "split": "test",
         "feature_seed": seed,
     }
-    if fake.logits is not None and real.logits is not None:
+    if fake.logits is not None and matched.logits is not None and real.logits is not None:
         scores |= inception_score(fake.logits)
-        scores |= {f"{name}_real": value for name, value in inception_score(real.logits).items()}
+        scores |= renamed(inception_score(matched.logits), "matched")
+        scores |= renamed(inception_score(real.logits[:n_matched]), "real")
     scores["frechet_distance"] = frechet_distance(fake.moments, real.moments)
+    scores["frechet_distance_matched"] = frechet_distance(matched.moments, real.moments)
     scores["frechet_distance_real"] = frechet_distance(train.moments, real.moments)
     draws = noise.generator(seed, "kernel distance")
     scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
     scores |= manifold_metrics(real.features, fake.features)
+    scores |= renamed(manifold_metrics(real.features, train.features), "real")
     if model.E is None:
         return scores
     return scores | preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+
+
+def renamed(scores: Mapping[str, float], what: str) -> dict[str, float]:
+    """Return scores by their names with a suffix: inception_score_real."""
+    return {f"{name}_{what}": value for name, value in scores.items()}
+
+
+def parted(chunks: Iterator[Tensor], n: int) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+    """Part a stream of chunks after its first n rows. The first part must be read before the second one."""
+    left: list[Tensor] = []
+
+    def first() -> Iterator[Tensor]:
+        missing = n
+        while missing:
+            chunk = next(chunks)
+            yield chunk[:missing]
+            left[:] = [chunk[missing:]] if len(chunk) > missing else []
+            missing -= len(chunk[:missing])
+
+    return first(), (chunk for part in (left, chunks) for chunk in part)
 
 
 def preserved(real: Seen, again: Seen) -> dict[str, Any]:

@@ -87,6 +87,15 @@ GAMES: dict[str, Callable[[Tensor, Tensor], Losses]] = {
 }
 
 
+def likelihood_weight(value: str, dim: int) -> float:
+    """Return the lambda of equation 9 that goes with a value function, for codes of `dim` dimensions.
+
+    With equation 6 both terms are divergences and lambda is 1 (the paragraph below equation 9); otherwise it is 1/d,
+    so that a sum over d dimensions is on the scale of D's one output (section 5).
+    """
+    return 1.0 if value in ("f-gan", "f-gan-swapped") else 1 / dim
+
+
 def gradient_penalty(rho: Float[Tensor, " n"], x: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
     """Return the mean over samples of |d rho_i / d x_i|^2 (Mescheder et al., 2018, section 4.1), zero-centred.
 

@@ -1,4 +1,10 @@
-"""The only place where a gradient is taken or a parameter moves."""
+"""The only place where an objective's parameters move, and where their gradients are taken.
+
+Three gradients are taken elsewhere. Two are part of a loss and move nothing: that of a gradient penalty
+(`objectives.terms`) and those of the unrolled GAN's inner steps. The third is that of the digit classifier, which
+scores images and is no player of any objective (`experiments.digit_classifier`). `train.ensemble` repeats the engine's
+step for many runs side by side.
+"""
 
 from __future__ import annotations
 
