@@ -1,0 +1,151 @@
+"""What batch-norm statistics do to reconstruction errors: every objective with an encoder, on the embedded digits.
+
+    python benchmarks/normalisation.py [--workers 2]
+
+Three seeds of each recipe digits/<objective>; the same weights are scored in five ways (test error, [0, 1] scale):
+
+    batch      as in training: each batch of 100 test images is normalised by its own statistics
+    running    by the running averages of the training, which mix all that passed a network
+    before     as aimgan scored until November 2026: G by codes of the prior for every objective
+    now        as it scores today: each network by what it sees in training in that use
+    by codes   G by the codes mu(x) of training images (`reconstruction_mse_renormalised`)
+
+A cell that is done is not done again (benchmarks/runs/normalisation, not in git). Writes results/normalisation.json
+and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from aimgan.data import ImageSet
+from aimgan.experiments.assemble import assemble, config_of, model_of
+from aimgan.experiments.evaluation import reconstruction, renormalised
+from aimgan.experiments.finish import batch_of
+from aimgan.experiments.recipes import RECIPES
+from aimgan.experiments.tables import pipes
+from aimgan.experiments.training import engine_of, fitted, loaded
+from aimgan.metrics import ReconstructionError
+from aimgan.model import LatentVariableModel, to_range
+from aimgan.objectives import OBJECTIVES
+from aimgan.train.engine import Engine
+from aimgan.train.loop import learning_rate
+from aimgan.train.processes import accelerator_for
+from aimgan.train.run_dir import environment
+
+HERE = Path(__file__).parent
+RUNS, RESULTS = HERE / "runs" / "normalisation", HERE / "results"
+SEEDS = (0, 1, 2)
+WAYS = ("batch", "running", "before", "now", "by codes")
+COMMAND = "python benchmarks/normalisation.py"
+
+
+def trained(name: str, seed: int) -> tuple[Engine, ImageSet, Any]:
+    """Train a recipe without a run's folder."""
+    recipe = RECIPES[f"digits/{name}"]
+    data = loaded(recipe.data, Console(quiet=True))
+    recipe = fitted(recipe, data)
+    engine = engine_of(recipe, assemble(recipe, seed), accelerator_for("cpu"), seed)
+    steps = recipe.length(data.epoch_size // recipe.batch_size)
+    rate = learning_rate(recipe.schedule, recipe.lr, steps, data.epoch_size // recipe.batch_size, recipe.final_lr)
+    for step in range(steps):
+        x = data.batch(seed, step, recipe.batch_size)
+        engine.step(to_range(x, recipe.networks.value_range), step, rate(step))
+    return engine, data, recipe
+
+
+def error_by_own_batch(model: LatentVariableModel, data: ImageSet) -> float:
+    """Return the error of reconstructions whose networks are in training mode, 100 test images at a time."""
+    parts = []
+    for x in data.chunks(size=100):
+        model.train()
+        with torch.no_grad():
+            codes = model.E_of(generated=False)(model.to_networks(x)).mean
+            inside = model.G_of(inferred=True)(codes)
+        low, high = model.config.family().value_range or (0.0, 1.0)
+        parts.append(ReconstructionError.of(x, (inside - low) / (high - low)))
+    model.eval()
+    return reduce(add, parts).mean
+
+
+def cell(name: str, seed: int) -> dict[str, Any]:
+    """Return the test errors of one run, scored in all ways; from its file if it is done."""
+    path = RUNS / f"{name}-{seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    torch.set_num_threads(1)
+    engine, data, recipe = trained(name, seed)
+    config = config_of(recipe, {})
+
+    def error(model: LatentVariableModel) -> float:
+        return reconstruction(model, data)["reconstruction_mse"]
+
+    def taken_anew(model: LatentVariableModel) -> LatentVariableModel:
+        model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
+        return model
+
+    as_before = replace(config, G_sees="prior", E_sees="prior" if config.reads_features else "data")
+    now = taken_anew(model_of(engine, config))
+    errors = {
+        "batch": error_by_own_batch(model_of(engine, config), data),
+        "running": error(model_of(engine, config)),
+        "before": error(taken_anew(model_of(engine, as_before))),
+        "now": error(now),
+        "by codes": renormalised(now, data, seed).get("reconstruction_mse_renormalised", error(now)),
+    }
+    made = {"objective": name, "seed": seed, "G_sees": config.G_sees, "E_sees": config.E_sees, "errors": errors}
+    made["environment"] = environment()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(made, indent=1) + "\n")
+    print(name, seed, {way: round(value, 4) for way, value in errors.items()}, flush=True)
+    return made
+
+
+def markdown(cells: list[dict[str, Any]]) -> str:
+    machine = cells[0]["environment"]
+    lines = []
+    for name in dict.fromkeys(made["objective"] for made in cells):
+        own = [made for made in cells if made["objective"] == name]
+        errors = [[made["errors"][way] for made in own] for way in WAYS]
+        lines.append([
+            name, own[0]["G_sees"], own[0]["E_sees"],
+            *(f"{fmean(values):.4f} ± {stdev(values):.4f}" for values in errors),
+        ])  # fmt: skip
+    head = (
+        f"`{COMMAND}`: {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['threads']} thread a run, Python "
+        f"{machine['python']}, torch {machine['torch']}. Test error of reconstructions of the embedded digits, mean ± "
+        "sample standard deviation over seeds 0, 1, 2. batch: normalised by each test batch's own statistics, as in "
+        "training; running: by the running averages; before: as scored until November 2026, G by codes of the prior; "
+        "now: each network by what it sees in training in that use (the columns G and E say what); by codes: G by the "
+        "codes of training images. Only G has batch norm in these networks."
+    )
+    return f"{head}\n\n{pipes(['objective', 'G sees', 'E sees', *WAYS], lines)}\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    workers = parser.parse_args().workers
+    names = [name for name, objective in OBJECTIVES.items() if objective.posterior is not None]  # type: ignore[attr-defined]
+    todo = [(name, seed) for name in names for seed in SEEDS]
+    with ProcessPoolExecutor(workers) as pool:
+        cells = list(pool.map(cell, *zip(*todo, strict=True)))
+    (RESULTS / "normalisation.json").write_text(json.dumps({"command": COMMAND, "cells": cells}, indent=1) + "\n")
+    (RESULTS / "normalisation.md").write_text(markdown(cells))
+    print(markdown(cells))
+
+
+if __name__ == "__main__":
+    main()
