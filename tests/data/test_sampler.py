@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import ast
+from itertools import chain
+from pathlib import Path
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +14,7 @@ from aimgan.data.sampler import indices, order
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 6), st.integers(0, 7))
 quick = settings(max_examples=60, deadline=None)
+DRAWS = {"noise.generator", "noise.mix", "mix", "_permutation"}  # of src/, the calls that are given labels
 
 
 @given(st.integers(1, 300), st.integers(0, 2**63), st.integers(0, 10**6))
@@ -88,6 +93,38 @@ def test_labels_that_begin_alike_do_not_draw_alike():
     ]
     seeds = {noise.mix(0, label) for label in labels}
     assert len(seeds) == len(labels) - 1  # "" and "\x00" are the same number
+
+
+def test_negative_integers_are_not_those_of_64_bits():
+    numbers = [*range(-40, 40), -(2**63), 2**63, *range(2**64 - 40, 2**64)]
+    assert len({noise.mix(number) for number in numbers}) == len(numbers)
+
+
+def test_what_the_committed_runs_draw_from_is_as_it_was():
+    """Changing one of these changes every result: seeds, steps and labels are hashed as in version 0.1."""
+    assert noise.mix(0, "noise", 7) == 0xE92A9D601AF6AD36
+    assert noise.mix(3, "weights", "G") == 0xEE519C7CBD093EAF
+    assert noise.mix(2**64 - 1, "calibration noise", 12) == 0x600566E5603CD1B6
+
+
+def labels_of_calls() -> dict[tuple[str | None, ...], list[str]]:
+    """What is passed to `noise` in src/: literal labels as they are, and None for all else; with the places."""
+    calls: dict[tuple[str | None, ...], list[str]] = {}
+    for path in sorted(Path(noise.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in DRAWS:
+                passed = [arg.value if isinstance(arg, ast.Constant) else None for arg in node.args]
+                calls.setdefault(tuple(passed), []).append(f"{path.name}:{node.lineno}")
+    return calls
+
+
+def test_the_labels_of_the_package_are_different_words():
+    calls = labels_of_calls()
+    labels = sorted({label for call in calls for label in call if isinstance(label, str)})
+    assert {"noise", "data", "order", "weights", "evaluate", "calibration noise", "window"} <= set(labels)
+    assert len({tuple(noise._words(label)) for label in labels}) == len(labels)
+    joined = {tuple(chain.from_iterable([None] if part is None else noise._words(part) for part in c)) for c in calls}
+    assert len(joined) == len(calls)
 
 
 @given(st.lists(st.integers(-5, 2**64 + 5), min_size=1, max_size=4))
