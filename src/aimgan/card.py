@@ -34,12 +34,13 @@ SCORES = {  # those that a card shows, with what they are
     "recall": "recall: share of real images among the samples",
     "reconstruction_mse": "mean square error of held-out reconstructions",
     "mean_image_mse": "the same of the mean training image: what knows nothing",
+    "mode_centre_mse": "the same of the centre of the mode: what knows the mode and nothing else",
     "class_preservation": "share of reconstructions of the image's class",
     "probe_accuracy": "accuracy of a linear classifier of codes",
     "coverage_80": "share of known codes inside q(z|x)'s 80 % intervals: 0.8 is calibrated",
     "memorisation_ratio": "samples' distance to training images over held-out images' own: about 1 is none",
 }
-ANCHORS = ("frechet_distance_real", "mean_image_mse")  # of SCORES: not the model's own
+ANCHORS = ("frechet_distance_real", "mean_image_mse", "mode_centre_mse")  # of SCORES: not the model's own
 CANNOT_SAY = {  # what is said where a score of the first names is shown
     ("inception_score", "frechet_distance", "kernel_distance", "precision", "recall"): (
         "Scores of features are of the feature network and the number of samples named above: compare them with "

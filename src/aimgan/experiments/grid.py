@@ -1,6 +1,7 @@
 """Table 2 and figure 3: 25 modes on a grid, and how many of them a model finds (section 5.3).
 
     aimgan train grid/aim --seed 0         about two minutes on two cores; expected: 25 modes, high-quality 97 %
+                                           (18 of 20 other seeds: benchmarks/results/grid-success.md)
 
 The paper gives neither its networks nor its optimiser here; these were chosen on seed 0 and are the same for every
 objective. `grid/aim` weights the likelihood by its own variance (science.md 2), which the paper does not:
@@ -34,7 +35,7 @@ GRID = Recipe(
 )
 
 
-# Learning rates that benchmarks/lr_search.py chose, of three (benchmarks/results/lr-search.md). Others have GRID's.
+# Learning rates that benchmarks/lr_search.py chose, of two or three (benchmarks/results/lr-search.md). Others have GRID's.
 RATES: dict[str, float] = {"veegan": 1e-3, "age": 5e-4}  # age: docs/objectives/age.md
 
 

@@ -52,13 +52,14 @@ class AIM:
             yield from aim_variants.step(self, x)
             return
 
+        V = GAMES[self.value]
         z = self.prior.sample(len(x))
         x_z = self.G(z)
         f_x, f_z = self.D.features(x), self.D.features(x_z)
         q = self.E(f_z)
         rho_q, rho_p = self.D.head(f_x), self.D.head(f_z)
 
-        L_real, L_fake, L_g = GAMES[self.value](rho_q, rho_p)
+        L_real, L_fake, L_g = V(rho_q, rho_p)
         L_d = L_real + L_fake
         L_e = likelihood_loss(gaussian_nll(q, z), q)
         yield (

@@ -39,13 +39,14 @@ class AIMMinus:
 
     def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
         """Yield Algorithm 1's two simultaneous updates for the batch x (n, *shape)."""
+        V = GAMES[self.value]
         z = self.prior.sample(len(x))
         x_z = self.G(z)
         f_x, f_z = self.D.features(x), self.D.features(x_z)
         q = self.E(f_z)
         rho_q, rho_p = self.D.head(f_x), self.D.head(f_z)
 
-        L_real, L_fake, L_g = GAMES[self.value](rho_q, rho_p)
+        L_real, L_fake, L_g = V(rho_q, rho_p)
         L_e = likelihood_loss(gaussian_nll(q, z), q)
         yield (
             Update(self.D, L_real + L_fake, {"real": L_real, "fake": L_fake}),

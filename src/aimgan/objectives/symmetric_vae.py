@@ -15,9 +15,11 @@ from aimgan.objectives.terms import fake, gaussian_likelihood, gaussian_nll, lik
 
 @dataclass(eq=False)
 class SymmetricVAE:
-    """min over G, E  of  KL(q(x,z) || p(x,z)) + KL(p(x,z) || q(x,z)) - lambda ( E_q[log p(x|z)] + E_p[log q(z|x)] ).
+    """The paper's:  min over G, E  of  KL(q || p) + KL(p || q) - lambda ( E_q[log p(x|z)] + E_p[log q(z|x)] ).
 
-    D_xz estimates f = log q(x,z) - log p(x,z) by logistic regression, so the two KLs are E_q[f] - E_p[f].
+    q and p are the joint distributions of (x, z). D_xz estimates f = log q - log p by logistic regression, so the two
+    KLs are E_q[f] - E_p[f]. With f fixed in a step, E descends only the first KL's gradient and G only the second's:
+    docs/objectives/symmetric-vae.md says what is missing.
     p(x|z) = N(G(z), sigma^2 I) in the networks' own units; `weight` is lambda.
     """
 
