@@ -8,6 +8,8 @@
 
 Cells are kept in benchmarks/runs/<name> (not in git); a stopped table goes on with the same command. What is written is
 what `aimgan reproduce table1` writes: the results file, Markdown, LaTeX, and the figure of error against distance.
+`--report` writes what there is without running anything; cells that are not here are taken from the committed results
+as they were measured then, with their own machine and commit. `--again` only judges the committed results anew.
 Faces may not be published: their figures stay in the run's folder.
 """
 
@@ -20,13 +22,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from aimgan.experiments.reproduction import claims, table1_page
 from aimgan.experiments.reproduction.cells import Outcome, outcome
 from aimgan.experiments.reproduction.image_figures import draw_figure
 from aimgan.experiments.reproduction.methods import IMAGE_METHODS, Method
-from aimgan.experiments.reproduction.request import Request
+from aimgan.experiments.reproduction.request import Request, read, write_results
 from aimgan.experiments.reproduction.table1 import collected, table1, write
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results"
 ALICE = 100  # lambda: of 1, 10 and 100 at the cpu preset the best MSE (results/table1-mnist-changed.md)
 
 
@@ -111,21 +115,45 @@ def draw(request: Request, table: str) -> None:
                 shutil.copy(path, HERE.parent / "docs" / "figures" / f"{table.removesuffix('-cpu')}-{target}.png")
 
 
-def reported(request: Request) -> tuple[list[Path], list[Outcome]]:
-    """Write what there is, without running what is missing."""
+def reported(request: Request, table: str) -> tuple[list[Path], list[Outcome]]:
+    """Write what there is, without running what is missing: that is taken from the committed results."""
     todo = [request.cell(method, seed) for method in request.methods for seed in request.seeds]
     outcomes = [outcome(cell, request.folder) for cell in todo]
-    return write(collected(request, todo, outcomes, Console()), request.output), outcomes
+    results = collected(request, todo, outcomes, Console())
+    committed = read(RESULTS / f"table1-{table}.json")
+    before = {(cell["method"], cell["seed"]): cell for cell in committed["cells"]}
+    results["cells"] = [
+        before.get((cell["method"], cell["seed"]), cell) if cell["state"] == "missing" else cell
+        for cell in results["cells"]
+    ]
+    results["references"] = {**committed["references"], **results["references"]}
+    results["claims"] = claims.tested(results)
+    return write(results, request.output), outcomes
+
+
+def judged_again(table: str) -> list[Path]:
+    """Judge the claims of the committed results anew, and write their pages."""
+    path = RESULTS / f"table1-{table}.json"
+    results = dict(read(path))
+    results["claims"] = claims.tested(results)
+    return write_results(results, path, table1_page.render(results))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
-    parser.add_argument("--images", required=True)
+    parser.add_argument("--images")
+    parser.add_argument("--again", action="store_true", help="judge the committed results anew, run nothing")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="write what there is, run nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     given = parser.parse_args()
+    if given.again:
+        for path in judged_again(given.table):
+            print(f"wrote {path}")
+        return
+    if not given.images:
+        parser.error("expected --images PATH: where the images are")
     data, preset, seeds, methods = TABLES[given.table]
     output = HERE / "runs" / f"table1-{given.table.replace('changed', 'cpu')}"  # they have cells in common
     request = Request(
@@ -142,10 +170,10 @@ def main() -> None:
         preset=preset,
         path=given.images,
     )
-    paths, outcomes = reported(request) if given.report else table1(request, Console())
+    paths, outcomes = reported(request, given.table) if given.report else table1(request, Console())
     for path in paths:
         if path.suffix in (".json", ".md", ".tex"):
-            shutil.copy(path, HERE / "results" / f"table1-{given.table}{path.suffix}")
+            shutil.copy(path, RESULTS / f"table1-{given.table}{path.suffix}")
     states = [outcome.state for outcome in outcomes]
     draw(request, given.table)
     print(f"{states.count('finished')} of {len(states)} cells are finished; {output}")

@@ -35,7 +35,7 @@ GRID = Recipe(
 )
 
 
-# Learning rates that benchmarks/lr_search.py chose, of two or three (benchmarks/results/lr-search.md). Others have GRID's.
+# Learning rates that benchmarks/lr_search.py chose (benchmarks/results/lr-search.md). Others have GRID's.
 RATES: dict[str, float] = {"veegan": 1e-3, "age": 5e-4}  # age: docs/objectives/age.md
 
 

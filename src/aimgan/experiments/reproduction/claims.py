@@ -1,72 +1,58 @@
-"""The paper's claims on images as differences with intervals, and which way each comes out: science.md 5.
+"""The paper's claims on images, what was measured about each, and which way each comes out: science.md 5.
 
-A difference is AIM's (or whoever the claim is about) minus the other's. Its 95 % interval is Welch's over seeds; with
-one seed it is over test images or the score's splits, which says nothing about another seed, and is named so.
+A difference is that of the method the claim is about minus the other's. A verdict is over seeds: it takes three of both
+methods, and none that diverged, because a mean over the survivors of a method is not compared. What two models did to
+the same test images stands beside, and says nothing about other seeds. The tests are in statistics.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, variance
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
-from scipy.stats import t as student
+from aimgan.experiments.reproduction.statistics import LEVEL, Effect, equivalence, holm, mean_of, seeds_text, welch
 
-Scores = Mapping[str, Any]
-SPLITS = 10  # of the Inception Score
-SHARES = ("class_preservation", "probe_accuracy")  # of test images
+ERROR, RENORMALISED = "reconstruction_mse", "reconstruction_mse_renormalised"
+BY_CODES = ", all generators normalised by codes of images"
+CODES, CONVERGENCE = "AIM's codes match the prior", "the error converges within 10 epochs"
+DISTANCE_MARGIN = 0.1  # standard deviations of the prior, beyond the distance of as many draws of the prior
+SHARE_MARGIN = 0.02  # of the codes
+EPOCH = 10
+CONVERGED = 1.1  # times the last epoch's error, at most, is the error at epoch 10
+
+Claim = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """a - b with the half width of its 95 % interval (None where it has none), and what the interval is over."""
+class Side:
+    """A method in a claim: the scores of its finished seeds, and the seeds that diverged with what was said then."""
 
-    value: float
-    half: float | None
-    over: str
+    key: str
+    cells: tuple[Mapping[str, Any], ...] = ()
 
-    def __str__(self) -> str:
-        """The difference as a table shows it."""
-        return f"{self.value:+.4g}" + ("" if self.half is None else f" ± {self.half:.2g} ({self.over})")
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """The scores of the seeds that have some."""
+        return [_with_derived(cell["scores"]) for cell in self.cells if cell["scores"]]
 
-    def verdict(self, lower: bool) -> str:
-        """Return whether a is lower (or higher) than b: holds, fails, or undecided where the interval has both."""
-        if self.half is None or abs(self.value) <= self.half:
-            return "undecided"
-        return "holds" if (self.value < 0) == lower else "fails"
+    @property
+    def diverged(self) -> list[Mapping[str, Any]]:
+        """The cells that diverged."""
+        return [cell for cell in self.cells if cell["state"] == "stopped"]
 
+    def values(self, name: str) -> list[float]:
+        """Return a score of every seed that has it."""
+        return [scores[name] for scores in self.scores if scores.get(name) is not None]
 
-def difference(a: Sequence[Scores], b: Sequence[Scores], name: str) -> Difference | None:
-    """Return the difference of a score between two methods' seeds; None where one of them has not got it."""
-    x, y = ([scores[name] for scores in of if scores.get(name) is not None] for of in (a, b))
-    if not x or not y:
-        return None
-    value = fmean(x) - fmean(y)
-    if len(x) > 1 and len(y) > 1:
-        over = f"{len(x)} seeds" if len(x) == len(y) else f"{len(x)} and {len(y)} seeds"
-        parts = [variance(of) / len(of) for of in (x, y)]
-        if not sum(parts):
-            return Difference(value, 0.0, over)
-        freedom = sum(parts) ** 2 / sum(p**2 / (len(of) - 1) for p, of in zip(parts, (x, y), strict=True))
-        return Difference(value, float(student.ppf(0.975, freedom)) * math.sqrt(sum(parts)), over)
-    return _of_one_seed(value, a[0], b[0], name)
+    def has(self, name: str) -> bool:
+        """Whether there is something to say about a score: a seed has it, or all seeds that were scored diverged."""
+        return bool(self.values(name)) or (bool(self.diverged) and not self.scores)
 
 
-def _of_one_seed(value: float, a: Scores, b: Scores, name: str) -> Difference:
-    n = a.get("n_real")
-    if name == "inception_score":
-        spreads = [of[f"{name}_std"] for of in (a, b)]  # population's, over ten splits
-        half = float(student.ppf(0.975, SPLITS - 1)) * math.sqrt(sum(s**2 for s in spreads) / (SPLITS - 1))
-        return Difference(value, half, "one seed, over splits")
-    if name in SHARES:
-        spreads = [math.sqrt(of[name] * (1 - of[name])) for of in (a, b)]
-    else:
-        spreads = [of.get(f"{name}_std") for of in (a, b)]
-    if n is None or None in spreads:
-        return Difference(value, None, "one seed, no interval")
-    return Difference(value, 1.96 * math.sqrt(sum(s**2 for s in spreads) / n), "one seed, over images")
+Sides = Mapping[str, Side]
 
 
 @dataclass(frozen=True)
@@ -76,27 +62,27 @@ class Comparison:
     claim: str
     where: str
     ours: str
-    others: Callable[[Mapping[str, Any]], list[str]]
+    others: Callable[[Sides], list[str]]
     score: str
     lower: bool
 
 
-def _alices(methods: Mapping[str, Any]) -> list[str]:
-    return [key for key in methods if key.startswith("alice")]
+def _alices(sides: Sides) -> list[str]:
+    return [key for key in sides if key.startswith("alice")]
 
 
-def _best_alice(methods: Mapping[str, Any]) -> list[str]:
-    """Return ALICE at the lambda whose reconstructions are the best, of those that were run."""
-    ranked = {
-        key: fmean(s["reconstruction_mse"] for s in methods[key])
-        for key in _alices(methods)
-        if methods[key] and all("reconstruction_mse" in s for s in methods[key])
-    }
-    return [min(ranked, key=lambda key: ranked[key])] if ranked else []
+def _best_alice(sides: Sides) -> list[str]:
+    """Return ALICE at the lambda whose reconstructions are the best, of those that were run.
+
+    A lambda with a seed that diverged is chosen only where every lambda has one.
+    """
+    ranked = {key: fmean(values) for key in _alices(sides) if (values := sides[key].values(ERROR))}
+    whole = {key: error for key, error in ranked.items() if not sides[key].diverged} or ranked
+    return [min(whole, key=lambda key: whole[key])] if whole else []
 
 
-def _only(*keys: str) -> Callable[[Mapping[str, Any]], list[str]]:
-    return lambda methods: [key for key in keys if key in methods]
+def _only(*keys: str) -> Callable[[Sides], list[str]]:
+    return lambda sides: [key for key in keys if key in sides]
 
 
 COMPARISONS = (
@@ -153,65 +139,150 @@ COMPARISONS = (
 )
 
 
-def tested(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every claim that the results have the rows for: claim, where, measured, verdict, and the numbers."""
-    methods = {
-        about["method"]: [
-            _with_derived(cell) for cell in results["cells"] if cell["method"] == about["method"] and cell["scores"]
-        ]
-        for about in results["methods"]
-    }
-    asked = [one for one in COMPARISONS if results["data"] != "mnist" or one.score != "border_mse"]  # MNIST's is black
-    found = [_compared(one, methods, other) for one in asked for other in one.others(methods)]
-    return [claim for claim in (*found, *_of_codes(methods), *_convergence(results)) if claim]
+def tested(results: Mapping[str, Any]) -> list[Claim]:
+    """Return every claim that the results have the rows for: claim, where, measured, verdict, and the numbers.
+
+    `p` is a claim's own p value, `p_holm` Holm's for all claims of the results that have one; None without a test.
+    """
+    sides = sides_of(results)
+    found = [_compared(one, sides, other, results) for one, other in compared(results)]
+    made = [claim for claim in (*found, _of_codes(sides), _convergence(sides)) if claim]
+    corrected = iter(holm([claim["p"] for claim in made if claim["p"] is not None]))
+    return [_corrected(claim, None if claim["p"] is None else next(corrected)) for claim in made]
 
 
-def _with_derived(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a cell's scores with its seed, and how far its reconstructions are from the images' own sharpness."""
-    sharp = cell["scores"].get("edge_sharpness")
+def sides_of(results: Mapping[str, Any]) -> dict[str, Side]:
+    """Return the methods of the results by their keys."""
+    keys = [about["method"] for about in results["methods"]]
+    return {key: Side(key, tuple(cell for cell in results["cells"] if cell["method"] == key)) for key in keys}
+
+
+def compared(results: Mapping[str, Any]) -> list[tuple[Comparison, str]]:
+    """Return the comparisons that the results have the methods for, each with the key of the other method.
+
+    A comparison of reconstruction errors comes a second time, with every generator normalised alike, where both methods
+    have that score: statistics that only one of them profits from cannot decide the claim unseen.
+    """
+    sides, made = sides_of(results), []
+    for one in COMPARISONS:
+        if one.ours not in sides or (results["data"] == "mnist" and one.score == "border_mse"):  # MNIST's is black
+            continue
+        again = replace(one, claim=one.claim + BY_CODES, score=RENORMALISED)
+        for other in one.others(sides):
+            made.append((one, other))
+            if one.score == ERROR and sides[one.ours].values(RENORMALISED) and sides[other].values(RENORMALISED):
+                made.append((again, other))
+    return made
+
+
+def _with_derived(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a cell's scores with how far its reconstructions are from the images' own sharpness."""
+    sharp = scores.get("edge_sharpness")
     derived = {"unsharpness": abs(math.log(sharp))} if sharp else {}
-    return {**cell["scores"], **derived, "seed": cell["seed"]}
+    return {**scores, **derived}
 
 
-def _compared(one: Comparison, methods: Mapping[str, Any], other: str) -> dict[str, Any] | None:
-    found = difference(methods.get(one.ours, []), methods[other], one.score)
-    if found is None:
+def _compared(one: Comparison, sides: Sides, other: str, results: Mapping[str, Any]) -> Claim | None:
+    a, b = sides[one.ours], sides[other]
+    if not a.has(one.score) or not b.has(one.score):
         return None
+    subject = f"{one.score} {one.ours} - {other}"
+    if a.diverged or b.diverged:
+        return _not_compared(one.claim, one.where, f"{subject}: ", a, b)
+    found = welch(a.values(one.score), b.values(one.score))
+    beside = _by_image(results, one, other)
     return {
         "claim": one.claim,
         "where": one.where,
-        "measured": f"{one.score} {one.ours} - {other}: {found}",
+        "measured": f"{subject}: {found}" + (f"; {beside}" if beside else ""),
         "verdict": found.verdict(one.lower),
+        "p": found.p,
         "difference": found.value,
         "half_width": found.half,
         "interval": found.over,
     }
 
 
-def _of_codes(methods: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """p(z) = q(z): the codes' share within 3 sigma and their distance to the prior, beside the prior's own."""
-    made = []
-    for scores in [scores for scores in methods.get("aim", []) if "prior_mmd" in scores]:
-        own, prior = scores["share_within_3_sigma"], scores["share_within_3_sigma_prior"]
-        distance, floor = scores["prior_mmd"], scores.get("prior_mmd_floor", 0.0)
-        within = f"{100 * own:.1f} % within 3 sigma (prior {100 * prior:.1f} %)"
-        text = f"seed {scores['seed']}: {within}; MMD {distance:.2g}, twice its floor from sampling is {2 * floor:.2g}"
-        verdict = "holds" if abs(own - prior) < 0.02 and distance < 2 * floor else "fails"
-        made.append({"claim": "AIM's codes match the prior", "where": "5.3, 5.4", "measured": text, "verdict": verdict})
-    return made
+def _not_compared(claim: str, where: str, subject: str, *sides: Side) -> Claim:
+    """Return a claim about methods with diverged seeds: that they diverged is what was found."""
+    told = [f"seed {cell['seed']} of {side.key}: {_short(cell)}" for side in sides for cell in side.diverged]
+    counts = [f"{len(s.diverged)} of {len(s.cells)} seeds of {s.key} diverged" for s in sides if s.diverged]
+    verdict = f"not compared: {' and '.join(counts)}"
+    return {"claim": claim, "where": where, "measured": subject + "; ".join(told), "verdict": verdict, "p": None}
 
 
-def _convergence(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _short(cell: Mapping[str, Any]) -> str:
+    """Return why a cell stopped, without the losses that follow in brackets."""
+    return f'"{(cell.get("error") or "it diverged").split(" (")[0]}"'
+
+
+def _by_image(results: Mapping[str, Any], one: Comparison, other: str) -> str:
+    """Return what the two models did to the same images; nothing where their errors image by image were not kept."""
+    for pair in results.get("paired", []):
+        if (pair["score"], pair["ours"], pair["other"]) == (one.score, one.ours, other):
+            seeds = [str(seed["seed"]) for seed in pair["by_seed"]]
+            which = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of seeds {', '.join(seeds)}"
+            alike = "" if pair["correlation"] is None else f", correlation {pair['correlation']:.2f}"
+            return (
+                f"image by image {pair['difference']:+.4g} ± {pair['half_width']:.2g} "
+                f"({pair['images']:,} test images, {which}{alike}; says nothing about other seeds)"
+            )
+    return ""
+
+
+def _of_codes(sides: Sides) -> Claim | None:
+    """p(z) = q(z), within a margin: the codes' distance to the prior, and their share within 3 sigma.
+
+    A distance has a floor from sampling that falls with the number of images, so a test against the floor fails with
+    enough images whatever the distance. The margin does not fall.
+    """
+    aim = sides.get("aim", Side("aim"))
+    if aim.diverged:
+        return _not_compared(CODES, "5.3, 5.4", "", aim)
+    name, share = "prior_sliced_wasserstein", "share_within_3_sigma"
+    needed = (name, f"{name}_floor", share, f"{share}_prior")
+    found = [scores for scores in aim.scores if all(scores.get(key) is not None for key in needed)]
+    if not found:
+        return None
+    beyond = tuple(scores[name] - scores[f"{name}_floor"] for scores in found)
+    within = tuple(scores[share] - scores[f"{share}_prior"] for scores in found)
+    effects = (
+        Effect("sliced Wasserstein distance less its floor", beyond, DISTANCE_MARGIN),
+        Effect("share within 3 sigma less the prior's", within, SHARE_MARGIN),
+    )
+    verdict, p = equivalence(effects)
+    over = seeds_text(len(found)) if p is None else f"90 % intervals over {seeds_text(len(found))}, equivalence"
+    told = f"{', '.join(map(str, effects))}: {over}"
+    return {"claim": CODES, "where": "5.3, 5.4", "measured": told, "verdict": verdict, "p": p}
+
+
+def _convergence(sides: Sides) -> Claim | None:
     """Figure 8: errors fall in the first ten epochs and then stay. It takes more than ten to tell."""
-    made = []
-    for cell in results["cells"]:
-        errors = {row["epoch"]: row["reconstruction_mse"] for row in cell["epochs"] if "reconstruction_mse" in row}
-        if cell["method"] != "aim" or not errors or max(errors) <= 10 or 10 not in errors:
-            continue
-        last = errors[max(errors)]
-        text = f"seed {cell['seed']}: epoch 10 {errors[10]:.4f}, epoch {max(errors):g} {last:.4f}"
-        verdict = "holds" if errors[10] <= 1.1 * last else "fails"
-        made.append(
-            {"claim": "the error converges within 10 epochs", "where": "A.2", "measured": text, "verdict": verdict}
-        )
-    return made
+    aim = sides.get("aim", Side("aim"))
+    ratios, last = [], 0.0
+    for cell in aim.cells:
+        errors = {row["epoch"]: row[ERROR] for row in cell["epochs"] if ERROR in row}
+        if cell["scores"] and errors and max(errors) > EPOCH and EPOCH in errors:
+            last = max(errors)
+            ratios.append(errors[EPOCH] / errors[last])
+    if not ratios:
+        return None
+    if aim.diverged:
+        return _not_compared(CONVERGENCE, "A.2", "", aim)
+    found = mean_of(ratios, CONVERGED)
+    # A ratio has no sign to show.
+    told = f"error at epoch {EPOCH} over that at epoch {last:g}, at most {CONVERGED} if it converged: {str(found)[1:]}"
+    return {
+        "claim": CONVERGENCE,
+        "where": "A.2",
+        "measured": told,
+        "verdict": found.verdict(lower=True, than=CONVERGED),
+        "p": found.p,
+    }
+
+
+def _corrected(claim: Claim, p_holm: float | None) -> Claim:
+    """Return a claim with Holm's p value: a verdict that does not survive the correction says so."""
+    lost = claim["verdict"] in ("holds", "fails") and p_holm is not None and p_holm >= LEVEL
+    verdict = claim["verdict"] + (" (not after Holm's correction)" if lost else "")
+    return {**claim, "verdict": verdict, "p_holm": p_holm}

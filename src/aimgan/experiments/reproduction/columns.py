@@ -33,11 +33,16 @@ class Row:
 
 
 class Column(NamedTuple):
-    """A head, a row's text, and what the rows are ranked by (the lowest is the best), rounded as the text is."""
+    """A head, a row's text, and what the rows are ranked by (the lowest is the best), rounded as the text is.
+
+    `passes` says whether a row is better than the column's anchor, what knows nothing of the question: the best of
+    those that are not is no best.
+    """
 
     head: str
     text: Callable[[Row], str]
     rank: Callable[[Row], float | None] = lambda row: None
+    passes: Callable[[Row], bool] = lambda row: True
 
 
 def mean(row: Row, name: str, scale: float = 1.0) -> float | None:
@@ -99,20 +104,36 @@ def _row(method: Mapping[str, Any], results: Results) -> Row:
 
 
 def best(column: Column, rows: Sequence[Row]) -> set[int]:
-    """Return which of the complete rows are the best in a column: none where there is nothing to compare."""
-    ranks = {k: rank for k, row in enumerate(rows) if row.complete and (rank := column.rank(row)) is not None}
-    return {k for k, rank in ranks.items() if rank == min(ranks.values())} if len(ranks) > 1 else set()
+    """Return which of the complete rows are the best in a column: none where there is nothing to compare.
+
+    And none where the best of them does not pass the column's anchor.
+    """
+    ranks = _ranks(column, rows)
+    winners = {k for k, rank in ranks.items() if rank == min(ranks.values())} if len(ranks) > 1 else set()
+    return {k for k in winners if column.passes(rows[k])}
+
+
+def _ranks(column: Column, rows: Sequence[Row]) -> dict[int, float]:
+    return {k: rank for k, row in enumerate(rows) if row.complete and (rank := column.rank(row)) is not None}
 
 
 def verdict(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    """Say in which columns no row of AIM's is the best, with both numbers."""
+    """Say in which columns no row of AIM's is the best, with both numbers, and in which no row passes the anchor."""
     ours = {k for k, row in enumerate(rows) if row.about["objective"] == "aim" and row.complete}
     if not ours or not any(row.complete for k, row in enumerate(rows) if k not in ours):
         return "There is nothing to compare: that takes a row of AIM's and another, both with all seeds finished."
     lost = [_lost(column, rows, ours) for column in columns if (winners := best(column, rows)) and not winners & ours]
+    failed = [column.head for column in columns if _fails(column, rows)]
+    beside = f" No method is better than the anchor in: {'; '.join(failed)}." if failed else ""
     if not lost:
-        return "AIM is the best, or shares it, in every column."
-    return f"AIM is not the best in: {'; '.join(lost)}."
+        return f"AIM is the best, or shares it, in every {'other ' if failed else ''}column.{beside}"
+    return f"AIM is not the best in: {'; '.join(lost)}.{beside}"
+
+
+def _fails(column: Column, rows: Sequence[Row]) -> bool:
+    """Whether rows are ranked in a column and none of them passes its anchor."""
+    ranks = _ranks(column, rows)
+    return bool(ranks) and not any(column.passes(rows[k]) for k in ranks)
 
 
 def _lost(column: Column, rows: Sequence[Row], ours: set[int]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from aimgan.experiments import console as screen
@@ -20,7 +22,8 @@ from aimgan.experiments.reproduction import claims, table1_page
 from aimgan.experiments.reproduction.cells import Cell, Outcome
 from aimgan.experiments.reproduction.methods import IMAGE_METHODS, Method
 from aimgan.experiments.reproduction.parallel import run_all
-from aimgan.experiments.reproduction.request import Request, write_results
+from aimgan.experiments.reproduction.request import Request, Results, write_results
+from aimgan.experiments.reproduction.statistics import by_image
 from aimgan.experiments.reproduction.table2 import cell_of, trained_as
 from aimgan.experiments.training import own_features
 from aimgan.figures import TradeOff, error_against_distance
@@ -52,7 +55,47 @@ def collected(request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome
         cell["epochs"] = epochs_of(request.folder / made.name)
     found = references_of(request, todo, console)
     results = {**request.head(), "methods": methods, "cells": cells, "references": found}
+    results["paired"] = paired(results, request.folder)
     return results | {"claims": claims.tested(results)}
+
+
+def paired(results: Results, folder: Path) -> list[dict[str, Any]]:
+    """Return how far the models' errors are apart on the same test images, for the methods that claims compare.
+
+    Each seed that both methods have is compared on its own; the pair's numbers are means over these seeds.
+    """
+    comparisons = [(one, other) for one, other in claims.compared(results) if one.score == claims.ERROR]
+    pairs = dict.fromkeys((one.ours, other) for one, other in comparisons)
+    errors = {(cell["method"], cell["seed"]): _errors_of(folder / cell["folder"]) for cell in _finished(results)}
+    found = [_pair(ours, other, errors, results["seeds"]) for ours, other in pairs]
+    return [pair for pair in found if pair]
+
+
+def _finished(results: Results) -> list[dict[str, Any]]:
+    return [cell for cell in results["cells"] if cell["state"] == "finished"]
+
+
+def _errors_of(run: Path) -> np.ndarray | None:
+    """Return the error of each test image that a run kept; None where there is no such file, or not a whole one."""
+    try:
+        found = np.load(RunDir(run).errors, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.ndim == 1 and len(found) > 1 and np.isfinite(found).all() else None
+
+
+def _pair(
+    ours: str, other: str, errors: Mapping[tuple[str, int], np.ndarray | None], seeds: Sequence[int]
+) -> dict[str, Any] | None:
+    both = {seed: (errors.get((ours, seed)), errors.get((other, seed))) for seed in seeds}
+    same = {seed: (a, b) for seed, (a, b) in both.items() if a is not None and b is not None and len(a) == len(b)}
+    if not same:
+        return None
+    by_seed = [{"seed": seed, "images": len(a), **by_image(a, b)} for seed, (a, b) in same.items()]
+    names = ("difference", "half_width", "correlation")
+    means = {name: fmean(found) for name in names if (found := [s[name] for s in by_seed if s[name] is not None])}
+    about = {"score": claims.ERROR, "ours": ours, "other": other, "images": min(s["images"] for s in by_seed)}
+    return {**about, **dict.fromkeys(names), **means, "by_seed": by_seed}
 
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
