@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from aimgan.experiments.reproduction import comparison
 from aimgan.experiments.reproduction.latex import escape, tabular
@@ -93,6 +95,54 @@ def test_equal_digits_share_the_bold(usual):
     assert row(page, "AIM")["MSE"] == row(page, "AIM2")["MSE"] == "**0.0020**"
 
 
+def anchored(data: str, *cells_of: dict[str, float]) -> dict[str, Any]:
+    """Return the results of ALI, AIM and AIM2, two seeds each, with these scores of reconstructions."""
+    names = ("ali", "aim", "aim2")
+    methods = [method(name, "ali" if name == "ali" else "aim") for name in names]
+    cells = [cell(name, k, **{**INFERS, **own}) for name, own in zip(names, cells_of, strict=True) for k in (0, 1)]
+    return results(methods, cells, data=data)
+
+
+def test_no_reconstruction_is_in_bold_that_is_no_better_than_the_modes_centre():
+    """Of files without the anchor too: a mode of the ring has the variance 0.0004, one of the grid 0.0025."""
+    errors = [{"reconstruction_mse": mse} for mse in (2.0, 0.0007, 0.0009)]
+    ring, grid = (comparison.markdown(anchored(data, *errors)) for data in ("ring", "grid"))
+    assert [row(ring, name)["MSE"] for name in ("ALI", "AIM", "AIM2")] == ["2.0000", "0.0007", "0.0009"]
+    assert row(ring, "mode's centre")["MSE"] == "0.0004"
+    assert row(ring, "AIM")["R² in modes"] == row(ring, "AIM")["wrong mode %"] == "-"
+    assert "in every other column. No method is better than the anchor in: MSE." in ring
+    assert row(grid, "AIM")["MSE"] == "**0.0007**"
+    assert row(grid, "mode's centre")["MSE"] == "0.0025"
+    assert "in every column." in grid
+    unknown = comparison.markdown(anchored("another", *errors))
+    assert row(unknown, "AIM")["MSE"] == "**0.0007**"
+    assert "mode's centre |" not in unknown
+
+
+def test_the_measured_anchor_stands_and_so_do_what_is_kept_of_a_mode_and_the_modes_that_are_missed():
+    scores = [
+        {"mode_centre_mse": 0.0024, "reconstruction_mse": mse, "wrong_mode": wrong, "within_mode_r2": r2}
+        for mse, wrong, r2 in ((0.0026, 0.0, -0.5), (0.00245, 0.01, -0.1), (0.0023, 0.002, 0.34))
+    ]
+    page = comparison.markdown(anchored("grid", *scores))
+    assert row(page, "mode's centre")["MSE"] == "0.0024"
+    assert row(page, "mode's centre")["R² in modes"] == "0.00"
+    assert [row(page, name)["MSE"] for name in ("ALI", "AIM", "AIM2")] == ["0.0026", "0.0024", "**0.0023**"]
+    assert [row(page, name)["R² in modes"] for name in ("ALI", "AIM", "AIM2")] == ["-0.50", "-0.10", "**0.34**"]
+    assert [row(page, name)["wrong mode %"] for name in ("ALI", "AIM", "AIM2")] == ["**0.0**", "1.0", "0.2"]
+    none = comparison.markdown(anchored("grid", *scores[:2], scores[1]))
+    assert row(none, "AIM")["MSE"] == "0.0024"
+    assert row(none, "AIM")["R² in modes"] == "-0.10"
+    assert "AIM is not the best in: wrong mode %" in none
+    assert "No method is better than the anchor in: MSE; R² in modes." in none
+
+
+def test_a_log_score_below_the_priors_is_not_in_bold():
+    page = comparison.markdown(anchored("grid", {"log_score": -9.0}, {"log_score": -3.0}, {"log_score": -4.0}))
+    assert row(page, "AIM")["log score (prior's)"] == "-3.00 (-2.84)"
+    assert "No method is better than the anchor in: log score (prior's)." in page
+
+
 def test_the_page_says_where_aim_is_not_the_best_and_where_its_numbers_come_from(usual):
     page = comparison.markdown(usual)
     assert (
@@ -150,9 +200,15 @@ def test_other_data_have_no_published_columns(usual):
 
 
 def test_the_short_table_fits_a_terminal(usual):
+    for one in usual["cells"]:
+        one["scores"] |= {"wrong_mode": 1.0, "within_mode_r2": -399.5} if "log_score" in one["scores"] else {}
     table = comparison.short(usual)
-    widths = [max(len(line[k]) for line in (table.columns, *table.rows)) for k in range(len(table.columns))]
-    assert sum(widths) + 2 * len(widths) <= 80
+    out = Console(file=StringIO(), width=80)
+    out.print(table.rich())
+    lines = out.file.getvalue().splitlines()
+    assert "…" not in out.file.getvalue()
+    for line in table.rows:  # whole, on one line
+        assert any(line[0] in shown and all(text in shown for text in line) for shown in lines)
 
 
 def test_latex(usual):
@@ -161,8 +217,8 @@ def test_latex(usual):
     assert r"GAN & 3.3 & 0.5 & 94.8 / 17.3 / 0.70 & 22.00 $\pm$ 2.83 (20.00) & \textbf{98.0 $\pm$ 1.4 (97.0)} &" in text
     assert r"& codes in 3 $\sigma$, \% &" in text
     assert r"\toprule" in text
-    assert text.count(r" \\") == 1 + 5  # the heads, real data, three methods and a reference
-    assert all(line.count("&") == 17 for line in text.splitlines() if line.endswith(r"\\"))
+    assert text.count(r" \\") == 1 + 6  # the heads, real data, the mode's centre, three methods and a reference
+    assert all(line.count("&") == 19 for line in text.splitlines() if line.endswith(r"\\"))
     assert text.count("{") == text.count("}")
 
 

@@ -16,13 +16,15 @@ from torch import Tensor
 from aimgan import noise
 from aimgan.data import ImageSet, Mixture, StackedSet
 from aimgan.experiments.features import FeatureNetwork
-from aimgan.experiments.image_scores import feature_scores, own_scores, progress
+from aimgan.experiments.image_scores import DRAWN_FOR, DRAWS, feature_scores, own_scores, progress
 from aimgan.experiments.stacked import stacked_modes
 from aimgan.metrics import (
     Calibration,
     PixelMoments,
     ReconstructionError,
+    WithinModes,
     mode_metrics,
+    posterior_images,
     prior_matching,
     with_signed_scale,
 )
@@ -68,7 +70,7 @@ def _inference(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) 
     if parts:
         scores |= reconstruction(model, data)
         scores |= renormalised(model, data, seed) if isinstance(data, ImageSet) else {}
-        scores |= anchors(data) if isinstance(data, ImageSet) else {}
+        scores |= anchors(data) if isinstance(data, ImageSet) else within_modes(model, data, seed)
     if not model.config.deterministic:  # a point has no density to be calibrated
         scores |= calibration(model, seed)
     if sum(len(q.mean) for q in parts) > 1:
@@ -102,6 +104,25 @@ def reconstruction(model: LatentVariableModel, data: Mixture | ImageSet) -> dict
     parts = (ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in chunks(data))
     scores = reduce(add, parts).compute()
     return with_signed_scale(scores) if isinstance(data, ImageSet) else scores
+
+
+def within_modes(model: LatentVariableModel, data: Mixture, seed: int) -> dict[str, float]:
+    """Return what reconstructions keep of held-out points, against the modes (metrics/within_modes.py).
+
+    mode_centre_mse, wrong_mode, within_mode_r2    of the same points as reconstruction_mse
+    neighbour_mse, _diversity, _ratio              of 8 draws G(z), z ~ q(z|x), for 1,000 of them, as images have them
+    neighbour_mode_variance                        the modes' own, a coordinate: draws of x's mode are twice that from x
+
+    A point for a posterior has no draws, and no neighbours. The model must have an encoder.
+    """
+    parts = (WithinModes.of(x, model.reconstruct(x).cpu(), data.means, data.covariances) for x in chunks(data))
+    whole = reduce(add, parts)
+    scores = whole.compute()
+    if model.config.deterministic:
+        return scores
+    x = data.test()[:DRAWN_FOR]
+    near = model.neighbours(x, DRAWS, noise.generator(seed, "posterior points", device=model.device))
+    return scores | posterior_images(x, near.cpu()) | {"neighbour_mode_variance": whole.mode_variance}
 
 
 def image_errors(model: LatentVariableModel, data: ImageSet) -> Float[Tensor, "n"]:

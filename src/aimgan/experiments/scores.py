@@ -67,8 +67,9 @@ MEANINGS: dict[str, Meaning] = {
         SAMPLES, "how densely samples lie where the real images do; real data score 1",
         "variety; above 1 is not better", None),
     "coverage": Meaning(
-        SAMPLES, "share of real images with a sample nearby; real data score 0.969",
-        "whether samples are copies of training images, which would score best", HIGH),
+        SAMPLES, "share of real images with a sample nearby",
+        "whether samples are copies of training images, which would score best",
+        HIGH, "", (("coverage_expected", "real data at these numbers"),)),
     "memorisation_ratio": Meaning(
         SAMPLES, "how far samples are from the nearest training image, over how far test images are; copies score 0",
         "that no sample is a copy: it is a mean, and blur lowers it too",
@@ -78,7 +79,19 @@ MEANINGS: dict[str, Meaning] = {
         "whether what matters is kept: it punishes a shift and forgives blur; the +- is of images, not of seeds",
         LOW, "reconstruction_mse_std",
         (("reconstruction_mse_train", "training images"), ("mean_image_mse", "the mean image"),
-         ("unrelated_pair_mse", "another image"))),
+         ("unrelated_pair_mse", "another image"), ("mode_centre_mse", "the mode's centre"))),
+    "wrong_mode": Meaning(
+        RECONSTRUCTION, "share of held-out points whose reconstruction is nearest to another mode",
+        "anything of where in its mode a point is: the mode's centre for every x scores 0", LOW),
+    "within_mode_r2": Meaning(
+        RECONSTRUCTION, "of points that keep their mode, how much of what varies within it is kept: 1 all of it, "
+        "0 as the mode's centre, which knows the mode only; below 0 worse",
+        "how many keep their mode: read it with `wrong_mode`", HIGH),
+    "neighbour_mse": Meaning(
+        RECONSTRUCTION, "squared error of G(z), z ~ q(z|x), on held-out data: of draws, not of the mean code; draws "
+        "of x's own mode, and no nearer, score twice the mode's variance",
+        "whether q(z|x) is right: the narrowest scores best; one draw in another mode costs as much as hundreds within",
+        None, "", (("neighbour_mode_variance", "the mode's variance"),)),
     "class_preservation": Meaning(
         RECONSTRUCTION, "share of images whose reconstruction gets the class that the image got",
         "anything of style; a typical image of the class scores too", HIGH),
@@ -126,7 +139,7 @@ MEANINGS: dict[str, Meaning] = {
         POSTERIOR, "geometric mean of the standard deviations of q(z|x): the prior has 1, lower is sharper",
         "whether it is right to be so sure: read it with the coverage", None),
     "neighbour_ratio": Meaning(
-        POSTERIOR, "spread of images drawn for a real x over their error: below 1 q(z|x) is too narrow for its errors",
+        POSTERIOR, "spread of G(z), z ~ q(z|x), of a real x over their error: below 1 q(z|x) is too narrow for that",
         "where the error comes from; draws from the prior score 1 too",
         1.0, "", (("neighbour_diversity", "spread"), ("neighbour_mse", "error"))),
 }  # fmt: skip

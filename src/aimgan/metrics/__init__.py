@@ -32,6 +32,7 @@ from aimgan.metrics.reconstruction import (
 )
 from aimgan.metrics.sharpness import sharpness
 from aimgan.metrics.stacked import StackedCounts, stacked_weights
+from aimgan.metrics.within_modes import WithinModes
 
 __all__ = [
     "Calibration",
@@ -40,6 +41,7 @@ __all__ = [
     "PixelMoments",
     "ReconstructionError",
     "StackedCounts",
+    "WithinModes",
     "calibration_error_floor",
     "calibration_ks_floor",
     "class_preservation",

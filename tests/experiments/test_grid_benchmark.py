@@ -1,0 +1,85 @@
+"""benchmarks/grid.py's page: how often runs succeed, what a failed one looks like, and the table by seed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SPEC = importlib.util.spec_from_file_location(
+    "benchmark_of_the_grid", Path(__file__).parents[2] / "benchmarks" / "grid.py"
+)
+grid = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(grid)
+
+ENVIRONMENT = {"processor": "A CPU", "torch": "2.9"}
+SCORES = {"modes": 25, "high_quality": 0.97, "mode_kl": 0.001, "mode_spread": [0.8, 1.2]}
+INFERS = {"reconstruction_mse": 0.0016, "within_mode_r2": 0.36, "wrong_mode": 0.0005, "coverage_80": 0.81,
+          "log_score": 1.0, "prior_log_score": -2.84, "share_within_3_sigma": 0.99}  # fmt: skip
+
+
+def run(row: str, seed: int, **scores: Any) -> dict[str, Any]:
+    return {"row": row, "seed": seed, "environment": ENVIRONMENT, "scores": {**SCORES, **INFERS, **scores}}
+
+
+def stopped(row: str, seed: int) -> dict[str, Any]:
+    return {"row": row, "seed": seed, "failed": "AIM: loss/G is nan at step 7 (of 30,000)"}
+
+
+def cells(page: str, row: str, seed: int) -> dict[str, str]:
+    lines = [[part.strip() for part in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    return dict(zip(lines[0], next(line for line in lines if line[:2] == [row, str(seed)]), strict=True))
+
+
+def test_wilsons_interval():
+    assert grid.wilson(18, 20) == pytest.approx((0.699, 0.972), abs=5e-4)
+    assert grid.wilson(20, 20) == pytest.approx((0.839, 1), abs=5e-4)
+    assert grid.wilson(0, 20) == pytest.approx((0, 0.161), abs=5e-4)
+    low, high = grid.wilson(7, 30)
+    for p in (low, high):  # where the observed share is just 1.96 of its own standard errors away
+        assert abs(7 / 30 - p) == pytest.approx(1.959964 * (p * (1 - p) / 30) ** 0.5)
+
+
+def test_the_page_of_successes_begins_with_how_many_there_are():
+    rows = [
+        *(run("A", seed, within_mode_r2=0.30 + 0.01 * seed) for seed in range(10, 28)),
+        run("A", 28, modes=24, mode_kl=0.04, wrong_mode=0.04, within_mode_r2=-0.2),
+        stopped("A", 29),
+        run("B", 10, high_quality=0.7, mode_kl=0.01, wrong_mode=0.002),
+        run("B", 11, high_quality=0.8, mode_kl=0.02, wrong_mode=0.004),
+    ]
+    page = grid.markdown("success", rows)
+    assert page.index("18 of 20") < page.index("| row |")
+    assert "Success: 25 modes and high quality of 95 % or more." in page
+    assert "**A**: 18 of 20 seeds succeed, 90 % (95 % interval, Wilson: 69.9 to 97.2 %)." in page
+    assert "Failed: seeds 28, 29, of which 1 diverged." in page
+    assert (
+        "modes 24 (24 to 24), HQ 97.0 % (97.0 to 97.0), KL 0.0400 (0.0400 to 0.0400), "
+        "wrong mode 4.00 % (4.00 to 4.00), R² in modes -0.20 (-0.20 to -0.20)."
+    ) in page
+    assert "R² in modes of 19: min -0.20, median 0.48, max 0.57." in page
+    assert "**B**: 0 of 2 seeds succeed, 0 % (95 % interval, Wilson: 0.0 to 65.8 %)." in page
+    assert (
+        "Failed: all. A failed run, median (lowest to highest): modes 25 (25 to 25), HQ 75.0 % (70.0 to 80.0)" in page
+    )
+    assert cells(page, "A", 29)["modes"] == "stopped: AIM: loss/G is nan at step 7"
+
+
+def test_a_table_has_what_there_is():
+    page = grid.markdown(
+        "seeds", [run("A", 0), {"row": "GAN", "seed": 0, "environment": ENVIRONMENT, "scores": SCORES}]
+    )
+    assert "seeds succeed" not in page
+    assert "The mode's centre for every x has MSE 0.0025" in page
+    aim, gan = cells(page, "A", 0), cells(page, "GAN", 0)
+    assert (aim["MSE"], aim["R² in modes"], aim["wrong mode %"]) == ("0.0016", "0.36", "0.05")
+    assert (gan["MSE"], gan["R² in modes"], gan["wrong mode %"], gan["log score (prior's)"]) == ("-", "-", "-", "-")
+
+
+def test_the_set_is_forty_cells_that_nothing_was_chosen_on():
+    found = [cell for _, cell in grid.SUCCESS]
+    assert len({cell.name for cell in found}) == 40
+    assert {cell.seed for cell in found} == set(range(10, 30))
+    assert grid.FOLDERS["success"].parts[-4:] == ("runs", "reproduce", "table2-grid", "cells")

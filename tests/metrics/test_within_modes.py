@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from aimgan.data import Grid, Mixture, Ring, Unbalanced
+from aimgan.errors import AimganError
+from aimgan.metrics import ModeCounts, ReconstructionError, WithinModes
+from aimgan.metrics.within_modes import nearest_modes
+
+GRID = Grid().load()
+SKEW = Mixture([[0, 0], [3, 0], [0, 4]], torch.tensor([[[1, 0.3], [0.3, 0.2]], [[0.1, 0], [0, 0.1]], [[2, 0], [0, 1]]]))
+
+
+def draws(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def score(x: torch.Tensor, x_z_x: torch.Tensor, data: Mixture = GRID) -> dict[str, float]:
+    return WithinModes.of(x, x_z_x, data.means, data.covariances).compute()
+
+
+def centres(x: torch.Tensor, data: Mixture = GRID) -> torch.Tensor:
+    return data.means[nearest_modes(x, data.means, data.covariances)]
+
+
+def by_loops(x: np.ndarray, again: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> dict[str, float]:
+    """The definitions, a sample at a time."""
+    inverse = [np.linalg.inv(c) for c in covariances]
+
+    def mode(point: np.ndarray) -> int:
+        return int(np.argmin([(point - m) @ i @ (point - m) for m, i in zip(means, inverse, strict=True)]))
+
+    centre, wrong, error, reference = [], 0, 0.0, 0.0
+    for a, b in zip(x, again, strict=True):
+        k = mode(a)
+        centre.append(np.mean((a - means[k]) ** 2))
+        if mode(b) != k:
+            wrong += 1
+        else:
+            error += np.sum((a - b) ** 2)
+            reference += np.sum((a - means[k]) ** 2)
+    return {"mode_centre_mse": np.mean(centre), "wrong_mode": wrong / len(x), "within_mode_r2": 1 - error / reference}
+
+
+def test_agrees_with_the_definitions_in_parts():
+    x = SKEW.test(300)
+    again = x + 0.7 * draws(300, 2)
+    got = score(x, again, SKEW)
+    expected = by_loops(*(t.double().numpy() for t in (x, again, SKEW.means, SKEW.covariances)))
+    assert got == pytest.approx(expected, rel=1e-9)
+    assert 0.02 < got["wrong_mode"] < 0.5
+    parts = [
+        WithinModes.of(a, b, SKEW.means, SKEW.covariances) for a, b in zip(x.split(70), again.split(70), strict=True)
+    ]
+    assert sum(parts[1:], parts[0]).compute() == pytest.approx(got, rel=1e-12)
+
+
+def test_the_modes_are_those_of_the_mode_counts():
+    x = SKEW.test(500)
+    counts = nearest_modes(x, SKEW.means, SKEW.covariances).bincount(minlength=3)
+    assert counts.tolist() == ModeCounts.of(x, SKEW.means, SKEW.covariances).nearest.tolist()
+
+
+@pytest.mark.parametrize(("data", "variance"), [(Grid(), 0.0025), (Ring(), 0.0004), (Unbalanced(), 0.0025)])
+def test_the_centre_scores_the_modes_variance_and_no_r2(data, variance: float):
+    mixture = data.load()
+    x = mixture.test()
+    got = score(x, centres(x, mixture), mixture)
+    assert got["mode_centre_mse"] == pytest.approx(variance, rel=0.03)
+    assert got["wrong_mode"] == 0
+    assert got["within_mode_r2"] == pytest.approx(0, abs=1e-6)
+    assert got["mode_centre_mse"] == pytest.approx(ReconstructionError.of(x, centres(x, mixture)).mean, rel=1e-5)
+    assert WithinModes.of(x, x, mixture.means, mixture.covariances).mode_variance == pytest.approx(variance, rel=1e-6)
+
+
+def test_what_a_reconstruction_knows_beyond_the_mode():
+    x = GRID.test(2_000)
+    centre = centres(x)
+    assert score(x, x)["within_mode_r2"] == 1
+    assert score(x, centre + 0.5 * (x - centre))["within_mode_r2"] == pytest.approx(0.75, abs=1e-5)
+    anywhere = centre + 0.05 * draws(2_000, 2)  # another draw of the mode: twice the variance away
+    assert score(x, anywhere)["within_mode_r2"] == pytest.approx(-1, abs=0.1)
+
+
+def test_a_wrong_mode_is_counted_and_not_in_the_r2():
+    x = GRID.test(1_000)
+    again = x.clone()
+    again[:100, 0] += torch.where(x[:100, 0] > 3, -2.0, 2.0)  # a neighbour in the grid
+    got = score(x, again)
+    assert got["wrong_mode"] == pytest.approx(0.1)
+    assert got["within_mode_r2"] == 1
+    assert ReconstructionError.of(x, again).mean == pytest.approx(0.1 * 2**2 / 2)
+
+
+def test_nothing_that_keeps_its_mode_has_no_r2():
+    x = GRID.means[:5].clone() + 0.01
+    got = score(x, x + torch.tensor([2.0, 0.0]))
+    assert got["wrong_mode"] == 1
+    assert "within_mode_r2" not in got
+    assert "within_mode_r2" not in score(GRID.means, GRID.means)  # 0 / 0: there is no variance to explain
+
+
+def test_mistakes_are_named():
+    x = GRID.test(10)
+    with pytest.raises(AimganError, match="not finite"):
+        score(x, x * math.nan)
+    with pytest.raises(AimganError, match="expected at least 1"):
+        score(x[:0], x[:0])
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_unlike_shapes_are_refused():
+    x = GRID.test(10)
+    with pytest.raises(AimganError, match="got reconstructions of shape"):
+        score(x, x[:5])
+    with pytest.raises(AimganError, match="got points of 3 dimensions, expected the modes' 2"):
+        score(draws(4, 3), draws(4, 3))
