@@ -1,6 +1,7 @@
 """Keep what `aimgan reproduce` measured: its results file, and the tables rendered from it.
 
     python benchmarks/collect.py table2 FOLDER NAME       -> benchmarks/results/NAME.json, .md, .tex and NAME-short.md
+    python benchmarks/collect.py merged FOLDER NAME       -> the same; methods that FOLDER has not got stay as they were
     python benchmarks/collect.py stability FOLDER NAME    -> benchmarks/results/NAME.json, .md and docs/figures/NAME.png
 
 FOLDER is what `aimgan reproduce` wrote, or a results file, to render it anew.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from aimgan.experiments.reproduction import comparison, stability_page
 from aimgan.figures import stability_map
@@ -19,8 +21,21 @@ RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
+def merged(results: dict[str, Any], name: str) -> dict[str, Any]:
+    """Put newly measured cells in the place of the committed ones of the same method, seed and length."""
+    committed = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    measured = {(cell["method"], cell["seed"], cell["folder"]): cell for cell in results["cells"]}
+    cells = [measured.pop((c["method"], c["seed"], c["folder"]), c) for c in committed["cells"]]
+    if measured:
+        raise SystemExit(f"{name}.json has no cell {min(measured)}: run the whole table")
+    return {**committed, "date": results["date"], "real": results["real"], "cells": cells}
+
+
 def main(kind: str, source: Path, name: str) -> None:
-    results = json.loads((source if source.suffix == ".json" else source / f"{kind}.json").read_text(encoding="utf-8"))
+    file = "stability.json" if kind == "stability" else "table2.json"
+    results = json.loads((source if source.suffix == ".json" else source / file).read_text(encoding="utf-8"))
+    if kind == "merged":
+        results, kind = merged(results, name), "table2"
     pages = {f"{name}.json": json.dumps(results, indent=1) + "\n"}
     if kind == "table2":
         pages[f"{name}.md"] = comparison.markdown(results)
@@ -36,6 +51,6 @@ def main(kind: str, source: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in ("table2", "stability"):
+    if len(sys.argv) != 4 or sys.argv[1] not in ("table2", "merged", "stability"):
         raise SystemExit(__doc__)
     main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -269,7 +269,7 @@ def _of_real(scores: Mapping[str, Any]) -> dict[str, Any]:
         if name.endswith(("_real", "_real_std")) and name != "n_real"
     }
     matched = {f"{name}_matched": own[name] for name in OF_MANY if name in own}
-    if scores.get("n_matched", scores.get("n_fake")) != scores.get("n_fake"):
+    if min(scores.get("n_fake", 0), scores.get("n_real", 0)) != scores.get("n_fake", 0):
         own = {name: value for name, value in own.items() if name.removesuffix("_std") not in OF_MANY}
     return own | matched
 
