@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aimgan.checked import values_for
-from aimgan.errors import near_miss
+from aimgan.errors import AimganError, near_miss
 from aimgan.networks import NETWORKS, POINTS, Networks
-from aimgan.networks.batch_norm import PRIOR, SIDES
+from aimgan.networks.batch_norm import DATA, PRIOR, SIDES
 from aimgan.networks.sizes import require_sizes
 
 
@@ -30,6 +30,11 @@ class ModelConfig:
         for sees in (self.G_sees, self.E_sees):
             if sees not in SIDES:
                 raise near_miss("batch that a network sees", sees, SIDES)
+        if self.posterior is not None and DATA in SIDES[self.G_sees] and DATA not in SIDES[self.E_sees]:
+            raise AimganError(
+                f"G_sees is {self.G_sees} and E_sees is {self.E_sees}; expected E_sees data or both, since the "
+                "codes of data that G sees are made by E"
+            )
 
     @property
     def encoder(self) -> bool:

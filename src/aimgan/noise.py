@@ -86,7 +86,8 @@ _STREAM: ContextVar[Source | None] = ContextVar("aimgan_noise_stream", default=N
 def mix(*numbers: int | str) -> int:
     """Hash integers and labels to 64 bits (splitmix64), so that seeds that differ by one share nothing.
 
-    Integers below 2^64 are told apart, negative ones too; of larger ones only the lower 64 bits count. Labels are
+    Non-negative integers below 2^64 are told apart; of larger ones only the lower 64 bits count. A negative one is two
+    words, and so is told apart from every one integer. Labels are
     joined without their lengths: ("evaluate", "x") and ("evaluatex",) are the same words, since the first label ends
     where a word of eight bytes does. A test holds that no two calls of this package agree in that way. A label that
     is added must keep to it: the bits of the labels that are there cannot change, as all runs depend on them.

@@ -35,12 +35,16 @@ DOCS = Path(__file__).parents[2] / "docs" / "objectives"
 STEPS, BATCH, HELD_OUT = 300, 100, 3  # of training; images a batch; held-out batches
 ALLOWED = 1.02
 # Losses that rise by more, which the objective's page explains: by objective, the number of the update in a step.
-RISES = {("aae", "1"): "fixed statistics"}
+RISES = {("aae", "1"): ("fixed statistics", 1.10)}
 INFERRING = [name for name, objective in OBJECTIVES.items() if cast(Any, objective).posterior is not None]
 NEVER_RECONSTRUCT = [name for name in INFERRING if cast(Any, OBJECTIVES[name]).G_sees == "prior"]
 
 
 # --- what objectives declare ----------------------------------------------------------------------------------------
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b)
 
 
 def sides_seen(objective: Any, x: Tensor) -> dict[str, set[str]]:
@@ -53,12 +57,12 @@ def sides_seen(objective: Any, x: Tensor) -> dict[str, set[str]]:
 
     def watch(name: str, known: list[Tensor], if_known: str, otherwise: str) -> None:
         def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name].add(if_known if any(inputs[0] is one for one in known) else otherwise)
+            seen[name].add(if_known if any(equal(inputs[0], one) for one in known) else otherwise)
 
         getattr(objective, name).register_forward_pre_hook(note)
 
     def of_features(_: nn.Module, inputs: tuple[Tensor, ...], features: Tensor) -> None:
-        if any(inputs[0] is one for one in real):
+        if any(equal(inputs[0], one) for one in real):
             real.append(features)
 
     watch("G", drawn, "prior", "data")
@@ -74,8 +78,6 @@ def sides_seen(objective: Any, x: Tensor) -> dict[str, set[str]]:
 @every_case
 def test_an_objective_declares_what_its_networks_see(name: str, options: dict[str, Any]) -> None:
     objective = make(name, "batch norm", **options)
-    if options.get("penalty"):
-        pytest.skip("its step copies x to take the penalty's gradient; the same networks see the same batches")
     seen = sides_seen(objective, batch_of_the_suite("batch norm"))
     both = {"prior", "data"}
     assert seen["G"] == (both if objective.G_sees == "both" else {objective.G_sees})
@@ -209,7 +211,6 @@ def test_scoring_does_not_raise_the_losses_on_held_out_images(name: str) -> None
         scored = {key: scored.get(key, 0.0) + value for key, value in by_model.items()}
         training = {key: training.get(key, 0.0) + value for key, value in own.items()}
     for key, loss in scored.items():
-        if explained := RISES.get((name, key)):
-            assert explained in (DOCS / f"{name}.md").read_text(encoding="utf-8")
-            continue
-        assert loss <= training[key] + (ALLOWED - 1) * abs(training[key]), (name, scored, training)
+        explained, allowed = RISES.get((name, key), ("", ALLOWED))
+        assert explained in (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        assert loss <= training[key] + (allowed - 1) * abs(training[key]), (name, scored, training)

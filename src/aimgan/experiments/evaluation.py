@@ -135,9 +135,10 @@ def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[
     """Return the reconstruction error with G normalised by the codes mu(x) of training images, whatever G saw before.
 
     It stands beside `reconstruction_mse`, so that no method owes its place to its batch-norm statistics: objectives
-    such as AIM and ALI never show their G a code of data. Nothing where G has no batch norm.
+    such as AIM and ALI never show their G a code of data. Nothing where G has no batch norm, or where there is one
+    training image, which has no variance.
     """
-    if not batch_norms(model.G):
+    if not batch_norms(model.G) or data.epoch_size < 2:
         return {}
     model = deepcopy(model)
     G = model.G_of(inferred=True)

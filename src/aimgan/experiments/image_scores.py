@@ -95,7 +95,8 @@ def feature_scores(
 
     inception_score, _std       10 splits
     frechet_distance            of samples to test images
-    kernel_distance, precision, recall, density, coverage     of at most 5,000 images of each
+    kernel_distance             of at most 5,000 images of each
+    precision, recall, density, coverage     of at most 5,000 and n_matched samples
     class_preservation, feature_error                         of test images and their reconstructions
 
     Several of these depend on the number of images. So what real data score is compared with the same number of
@@ -130,7 +131,7 @@ def feature_scores(
     scores["frechet_distance_real"] = frechet_distance(train.moments, real.moments)
     draws = noise.generator(seed, "kernel distance")
     scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
-    scores |= manifold_metrics(real.features, fake.features)
+    scores |= manifold_metrics(real.features, matched.features)
     anchors = manifold_metrics(real.features, train.features)
     del anchors["coverage_expected"]
     scores |= renamed(anchors, "real")

@@ -48,11 +48,13 @@ MEANINGS: dict[str, Meaning] = {
     "inception_score": Meaning(
         SAMPLES, "a classifier is sure of each sample, and all classes come up",
         "variety within a class, copies, anything of the real data; the +- is of parts of this run, not of seeds",
-        HIGH, "inception_score_std", (("inception_score_real", "real images"),)),
+        HIGH, "inception_score_std",
+        (("inception_score_matched", "of as many as the real images"), ("inception_score_real", "real images"))),
     "frechet_distance": Meaning(
         SAMPLES, "how far the features of samples are from those of test images, as two Gaussians",
         "whether modes or quality were lost, or whether samples are copies; it depends on the number of images",
-        LOW, "", (("frechet_distance_real", "training images"),)),
+        LOW, "",
+        (("frechet_distance_matched", "of as many as the real images"), ("frechet_distance_real", "training images"))),
     "kernel_distance": Meaning(
         SAMPLES, "whether the features' first three moments differ from those of test images; unbiased",
         "fidelity from variety, copies from new images",

@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from aimgan.experiments.reproduction.statistics import LEVEL, Effect, equivalence, holm, mean_of, seeds_text, welch
+from aimgan.experiments.reproduction.statistics import (
+    FEWEST,
+    LEVEL,
+    Effect,
+    equivalence,
+    holm,
+    mean_of,
+    seeds_text,
+    welch,
+)
 
 ERROR, RENORMALISED = "reconstruction_mse", "reconstruction_mse_renormalised"
 BY_CODES = ", all generators normalised by codes of images"
@@ -74,10 +83,11 @@ def _alices(sides: Sides) -> list[str]:
 def _best_alice(sides: Sides) -> list[str]:
     """Return ALICE at the lambda whose reconstructions are the best, of those that were run.
 
-    A lambda with a seed that diverged is chosen only where every lambda has one.
+    A lambda with a seed that diverged, or with too few seeds to be tested, is chosen only where there is no other.
     """
     ranked = {key: fmean(values) for key in _alices(sides) if (values := sides[key].values(ERROR))}
     whole = {key: error for key, error in ranked.items() if not sides[key].diverged} or ranked
+    whole = {key: error for key, error in whole.items() if len(sides[key].values(ERROR)) >= FEWEST} or whole
     return [min(whole, key=lambda key: whole[key])] if whole else []
 
 

@@ -35,8 +35,8 @@ class Row:
 class Column(NamedTuple):
     """A head, a row's text, and what the rows are ranked by (the lowest is the best), rounded as the text is.
 
-    `passes` says whether a row is better than the column's anchor, what knows nothing of the question: the best of
-    those that are not is no best.
+    `passes` says whether a row is better than the column's anchor, such as the mean image for an error. A row that is
+    not is never the best.
     """
 
     head: str

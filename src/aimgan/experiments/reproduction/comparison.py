@@ -111,7 +111,7 @@ KL = score("KL", "mode_kl", 4, "low", worst=True)
 SPREAD = Column("spread", _spread_text, _spread_rank)
 MSE = score("MSE", "reconstruction_mse", 4, "low")._replace(passes=_below_centre)
 R2 = score("R² in modes", "within_mode_r2", 2, "high")._replace(passes=_above_centre)
-WRONG = score("wrong mode %", "wrong_mode", 1, "low", scale=100)
+WRONG = Column("wrong mode %", score("", "wrong_mode", 1, "low", scale=100).text)  # the anchor has none
 PAPER = (
     Column("paper: modes", _paper("modes")),
     Column("paper: HQ %", _paper("high_quality")),

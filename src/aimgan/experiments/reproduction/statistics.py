@@ -134,9 +134,10 @@ class Effect:
 def equivalence(effects: Sequence[Effect]) -> tuple[str, float | None]:
     """Return whether all effects are within their margins, and a p value (two one-sided tests of each at 5 %).
 
-    It holds if every 90 % interval is inside its margin, and fails if one is wholly outside. The p value is of
+    It holds if every 90 % interval is inside its margin, and fails if one effect is larger than its margin. The p value
+    is of
     equivalence (the largest of all one-sided tests) where all means are inside their margins, and of a larger effect
-    (the smallest of all) where one is outside.
+    where one is outside: the smallest of all, times their number, since any of them would do (Bonferroni).
     """
     for effect in effects:
         if reason := untested(effect.values):
@@ -144,7 +145,7 @@ def equivalence(effects: Sequence[Effect]) -> tuple[str, float | None]:
     if all(abs(effect.mean) <= effect.margin for effect in effects):
         p = max(effect.p_inside for effect in effects)
         return ("holds" if p < LEVEL else "undecided"), p
-    p = min(effect.p_outside for effect in effects)
+    p = min(1.0, len(effects) * min(effect.p_outside for effect in effects))
     return ("fails" if p < LEVEL else "undecided"), p
 
 

@@ -92,10 +92,14 @@ def _pair(
     if not same:
         return None
     by_seed = [{"seed": seed, "images": len(a), **by_image(a, b)} for seed, (a, b) in same.items()]
-    names = ("difference", "half_width", "correlation")
-    means = {name: fmean(found) for name in names if (found := [s[name] for s in by_seed if s[name] is not None])}
-    about = {"score": claims.ERROR, "ours": ours, "other": other, "images": min(s["images"] for s in by_seed)}
-    return {**about, **dict.fromkeys(names), **means, "by_seed": by_seed}
+    if len({seed["images"] for seed in by_seed}) > 1:
+        return None
+    # Each image's errors are averaged over the seeds first: the interval is that of the mean over seeds.
+    mean_a, mean_b = (np.mean([pair[k] for pair in same.values()], axis=0) for k in (0, 1))
+    about = {"score": claims.ERROR, "ours": ours, "other": other, "images": len(mean_a)}
+    correlations = [seed["correlation"] for seed in by_seed if seed["correlation"] is not None]
+    alike = fmean(correlations) if correlations else None  # of two models; that of means over seeds is higher
+    return {**about, **by_image(mean_a, mean_b), "correlation": alike, "by_seed": by_seed}
 
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:

@@ -34,11 +34,11 @@ PROTOCOL = (
     "MSE: of test images and G(mu(x)), mean over pixels and images, on the [0, 1] scale (± its standard deviation over "
     "images) and on [-1, 1], which is four times that: the paper's rows may be on either, so no row of the paper's is "
     "divided by another. MSE, renormalised: on [0, 1], with every method's G normalised by the codes mu(x) of training "
-    "images instead of what its own training showed it, so that batch-norm statistics decide nothing unseen. IS: "
+    "images instead of what its own training showed it: does a ranking depend on batch-norm statistics? IS: "
     "Inception Score by the named network, ten splits (± population standard deviation over them). FD, KID: Frechet "
     "and kernel distance of its features to those of the test images (KID's deviation over subsets in brackets). IS "
-    "and FD of n: of the first n samples, n as many as the real images of the real data's row (test images for IS, "
-    "training images against the test images for all else). Class kept: share of "
+    'and FD of n: of the first n samples, where n is the number of real images in the row "real data" (test images '
+    "for IS, training images against the test images for all else). Class kept: share of "
     "reconstructions that the network gives the label it gave the image. Feature error: of reconstructions, 0 the "
     "image's own features, 1 those of another image. Probe, k-NN, k-means: of the codes mu(x) by the classes. "
     "Sharpness: edges of reconstructions over the images' own. Copies: distance of samples to the nearest training "
@@ -79,6 +79,11 @@ def _with_other(head: str, name: str, other: str, digits: int, better: str) -> C
         return NONE if own is None or beside is None else f"{own:.{digits}f} ({beside:.{digits}f})"
 
     return Column(head, text, score("", name, digits, better).rank)
+
+
+def _above_prior(row: Row) -> bool:
+    own, prior = mean(row, "log_score"), mean(row, "prior_log_score")
+    return own is not None and (prior is None or own > prior)
 
 
 def _train_over_test(row: Row) -> str:
@@ -125,7 +130,9 @@ MORE = (
     score("recall", "recall", 3, "high"),
     Column("density", score("", "density", 3, "high").text),
     score("coverage", "coverage", 3, "high"),
-    score("feature error", "feature_error", 3, "low"),
+    score("feature error", "feature_error", 3, "low")._replace(
+        passes=lambda row: (mean(row, "feature_error") or 0) < 1
+    ),
     Column("sharpness", score("", "edge_sharpness", 2, "high").text),
     Column("copies", score("", "memorisation_ratio", 2, "high").text),
     Column("train / test MSE", _train_over_test),
@@ -135,7 +142,7 @@ INFERENCE = (
     score("k-means %", "kmeans_accuracy", 1, "high", scale=100),
     score("NMI", "kmeans_nmi", 3, "high"),
     score("calibration error", "calibration_error", 3, "low"),
-    _with_other("log score (prior's)", "log_score", "prior_log_score", 1, "high"),
+    _with_other("log score (prior's)", "log_score", "prior_log_score", 1, "high")._replace(passes=_above_prior),
     score("prior SW", "prior_sliced_wasserstein", 3, "low"),
     Column("near (apart)", _with_other("", "neighbour_mse", "neighbour_diversity", 4, "low").text),
     PARAMETERS,
@@ -269,7 +276,8 @@ def _of_real(scores: Mapping[str, Any]) -> dict[str, Any]:
         if name.endswith(("_real", "_real_std")) and name != "n_real"
     }
     matched = {f"{name}_matched": own[name] for name in OF_MANY if name in own}
-    if min(scores.get("n_fake", 0), scores.get("n_real", 0)) != scores.get("n_fake", 0):
+    n_fake, n_real = scores.get("n_fake", 0), scores.get("n_real", 0)
+    if scores.get("n_matched", min(n_fake, n_real)) != n_fake:
         own = {name: value for name, value in own.items() if name.removesuffix("_std") not in OF_MANY}
     return own | matched
 
