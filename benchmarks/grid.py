@@ -140,6 +140,13 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
 
 
+# Of runs that find all modes.
+KEPT: dict[str, Callable[[dict], float | None]] = {
+    "MSE {:.4f}": lambda s: s.get("reconstruction_mse"),
+    "R² in modes {:.2f}": lambda s: s.get("within_mode_r2"),
+}
+
+
 def succeeds(cell: dict) -> bool:
     """Whether a run found all modes with samples of high quality. One that stopped did not."""
     return "failed" not in cell and cell["scores"]["modes"] == MODES and cell["scores"]["high_quality"] >= QUALITY
@@ -169,10 +176,10 @@ def success(name: str, runs: list[dict]) -> str:
         told += f" Failed: {seeds}" + (f", of which {len(stopped)} diverged" if stopped else "") + "."
         looks = over_runs(failed, FAILED_RUN)
         told += f" A failed run, median (lowest to highest): {', '.join(looks)}." if looks else ""
-    kept = [run["scores"]["within_mode_r2"] for run in runs if "within_mode_r2" in run.get("scores", {})]
-    if kept:
-        told += (f" R² in modes of {'all' if len(kept) == len(runs) else len(kept)}: min {min(kept):.2f}, "
-                 f"median {median(kept):.2f}, max {max(kept):.2f}.")  # fmt: skip
+    all_modes = [run for run in runs if "failed" not in run and run["scores"]["modes"] == MODES]
+    looks = over_runs(all_modes, KEPT)
+    told += f" All {MODES} modes were found by {len(all_modes)} of {len(runs)} seeds"
+    told += f"; in those: {', '.join(looks)}." if looks else "."
     return told
 
 

@@ -123,3 +123,17 @@ def test_the_renormalised_error_is_by_codes_of_training_images_for_every_model()
     assert errors["data"] == pytest.approx(errors["both"], rel=1e-6)
     points = LatentVariableModel.build(ModelConfig("mlp", {"width": 8}, "aim", "gaussian", True))
     assert renormalised(points, data, 0) == {}
+
+
+def test_a_model_with_the_statistics_of_an_earlier_version_is_told() -> None:
+    from aimgan.experiments.verbs import normalised_otherwise
+
+    assert not normalised_otherwise(made())  # symmetric-vae: both
+    assert normalised_otherwise(made("prior", "data"))
+    without = ModelConfig("mlp", {"width": 8}, "vae", "gaussian", False, {}, "prior", "data")
+    assert not normalised_otherwise(LatentVariableModel.build(without))
+
+
+def test_codes_of_data_are_made_by_an_encoder_that_sees_data() -> None:
+    with pytest.raises(AimganError, match="G_sees is both and E_sees is prior; expected E_sees data or both"):
+        ModelConfig("mlp", {}, "vae", "gaussian", False, {}, "both", "prior")

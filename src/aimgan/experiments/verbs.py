@@ -18,6 +18,7 @@ from aimgan.data import DataSource, Images, Mixture, Stacked
 from aimgan.errors import AimganError
 from aimgan.experiments import console as screen
 from aimgan.experiments import tables
+from aimgan.experiments.assemble import normalised_by
 from aimgan.experiments.evaluation import evaluate, evaluate_data
 from aimgan.experiments.inputs import Input, read
 from aimgan.experiments.inversion import invert
@@ -28,9 +29,26 @@ from aimgan.figures import grid, pairs, points_figure
 from aimgan.files import write_json
 from aimgan.hub import load
 from aimgan.model import LatentVariableModel
+from aimgan.networks.batch_norm import batch_norms
+from aimgan.objectives import OBJECTIVES
 from aimgan.train.run_dir import RunDir
 
 MAX_SHOWN = 10_000  # images in one picture
+
+
+OLD_STATISTICS = (
+    "an earlier version saved this model, with batch-norm statistics of the prior's codes for every use of G; this "
+    "version would score it otherwise: remove the run's evaluation.json and repeat its training command"
+)
+
+
+def normalised_otherwise(model: LatentVariableModel) -> bool:
+    """Return whether a model has other batch-norm statistics than its objective's models have today."""
+    objective = OBJECTIVES.get(model.config.objective)
+    today = {} if objective is None else normalised_by(objective)
+    config = model.config
+    differs = config.G_sees != today.get("G_sees", config.G_sees)
+    return differs and any(batch_norms(network) for network in (model.G, model.E) if network is not None)
 
 
 def evaluate_run(
@@ -58,6 +76,8 @@ def evaluate_run(
     if features is None and (recipe.features or "").endswith(".pt"):  # a stranger's run may name a stranger's code
         raise AimganError(f"{run} was scored by {recipe.features}, which is code: pass --features, if you trust it")
     network = own_features(recipe, batches, model.device, console)
+    if normalised_otherwise(model):
+        screen.say(console, OLD_STATISTICS, "warning:")
     scores = evaluate(model, batches, seed, network, recipe.samples)
     real = evaluate_data(batches, seed) if isinstance(batches, Mixture) else None
     console.print(tables.of_run(recipe, scores, real).rich())
