@@ -59,7 +59,9 @@ def test_the_page_of_successes_begins_with_how_many_there_are():
         "modes 24 (24 to 24), HQ 97.0 % (97.0 to 97.0), KL 0.0400 (0.0400 to 0.0400), "
         "wrong mode 4.00 % (4.00 to 4.00), R² in modes -0.20 (-0.20 to -0.20)."
     ) in page
-    assert "All 25 modes were found by 18 of 20 seeds; in those: MSE 0.0016 (0.0016 to 0.0016), R² in modes 0.48" in page
+    assert (
+        "All 25 modes were found by 18 of 20 seeds; in those: MSE 0.0016 (0.0016 to 0.0016), R² in modes 0.48" in page
+    )
     assert "All 25 modes were found by 2 of 2 seeds; in those: " in page
     assert "**B**: 0 of 2 seeds succeed, 0 % (95 % interval, Wilson: 0.0 to 65.8 %)." in page
     assert (
