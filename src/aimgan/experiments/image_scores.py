@@ -122,13 +122,7 @@ def feature_scores(
         "split": "test",
         "feature_seed": seed,
     }
-    if fake.logits is not None and matched.logits is not None and real.logits is not None:
-        scores |= inception_score(fake.logits)
-        scores |= renamed(inception_score(matched.logits), "matched")
-        scores |= renamed(inception_score(real.logits[:n_matched]), "real")
-    scores["frechet_distance"] = frechet_distance(fake.moments, real.moments)
-    scores["frechet_distance_matched"] = frechet_distance(matched.moments, real.moments)
-    scores["frechet_distance_real"] = frechet_distance(train.moments, real.moments)
+    scores |= with_anchors(fake, matched, real, train)
     draws = noise.generator(seed, "kernel distance")
     scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
     scores |= manifold_metrics(real.features, matched.features)
@@ -138,6 +132,19 @@ def feature_scores(
     if model.E is None:
         return scores
     return scores | preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+
+
+def with_anchors(fake: Seen, matched: Seen, real: Seen, train: Seen) -> dict[str, Any]:
+    """Return the scores of all samples `fake`, of `matched`, the first of them, and of as many real images."""
+    scores: dict[str, Any] = {}
+    if fake.logits is not None and matched.logits is not None and real.logits is not None:
+        scores |= inception_score(fake.logits)
+        scores |= renamed(inception_score(matched.logits), "matched")
+        scores |= renamed(inception_score(real.logits[: matched.count]), "real")
+    scores["frechet_distance"] = frechet_distance(fake.moments, real.moments)
+    scores["frechet_distance_matched"] = frechet_distance(matched.moments, real.moments)
+    scores["frechet_distance_real"] = frechet_distance(train.moments, real.moments)
+    return scores
 
 
 def renamed(scores: Mapping[str, float], what: str) -> dict[str, float]:

@@ -18,7 +18,6 @@ from aimgan.data import DataSource, Images, Mixture, Stacked
 from aimgan.errors import AimganError
 from aimgan.experiments import console as screen
 from aimgan.experiments import tables
-from aimgan.experiments.assemble import normalised_by
 from aimgan.experiments.evaluation import evaluate, evaluate_data
 from aimgan.experiments.inputs import Input, read
 from aimgan.experiments.inversion import invert
@@ -44,11 +43,9 @@ OLD_STATISTICS = (
 
 def normalised_otherwise(model: LatentVariableModel) -> bool:
     """Return whether a model has other batch-norm statistics than its objective's models have today."""
-    objective = OBJECTIVES.get(model.config.objective)
-    today = {} if objective is None else normalised_by(objective)
-    config = model.config
-    differs = config.G_sees != today.get("G_sees", config.G_sees)
-    return differs and any(batch_norms(network) for network in (model.G, model.E) if network is not None)
+    own = model.config.G_sees
+    today = getattr(OBJECTIVES.get(model.config.objective), "G_sees", own)
+    return own != today and any(batch_norms(network) for network in (model.G, model.E) if network is not None)
 
 
 def evaluate_run(

@@ -66,7 +66,7 @@ class ModeCounts:
                 f"got samples of {samples.shape[1]} dimensions, expected the modes' {means.shape[1]}; another data set?"
             )
         require_finite("samples", samples)
-        residuals = _whitened(*(t.to(samples.device, torch.float64) for t in (samples, means, covariances)))
+        residuals = whitened(*(t.to(samples.device, torch.float64) for t in (samples, means, covariances)))
         distance, index = residuals.square().sum(-1).min(1)
         residual = residuals[torch.arange(len(index), device=index.device), index]
         nearest = torch.nn.functional.one_hot(index, len(means)).double()
@@ -136,10 +136,13 @@ def truncated_variance(dimension: int) -> float:
     return float(chi_square_cdf(square, dimension + 2) / chi_square_cdf(square, dimension))
 
 
-def _whitened(
+def whitened(
     samples: Float[Tensor, "n d"], means: Float[Tensor, "k d"], covariances: Float[Tensor, "k d d"]
 ) -> Float[Tensor, "n k d"]:
-    """Return L^-1 (x - mean) for every sample and mode, L L' = covariance."""
+    """Return L^-1 (x - mean) for every sample and mode, L L' = covariance. All in one precision.
+
+    Raises AimganError for a covariance that is not positive definite.
+    """
     root, failed = torch.linalg.cholesky_ex(covariances)
     if failed.any():
         raise AimganError(

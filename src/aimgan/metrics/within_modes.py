@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aimgan.errors import AimganError
+from aimgan.metrics.modes import whitened
 from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
 
 
@@ -110,6 +111,4 @@ def nearest_modes(
     x: Float[Tensor, "n d"], means: Float[Tensor, "k d"], covariances: Float[Tensor, "k d d"]
 ) -> Int[Tensor, "n"]:
     """Return the mode that each point is nearest to, by Mahalanobis' distance. All in one precision."""
-    residual = x[:, None] - means
-    inverse = torch.linalg.inv(covariances)
-    return torch.einsum("nki,kij,nkj->nk", residual, inverse, residual).argmin(1)
+    return whitened(x, means, covariances).square().sum(-1).argmin(1)

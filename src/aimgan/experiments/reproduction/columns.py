@@ -51,6 +51,12 @@ def mean(row: Row, name: str, scale: float = 1.0) -> float | None:
     return scale * fmean(values) if values else None
 
 
+def above_prior(row: Row) -> bool:
+    """Whether q(z|x) tells the codes of generated images better than the prior: the anchor of log scores."""
+    own, prior = mean(row, "log_score"), mean(row, "prior_log_score")
+    return own is not None and (prior is None or own > prior)
+
+
 def score(head: str, name: str, digits: int, better: str, worst: bool = False, scale: float = 1.0) -> Column:
     """A column of means; with `worst`, the deviation over seeds and the worst seed too. `better` is high or low."""
     sign = -1 if better == "high" else 1

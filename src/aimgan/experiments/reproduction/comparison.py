@@ -1,7 +1,7 @@
 """Table 2's results file as tables: what is in bold, what AIM is not the best in, Markdown and LaTeX. All pure.
 
-Some columns have an anchor, what knows nothing of the question: of reconstructions the mode's centre for every x, of
-codes the prior. The best of methods that are no better than that is not in bold.
+Some columns have an anchor: for reconstructions it is the mode's centre for every x, for the log score of codes it is
+the prior's. A method that is no better than the anchor is not in bold.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aimgan.experiments.reproduction.columns import (
     SEEDS,
     Column,
     Row,
+    above_prior,
     best,
     bold,
     errors,
@@ -87,11 +88,6 @@ def _below_centre(row: Row) -> bool:
     return own is not None and (centre is None or own < centre)
 
 
-def _above_prior(row: Row) -> bool:
-    own, prior = mean(row, "log_score"), mean(row, "prior_log_score")
-    return own is not None and (prior is None or own > prior)
-
-
 def _above_centre(row: Row) -> bool:
     return (mean(row, "within_mode_r2") or 0.0) > 0
 
@@ -126,7 +122,7 @@ OURS = (
     R2,
     WRONG,
     score("calibration error", "calibration_error", 3, "low"),
-    Column("log score (prior's)", _log_score_text, score("", "log_score", 2, "high").rank, _above_prior),
+    Column("log score (prior's)", _log_score_text, score("", "log_score", 2, "high").rank, above_prior),
     score("prior SW", "prior_sliced_wasserstein", 3, "low"),
     Column("codes in 3 σ, %", score("", "share_within_3_sigma", 1, "low", scale=100).text, _share_rank),
     score("modes (2,500)", "modes_2500", 2, "high"),

@@ -62,7 +62,7 @@ def collected(request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome
 def paired(results: Results, folder: Path) -> list[dict[str, Any]]:
     """Return how far the models' errors are apart on the same test images, for the methods that claims compare.
 
-    Each seed that both methods have is compared on its own; the pair's numbers are means over these seeds.
+    Each seed that both methods have is compared on its own, and so is each image's mean error over these seeds.
     """
     comparisons = [(one, other) for one, other in claims.compared(results) if one.score == claims.ERROR]
     pairs = dict.fromkeys((one.ours, other) for one, other in comparisons)

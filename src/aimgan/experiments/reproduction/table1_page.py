@@ -15,6 +15,7 @@ from aimgan.experiments.reproduction.columns import (
     SEEDS,
     Column,
     Row,
+    above_prior,
     best,
     bold,
     errors,
@@ -81,11 +82,6 @@ def _with_other(head: str, name: str, other: str, digits: int, better: str) -> C
     return Column(head, text, score("", name, digits, better).rank)
 
 
-def _above_prior(row: Row) -> bool:
-    own, prior = mean(row, "log_score"), mean(row, "prior_log_score")
-    return own is not None and (prior is None or own > prior)
-
-
 def _train_over_test(row: Row) -> str:
     own, test = mean(row, "reconstruction_mse_train"), mean(row, "reconstruction_mse")
     return NONE if own is None or not test else f"{own / test:.3f}"
@@ -142,7 +138,7 @@ INFERENCE = (
     score("k-means %", "kmeans_accuracy", 1, "high", scale=100),
     score("NMI", "kmeans_nmi", 3, "high"),
     score("calibration error", "calibration_error", 3, "low"),
-    _with_other("log score (prior's)", "log_score", "prior_log_score", 1, "high")._replace(passes=_above_prior),
+    _with_other("log score (prior's)", "log_score", "prior_log_score", 1, "high")._replace(passes=above_prior),
     score("prior SW", "prior_sliced_wasserstein", 3, "low"),
     Column("near (apart)", _with_other("", "neighbour_mse", "neighbour_diversity", 4, "low").text),
     PARAMETERS,
