@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import os
 import resource
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, is_dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
+
+import numpy as np
 
 from aimgan.errors import AimganError, near_miss
 
@@ -65,7 +69,11 @@ def values_for(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any
 
 
 def typed(cls: type, name: str, value: Any) -> Any:
-    """Check a value against the field's annotation, and read text as what the field is: weight=1, weighting=none."""
+    """Check a value against the field's annotation, and read text as what the field is: weight=1, weighting=none.
+
+    A number comes back as Python's own.
+    """
+    value = python_number(value)
     annotation = str(next(f.type for f in fields(cls) if f.name == name))
     allowed = {part.strip().split("[")[0] for part in annotation.split("|")}
     for kind in [kind for kind in KINDS if kind in allowed]:
@@ -84,9 +92,10 @@ def typed(cls: type, name: str, value: Any) -> Any:
 def _bounded(name: str, value: Any) -> Any:
     """Return a number, or a list of integers as a tuple of them. Raises AimganError for one that is out of bounds."""
     if isinstance(value, tuple | list):
-        if not all(type(item) is int for item in value):
+        items = [python_number(item) for item in value]
+        if not all(type(item) is int for item in items):
             raise AimganError(f"{name} is {shown(value)}; expected integers")
-        return tuple(_bounded(name, item) for item in value)
+        return tuple(_bounded(name, item) for item in items)
     if isinstance(value, int) and abs(value) > MAX_INT:
         raise AimganError(f"{name} is {shown(value)}; expected an integer of 64 bits")
     if isinstance(value, float) and not abs(value) <= MAX_FLOAT:  # NaN too
@@ -109,25 +118,61 @@ KINDS: dict[str, tuple[tuple[type, ...], Callable[[str], Any]]] = {
 }
 
 
+def python_number(value: Any) -> Any:
+    """Return a number of any kind, such as numpy's, as Python's own int, float or bool; other values as they are."""
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return operator.index(value)
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        with suppress(OverflowError):  # a fraction may be larger than any float
+            return float(value)
+    return value
+
+
+def python_numbers(value: Any) -> Any:
+    """Return a value with Python's own numbers in its tuples, lists, mappings and fields of dataclasses."""
+    if type(value) in (tuple, list):
+        items = [python_numbers(item) for item in value]
+        return value if all(map(operator.is_, items, value)) else type(value)(items)
+    if isinstance(value, Mapping):
+        return {name: python_numbers(item) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+        made = {name: python_numbers(item) for name, item in own.items()}
+        changed = {name: item for name, item in made.items() if item is not own[name]}
+        return replace(value, **changed) if changed else value
+    return python_number(value)
+
+
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """Return those values that are finite numbers, at most MAX_FLOAT."""
-    kinds = {name: value for name, value in values.items() if type(value) in (int, float)}
+    given = {name: python_number(value) for name, value in values.items()}
+    kinds = {name: value for name, value in given.items() if type(value) in (int, float)}
     return {name: value for name, value in kinds.items() if abs(value) <= MAX_FLOAT}
 
 
-def positive(name: str, value: int) -> int:
-    """Return a count. Raises AimganError for what is not an integer above zero."""
-    if type(value) is not int:
+def integer(name: str, value: Any) -> int:
+    """Return an integer as Python's own. Raises AimganError for what is none: a bool, 2.0, text."""
+    number = python_number(value)
+    if type(number) is not int:
         raise AimganError(f"{name} is {shown(value)}; expected an integer")
-    if value < 1:
-        raise AimganError(f"{name} is {value}; expected at least 1")
-    return value
+    return number
+
+
+def positive(name: str, value: Any) -> int:
+    """Return a count as Python's own integer. Raises AimganError for what is not an integer above zero."""
+    number = integer(name, value)
+    if number < 1:
+        raise AimganError(f"{name} is {number}; expected at least 1")
+    return number
 
 
 def require_memory(size: int, what: str, fix: str) -> None:
     """Raise AimganError for what would take more than half of the memory that this process may have, in bytes."""
     if size > (most := memory() // 2):
-        raise AimganError(f"{what} would take {_told(size)}; expected at most {_told(most)}, half the memory: {fix}")
+        told = f"{what} would take {shown_bytes(size)}; expected at most {shown_bytes(most)}, half the memory"
+        raise AimganError(f"{told}: {fix}")
 
 
 def memory() -> int:
@@ -138,7 +183,19 @@ def memory() -> int:
     return min(size for size in found if size > 0)
 
 
-def _told(size: int) -> str:
+def free_memory() -> int:
+    """Return the bytes of memory that this process may still take: what the machine and its container have left."""
+    found = [memory()]
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        found.append(int(CGROUP.read_text()) - int(CGROUP.with_name("memory.current").read_text()))
+    return max(0, min(found))
+
+
+def shown_bytes(size: int) -> str:
+    """Return a number of bytes as people write it."""
     if size >= 2**80:
         return f"2^{math.floor(math.log2(size)) - 30} GiB"
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"

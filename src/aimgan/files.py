@@ -113,14 +113,19 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, fresh)
 
 
-def save_tensors(target: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as a safetensors file. Raises OSError where the disk refuses.
+def save_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors as a safetensors file that may be read as other files may. Raises OSError where the disk refuses.
 
-    safetensors has one error for all that fails; its text ends in the system's number.
+    safetensors puts a file of its own making in the target's place, which it lets nobody else read. It has one error
+    for all that fails; its text ends in the system's number.
     """
     values = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    target.touch()  # a new file's mode is the umask's
+    mode = target.stat().st_mode
     try:
-        save_file(values, target)
+        save_file(values, target, metadata)
+        if target.stat().st_mode != mode:
+            target.chmod(mode)
     except SafetensorError as reason:
         found = re.search(r"os error (\d+)", str(reason))
         if not found:
@@ -137,6 +142,12 @@ def unwritable(path: Path, reason: OSError) -> AimganError:
         f"cannot write {path} ({reason.strerror}; {free:,.1f} MiB free there): {remedy}, and run the same command "
         "again; or choose another folder"
     )
+
+
+def unreadable(folder: Path | str, reason: PermissionError) -> AimganError:
+    """Return the error for a folder of which this user may not read a file."""
+    path = os.fsdecode(reason.filename or folder)
+    return AimganError(f"{folder} cannot be read ({reason.strerror}: {path}): make it readable, or check the path")
 
 
 def _flush(path: Path) -> None:

@@ -12,7 +12,7 @@ from aimgan._version import __version__
 from aimgan.card import Card
 from aimgan.checked import read_json, regular, shown
 from aimgan.errors import AimganError, plain
-from aimgan.files import copy_file, recover, replacing_folder, unwritable
+from aimgan.files import copy_file, recover, replacing_folder, unreadable, unwritable
 from aimgan.model import CARD, CONFIG, WEIGHTS, LatentVariableModel, load_folder
 from aimgan.train.run_dir import RunDir
 
@@ -39,6 +39,8 @@ def find(source: str | Path) -> Path:
     """
     try:
         found = _here(Path(source))
+    except PermissionError as reason:
+        raise unreadable(source, reason) from None
     except (OSError, ValueError, TypeError, RuntimeError) as reason:  # too long a name, a null in it, a loop of links
         raise AimganError(f"{shown(source)} cannot be a model's folder ({reason}): check the path") from None
     if found is not None:
@@ -140,11 +142,20 @@ def _here(folder: Path) -> Path | None:
     """Return the folder with the model of a run, of a folder itself, or of a name that comes with aimgan."""
     for candidate in (folder / "model", folder):
         recover(candidate)
-        if (candidate / CONFIG).exists():
+        if _is_there(candidate / CONFIG):
             return candidate
     if len(folder.parts) == 2 and folder.parts[0] == SHIPPED:  # inside the package; in a checkout beside src
         return next((home / folder for home in (HERE, HERE.parents[1]) if (home / folder / CONFIG).exists()), None)
     return None
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is a file. Raises OSError where that cannot be known (Path.exists may just say no)."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _download(source: str) -> Path:

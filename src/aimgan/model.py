@@ -19,8 +19,9 @@ from aimgan import noise
 from aimgan.card import Card
 from aimgan.checked import positive, read_json, require_memory, shown, values_for
 from aimgan.errors import AimganError
-from aimgan.files import replacing_folder, save_tensors, unwritable, write_json, write_text
+from aimgan.files import replacing_folder, save_tensors, unreadable, unwritable, write_json, write_text
 from aimgan.model_config import ModelConfig
+from aimgan.model_inputs import range_of, require_numbers, require_tensor
 from aimgan.networks import Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import BOTH, DATA, PRIOR, SIDES, batch_norms, reestimate
 from aimgan.networks.twins import Twins, twin
@@ -69,17 +70,19 @@ class LatentVariableModel(nn.Module):
         return self.prior.origin.device
 
     @torch.no_grad()
-    def encode(self, x: Float[Tensor, "n ..."], generated: bool = False) -> Posterior:
-        """Return q(z|x) for x (n, *shape): Algorithm 2's first step. Raises AimganError for a model without E.
+    def encode(self, x: Float[Tensor, "n ..."], generated: bool = False, bounded: bool = True) -> Posterior:
+        """Return q(z|x) for x (n, *shape): Algorithm 2's first step.
 
-        `generated` says that x are the model's own images: some objectives normalise E otherwise on those.
+        `generated` says that x are the model's own images: some objectives normalise E otherwise on those. Raises
+        AimganError for a model without E and for images that are not in [0, 1]; the model's own, and any where
+        `bounded` is False, may leave it.
         """
         if self.E is None:
             raise AimganError(
                 f"this model ({self.config.objective}) has no encoder: it can only generate "
                 "(aimgan reconstruct --optimise 500 searches for codes)"
             )
-        self._require(x, "x", self.shape, "" if self._range is None else " in [0, 1]")
+        self._require(x, "x", self.shape, images=bounded and not generated and self._range is not None)
         x = self.to_networks(x)
         E = self.E_of(generated)
         with self._evaluating():
@@ -95,7 +98,7 @@ class LatentVariableModel(nn.Module):
         `inferred` says that z are codes of data, not of the prior: some objectives normalise G otherwise on those.
         """
         noise.require_generator(generator)
-        self._require(z, "z", (self.dim,), "")
+        self._require(z, "z", (self.dim,))
         self._require_room(len(z))
         G = self.G_of(inferred)
         with self._evaluating(), _drawing_from(generator):
@@ -119,25 +122,27 @@ class LatentVariableModel(nn.Module):
     ) -> Float[Tensor, "n m ..."]:
         """Return m images near each x: G(z), z ~ q(z|x), (n, m, *shape): Algorithm 2. Another draw every call."""
         noise.require_generator(generator)
+        m = positive("m", m)
         q = self.encode(x)
-        self._require_room(len(x) * positive("m", m))
+        self._require_room(len(x) * m)
         codes = q.sample(m, generator).transpose(0, 1)
         return self.decode(codes.reshape(-1, self.dim), generator, inferred=True).unflatten(0, (len(x), m))
 
     def generate(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n ..."]:
         """Return n images G(z), z ~ p(z), (n, *shape). Another draw every call, unless `generator` is given."""
         noise.require_generator(generator)
-        self._require_room(positive("n", n))
+        self._require_room(n := positive("n", n))
         return self.decode(self.prior.sample(n, generator), generator)
 
     def interpolate(
         self, a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."], steps: int
     ) -> Float[Tensor, "n steps ..."]:
         """Return G along the line from mu(a) to mu(b), both ends included, (n, steps, *shape)."""
+        steps = positive("steps", steps)
         first, last = self.encode(a).mean, self.encode(b).mean
         if len(a) != len(b):
             raise AimganError(f"a holds {len(a)} images and b {len(b)}; expected as many in both")
-        self._require_room(max(len(a), 1) * positive("steps", steps))  # of no images the line still has its steps
+        self._require_room(max(len(a), 1) * steps)  # of no images the line still has its steps
         t = torch.linspace(0, 1, steps, device=self.device)[None, :, None]
         line = torch.lerp(first[:, None], last[:, None], t)
         return self.decode(line.reshape(-1, self.dim), inferred=True).unflatten(0, (len(a), steps))
@@ -173,15 +178,11 @@ class LatentVariableModel(nn.Module):
     def _to_border(self, x: Tensor) -> Tensor:
         return x if self._range is None else (x - self._range[0]) / (self._range[1] - self._range[0])
 
-    def _require(self, x: Any, name: str, shape: tuple[int, ...], unit: str) -> None:
-        """Raise AimganError for what is no dense float tensor (n, *shape) of finite numbers."""
-        dense = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_meta and not x.is_nested
-        if not dense or tuple(x.shape[1:]) != shape or x.ndim == 0 or not x.is_floating_point():
-            got = f"{x.dtype} {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
-            raise AimganError(f"{name} is {got}; expected a float tensor (n, {', '.join(map(str, shape))}){unit}")
+    def _require(self, x: Any, name: str, shape: tuple[int, ...], images: bool = False) -> None:
+        """Raise AimganError for what is no dense float tensor (n, *shape) of finite numbers, of images in [0, 1]."""
+        require_tensor(x, name, shape, images)
         self._require_room(len(x))
-        if not all(bool(chunk.to(self.prior.origin).isfinite().all()) for chunk in x.split(CHUNK)):
-            raise AimganError(f"{name} holds NaN or infinite values; expected finite numbers{unit}")
+        require_numbers(*range_of(x, self.prior.origin, CHUNK), name, images)
 
     def _require_room(self, n: int) -> None:
         """Raise AimganError where n codes and n images would not fit in memory, with the copies that a call makes."""
@@ -254,6 +255,8 @@ def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
         model.load_state_dict(weights)
     except AimganError:
         raise
+    except PermissionError as reason:
+        raise unreadable(folder, reason) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as reason:
         line = " ".join(str(reason).split())[:300]
         raise AimganError(

@@ -16,11 +16,12 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
-from aimgan.checked import shown
+from aimgan.checked import integer, shown
 from aimgan.errors import AimganError
 
 _MASK = (1 << 64) - 1
@@ -83,7 +84,7 @@ Source = Stream | Replay | Recorder | Listener
 _STREAM: ContextVar[Source | None] = ContextVar("aimgan_noise_stream", default=None)
 
 
-def mix(*numbers: int | str) -> int:
+def mix(*numbers: SupportsIndex | str) -> int:
     """Hash integers and labels to 64 bits (splitmix64), so that seeds that differ by one share nothing.
 
     Non-negative integers below 2^64 are told apart; of larger ones only the lower 64 bits count. A negative one is two
@@ -91,6 +92,8 @@ def mix(*numbers: int | str) -> int:
     joined without their lengths: ("evaluate", "x") and ("evaluatex",) are the same words, since the first label ends
     where a word of eight bytes does. A test holds that no two calls of this package agree in that way. A label that
     is added must keep to it: the bits of the labels that are there cannot change, as all runs depend on them.
+
+    Raises AimganError for a number that is no integer.
     """
     state = 0
     for word in chain.from_iterable(map(_words, numbers)):
@@ -101,18 +104,19 @@ def mix(*numbers: int | str) -> int:
     return state
 
 
-def _words(number: int | str) -> list[int]:
+def _words(number: SupportsIndex | str) -> list[int]:
     """An integer as it is; text as 64-bit words, all of them: labels that begin alike must not draw alike.
 
     A negative integer is its size, behind a word that says so.
     """
-    if isinstance(number, int):
-        return [number] if number >= 0 else [_NEGATIVE, -number]
-    text = number.encode()
-    return [int.from_bytes(text[i : i + 8], "little") for i in range(0, max(len(text), 1), 8)]
+    if isinstance(number, str):
+        text = number.encode()
+        return [int.from_bytes(text[i : i + 8], "little") for i in range(0, max(len(text), 1), 8)]
+    size = integer("a seed", number)
+    return [size] if size >= 0 else [_NEGATIVE, -size]
 
 
-def generator(*numbers: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(*numbers: SupportsIndex | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a generator seeded by these numbers and labels, for draws outside a training step."""
     return torch.Generator(device=device).manual_seed(mix(*numbers) >> 1)
 

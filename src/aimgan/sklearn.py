@@ -19,6 +19,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from aimgan.checked import integer, positive, values_for
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError, near_miss
 from aimgan.experiments.assemble import assemble, model_of, normalised_by
@@ -83,13 +84,13 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.model_ = trained(self._recipe(rows, family), seed, resolved_device(self.device))
         self.mean_ = rows.x.mean(dim=0).numpy()
         parts = self._parts(rows.x)
-        self.anomaly_mean_, self.anomaly_std_ = parts.mean(axis=0), _or_one(parts.std(axis=0))
+        self.anomaly_mean_, self.anomaly_std_ = _mean_and_deviation(parts)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the codes mu(x), (n, dim)."""
         X = self._validated(X)
-        return self.model_.encode(self._scaled(X)).mean.cpu().numpy().astype(X.dtype)
+        return self._codes(self._scaled(X)).cpu().numpy().astype(X.dtype)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return G(z) of codes Z (n, dim) as rows (n, features) in the units of the training data."""
@@ -130,26 +131,30 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _family(self) -> Networks:
         if self.networks not in NETWORKS:
             raise near_miss("network family", self.networks, NETWORKS)
-        shape = (self.n_features_in_,) if self.image_shape is None else tuple(map(int, self.image_shape))
-        shape = (1, *shape) if len(shape) == 2 else shape
+        shape = (self.n_features_in_,) if self.image_shape is None else self._image_shape()
         if math.prod(shape) != self.n_features_in_:
             raise AimganError(f"image_shape {shape} has {math.prod(shape)} numbers; X has {self.n_features_in_} a row")
         cls = NETWORKS[self.networks]
         own = {"scale": 1.0, "generator_norm": True} if cls is MLP else {}  # as in the recipe digits/aim
-        return cls(shape=shape, dim=self.dim, width=self.width, **own)
+        return cls(shape=shape, dim=positive("dim", self.dim), width=positive("width", self.width), **own)
+
+    def _image_shape(self) -> tuple[int, ...]:
+        shape = tuple(integer("a side of image_shape", side) for side in self.image_shape)
+        return (1, *shape) if len(shape) == 2 else shape
 
     def _recipe(self, rows: Rows, family: Networks) -> Recipe:
+        given = {"batch_size": self.batch_size, "steps": self.steps, "lr": self.lr}
+        given = values_for(Recipe, given, "parameter")
+        given["batch_size"] = min(given["batch_size"], rows.epoch_size)
         return Recipe(
             name=f"sklearn/{self.objective}",
             data=rows,
             networks=family,
             objective=self.objective,
             options=self.options or {},
-            batch_size=min(self.batch_size, rows.epoch_size),
-            steps=self.steps,
-            lr=self.lr,
             schedule="linear",
             ema=0.99,
+            **given,
         )
 
     def _validated(self, X: Any) -> np.ndarray:
@@ -160,9 +165,13 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         x = torch.from_numpy(((X - self.offset_) / self.scale_).astype(np.float32))
         return x.reshape(-1, *self._family().shape)
 
+    def _codes(self, x: Tensor) -> Float[Tensor, "n d"]:
+        """Return mu(x). New rows may be brighter than all that were trained on, so x may leave [0, 1]."""
+        return self.model_.encode(x, bounded=False).mean
+
     def _parts(self, x: Tensor) -> Float[np.ndarray, "n 2"]:
         """Return each row's mean squared error and -log p(mu(x)), in nats."""
-        codes = self.model_.encode(x).mean
+        codes = self._codes(x)
         error = (self.model_.decode(codes, inferred=True).cpu() - x).square().flatten(1).mean(dim=1)
         return torch.stack([error, -self.model_.prior.log_prob(codes).cpu()], dim=1).double().numpy()
 
@@ -173,7 +182,7 @@ class Rows:
 
     x: Tensor
 
-    def load(self, progress: Any = None) -> Rows:
+    def load(self, progress: Any = None, say: Any = None) -> Rows:
         """Return itself."""
         return self
 
@@ -225,12 +234,19 @@ def trained(recipe: Recipe, seed: int, device: str) -> LatentVariableModel:
 
 def _units(X: np.ndarray, images: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return what is taken from X and what it is divided by: for all pixels, or feature by feature."""
-    if images:
-        low, high = X.min(), X.max()
-        return np.asarray(low, float), _or_one(np.asarray(high - low, float))
-    return X.mean(axis=0, dtype=float), _or_one(X.std(axis=0, dtype=float))
+    if not images:
+        return _mean_and_deviation(X)
+    low, high = X.min(), X.max()
+    return np.asarray(low, float), np.asarray(high - low if high > low else 1.0, float)
 
 
-def _or_one(scale: np.ndarray) -> np.ndarray:
-    """Nothing is divided by zero: what never varies stays as it is."""
-    return np.where(scale > 0, scale, 1.0)
+def _mean_and_deviation(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each column's mean and standard deviation; for a column that is constant, 1 in place of the latter.
+
+    As scikit-learn has it, a column is constant where its variance is no more than rounding leaves of a constant, which
+    goes with the column's mean (Chan, Golub and LeVeque, 1983).
+    """
+    mean, variance, n = X.mean(axis=0, dtype=float), X.var(axis=0, dtype=float), len(X)
+    eps = np.finfo(float).eps
+    constant = variance <= n * eps * variance + (n * mean * eps) ** 2
+    return mean, np.where(constant, 1.0, np.sqrt(variance))

@@ -21,6 +21,7 @@ def read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor
     """
     size = regular(path).stat().st_size
     require_memory(2 * size, f"{path} and the networks", "take a smaller model")
+    path.open("rb").close()  # of a file that may not be read, safetensors says that there is none
     with safe_open(path, "pt") as file:
         found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         _require_names(found.keys(), expected.keys())

@@ -68,6 +68,8 @@ def test_a_trained_classifier_is_kept_and_found_again():
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(state(first.network), state(again.network), strict=True))
     assert not again.network.training
     assert list(path.parent.iterdir()) == [path]
+    (beside := path.with_name("new")).touch()
+    assert path.stat().st_mode == beside.stat().st_mode
 
 
 def test_what_is_kept_torn_is_trained_again():

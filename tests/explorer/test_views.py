@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import made
 import numpy as np
@@ -190,3 +193,39 @@ def test_a_posterior_is_drawn_for_any_number_of_dimensions():
     for d in (1, 2, 300):
         picture = drawing.posterior_figure(Posterior(torch.zeros(1, d), torch.full((1, d), -1.0)))
         assert np.asarray(picture)[..., 3].max() == 255
+
+
+def test_no_proxy_is_asked_while_the_page_is_served(monkeypatch):
+    """socks:// is what a desktop may set; httpx cannot even be told of it."""
+    httpx = pytest.importorskip("httpx")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "socks://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(ValueError, match="socks"):
+        httpx.Client()
+    with serve.without_proxies():
+        httpx.Client().close()
+    assert os.environ["no_proxy"] == "example.org"
+    assert "NO_PROXY" not in os.environ
+
+
+@pytest.mark.slow  # Gradio takes seconds to import; in this process it would leave event loops behind
+def test_a_page_that_cannot_be_served_is_told_in_one_line():
+    pytest.importorskip("gradio")
+    code = """if True:
+        import gradio
+        from aimgan.explorer import serve
+
+        class Unreachable(gradio.Blocks):
+            def launch(self, **arguments):
+                raise ValueError("When localhost is not accessible,\\na shareable link must be created.")
+
+        try:
+            serve.launch(Unreachable(), port=1)
+        except serve.AimganError as told:
+            print(told)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    reason = "ValueError: When localhost is not accessible, a shareable link must be created."
+    assert done.stdout == f"cannot serve on 127.0.0.1:1 ({reason}): choose another --port, or --host\n"

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from jaxtyping import config as jaxtyping_config
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -41,14 +44,6 @@ def make() -> Callable[[str], LatentVariableModel]:
         return model
 
     return made
-
-
-@pytest.fixture
-def unchecked_shapes() -> Iterator[None]:
-    """Turn the tests' shape checks off, to see what users, who have none, are told."""
-    jaxtyping_config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping_config.update("jaxtyping_disable", False)
 
 
 def some(model: LatentVariableModel, n: int = 3, seed: int = 0) -> torch.Tensor:
@@ -251,7 +246,10 @@ def test_a_gan_generates_and_says_that_it_cannot_encode(make):
             r"x is torch.float32 \(2, 3, 9, 9\); expected a float tensor \(n, 3, 8, 8\) in \[0, 1\]",
         ),
         (torch.zeros(3, 8, 8), r"x is torch.float32 \(3, 8, 8\)"),
-        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), r"x is torch.uint8 \(2, 3, 8, 8\)"),
+        (
+            torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+            r"x is torch.uint8 \(2, 3, 8, 8\); expected a float tensor \(n, 3, 8, 8\) in \[0, 1\]: divide it by 255",
+        ),
         (torch.zeros(2, 3, 8, 8).numpy(), r"x is float32 \(2, 3, 8, 8\); expected a float tensor"),
         ([[1.0]], "x is list; expected a float tensor"),
         (torch.tensor(0.5), r"x is torch.float32 \(\)"),
@@ -277,6 +275,53 @@ def test_other_wrong_arguments(make, unchecked_shapes):
     ):
         with pytest.raises(AimganError, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: 2 * x - 1, r"from -1 to 1; expected images in \[0, 1\] \(within 0.01\): take \(x \+ 1\) / 2$"),
+        (lambda x: 255 * x, "x ranges from 0 to 255; .*: divide it by 255$"),
+        (lambda x: 65_535 * x, r"x ranges from 0 to 6.554e\+04; .*: divide it by 65,535"),
+        (lambda x: (x - 0.45) / 0.22, "x ranges from -2.045 to 2.5; .*: undo its normalisation"),
+        (lambda x: 1.2 * x - 0.1, "x ranges from -0.1 to 1.1; .*: clamp it if resampling led beyond"),
+        (lambda x: x.where(x < 0.9, torch.nan), r"x holds NaN or infinite values; expected finite numbers in \[0, 1\]"),
+    ],
+)  # fmt: skip
+def test_images_of_another_range_are_refused_with_the_likely_fix(make, change, message):
+    model = make("table 4")
+    good = some(model)
+    good[-1, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    bad = change(good)
+    for call in (
+        lambda: model.encode(bad),
+        lambda: model.reconstruct(bad),
+        lambda: model.neighbours(bad, 2),
+        lambda: model.interpolate(good, bad, 2),
+    ):
+        with pytest.raises(AimganError, match=message):
+            call()
+
+
+def test_what_rounding_leads_beyond_the_range_is_taken_and_points_have_none(make):
+    model = make("table 4")
+    rounded = torch.tensor([-1 / 256, 1 + 1 / 128], dtype=torch.bfloat16).repeat(3 * 32).reshape(1, 3, 8, 8)
+    assert model.reconstruct(rounded).isfinite().all()
+    for free in ({"generated": True}, {"bounded": False}):
+        assert model.encode(3 * some(model) - 1, **free).mean.isfinite().all()
+    assert make("points").encode(torch.tensor([[-300.0, 300.0]])).mean.isfinite().all()
+
+
+def test_numpys_integers_are_counts(make, unchecked_shapes):
+    model = make("digits")
+    x, one = some(model), np.uint8(200)
+    assert torch.equal(model.generate(one, seeded()), model.generate(200, seeded()))
+    assert torch.equal(model.neighbours(x, one, seeded()), model.neighbours(x, 200, seeded()))
+    assert torch.equal(model.interpolate(x, x.flip(0), one), model.interpolate(x, x.flip(0), 200))
+    model.reestimate_batch_norm(np.int64(1), batches=np.int64(1), batch_size=np.int64(4))
+    for wrong in (2.0, True):
+        with pytest.raises(AimganError, match=f"n is {wrong}; expected an integer"):
+            model.generate(wrong)
 
 
 def test_other_floats_are_taken_as_the_models_own(make):
@@ -347,6 +392,46 @@ def test_saving_replaces_a_model_and_nothing_else(make, tmp_path):
         make("points").save("/proc/model")
     with pytest.raises(AimganError, match="Not a directory"):
         make("points").save(tmp_path / "photos" / "1.jpg")
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_saved_models_files_have_the_mode_that_new_files_have(make, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        make("points").save(tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes == dict.fromkeys(modes, 0o666 & ~mask)
+
+
+@contextmanager
+def read_by_another(folder: Path) -> Iterator[None]:
+    """Be a user whom the modes in this folder bind, as they do not bind root."""
+    folder.chmod(0o755)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG, "."])
+def test_a_model_that_may_not_be_read_is_not_said_to_be_missing(make, name):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
+        model = Path(folder) / "model"
+        make("points").save(model)
+        mode = (model / name).stat().st_mode
+        (model / name).chmod(0)
+        with (
+            read_by_another(Path(folder)),
+            pytest.raises(AimganError, match=r"cannot be read \(Permission denied: .*/model.*\): make it readable"),
+        ):
+            aimgan.load(model)
+        (model / name).chmod(mode)
 
 
 def test_a_model_is_found_in_a_run_in_its_own_folder_and_by_a_dot(make, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from aimgan import AimganError
@@ -89,6 +90,48 @@ def test_features_keep_their_own_units(digits):
     assert (np.abs(rebuilt - X.mean(axis=0)) < 5 * X.std(axis=0) + 2).all()
 
 
+def test_a_column_is_constant_by_its_own_scale_as_in_scikit_learn():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 6)) * [1e-9, 1e-9, 1e-30, 0, 0, 1e-3] + [1e6, 0, 0, 0.1, 0, 1e6]
+    constant = [True, False, False, True, True, False]
+    fitted = clone(QUICK).fit(X)
+    expected = StandardScaler().fit(X)
+    assert np.allclose(fitted.scale_, expected.scale_, rtol=1e-6, atol=0)
+    assert np.allclose(fitted.offset_, expected.mean_)
+    assert list(fitted.scale_ == 1) == constant
+    scaled = fitted._scaled(X).numpy()
+    assert np.abs(scaled[:, constant]).max() < 1e-6
+    assert np.allclose(scaled[:, ~np.array(constant)].std(axis=0), 1, atol=1e-3)
+
+
+def test_rows_that_are_all_alike_are_no_anomaly():
+    X = np.full((20, 3), 0.1)
+    fitted = clone(QUICK).fit(X)
+    assert np.abs(fitted.anomaly_score(X)).max() < 5
+
+
+def test_new_images_may_be_brighter_than_all_that_were_trained_on(digits):
+    X = digits[0][:60]
+    fitted = clone(QUICK).set_params(image_shape=(8, 8)).fit(X / 2)
+    assert np.isfinite(fitted.transform(X)).all()
+    assert np.isfinite(fitted.score(X))
+    assert fitted.anomaly_score(X).mean() > fitted.anomaly_score(X / 2).mean()
+
+
+def test_numpys_numbers_are_parameters(digits, tmp_path):
+    X = digits[0][:60]
+    search = GridSearchCV(QUICK, {"dim": np.arange(2, 4), "lr": np.logspace(-4, -3, 2, dtype="f4")}, cv=2).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    plain = {"dim": 3, "width": 8, "steps": 2, "batch_size": 16, "random_state": 1}
+    given = {name: np.int64(value) for name, value in plain.items()}
+    shapes = {"image_shape": np.array([8, 8])}, {"image_shape": (8, 8)}
+    options = {"options": {"weight": np.float32(0.5)}, "lr": np.float32(0.25)}, {"options": {"weight": 0.5}, "lr": 0.25}
+    for folder, numbers, shape, more in zip("ab", (given, plain), shapes, options, strict=True):
+        AIMEncoder(**numbers, **shape, **more).fit(X).model_.save(tmp_path / folder)
+    contents = [{path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} for folder in "ab"]
+    assert contents[0] == contents[1]
+
+
 def test_in_a_pipeline_a_grid_search_and_pandas(digits):
     X, y = digits
     pipeline = make_pipeline(clone(QUICK).set_params(image_shape=(8, 8)), LogisticRegression(max_iter=50))
@@ -125,6 +168,11 @@ def test_convolutions_on_images(digits):
         ({"options": {"wieght": 1}}, "unknown option of aim 'wieght'; did you mean 'weight'"),
         ({"networks": "table5"}, "unknown network family 'table5'"),
         ({"image_shape": (28, 28)}, r"\(1, 28, 28\) has 784 numbers; X has 64 a row"),
+        ({"dim": 0}, "dim is 0; expected at least 1"),
+        ({"dim": 2.0}, "dim is 2.0; expected an integer"),
+        ({"width": True}, "width is True; expected an integer"),
+        ({"steps": 2.0}, "steps is 2.0; expected int"),
+        ({"image_shape": (8.0, 8)}, "a side of image_shape is 8.0; expected an integer"),
         ({"lr": -1.0}, "lr is -1.0; expected a number above zero"),
         ({"lr": 1e30, "steps": 5}, "the weights are not finite after 5 steps: take a lower lr"),
     ],

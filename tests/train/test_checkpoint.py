@@ -54,6 +54,18 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir())
 
 
+def test_the_files_of_a_checkpoint_may_be_read_as_others_may(tmp_path):
+    record = tmp_path / "run.json"
+    record.write_text("{}")
+    before = os.umask(0o027)
+    try:
+        path = checkpoint.save(tmp_path / "checkpoints", 3, state(1.0), [record])
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.iterdir()}
+    assert modes == {TENSORS: 0o640, META: 0o640, "run.json": 0o640}
+
+
 KILLS = range(15)  # there are fewer operations: the last of these saves is not killed
 
 

@@ -25,16 +25,15 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from aimgan import noise
+from aimgan.data.image_data import ImageData, Split
 from aimgan.data.image_set import as_float
-from aimgan.data.images import ImageData, Split
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError
-from aimgan.files import cache_folder
+from aimgan.files import cache_folder, save_tensors
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.train.run_dir import environment
 
@@ -186,9 +185,11 @@ def _write(path: Path, trained: Trained) -> None:
     """Write weights and record as one file, whole or not at all, whoever else writes it too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    state = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
-    save_file(state, fresh, metadata={"record": json.dumps(trained.record)})
-    fresh.replace(path)
+    try:
+        save_tensors(fresh, trained.network.state_dict(), {"record": json.dumps(trained.record)})
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _read(path: Path, images: ImageData) -> Trained | None:

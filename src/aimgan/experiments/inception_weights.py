@@ -128,9 +128,12 @@ def first_line(error: Exception) -> str:
 
 def _from_safetensors(path: Path) -> Weights:
     try:
+        got = sha256_of(path)  # first: of a file that may not be read, safetensors says that there is none
         with safe_open(path, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             converted_from = (file.metadata() or {}).get("converted_from_sha256")
+    except PermissionError as error:
+        raise AimganError(f"got {path}, which cannot be read ({error.strerror}): make it readable") from None
     except (OSError, SafetensorError) as error:
         raise AimganError(f"got {path}, which safetensors cannot read ({error}); convert the weights again") from None
-    return Weights(state, path, sha256_of(path), official=converted_from == PTH_SHA256)
+    return Weights(state, path, got, official=converted_from == PTH_SHA256)

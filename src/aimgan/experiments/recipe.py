@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from aimgan.checked import shown, typed, values_for
+from aimgan.checked import python_numbers, shown, typed, values_for
 from aimgan.data import DATA, DataSource
 from aimgan.errors import AimganError, near_miss
 from aimgan.networks import NETWORKS, Networks
@@ -54,6 +54,8 @@ class Recipe:
     checkpoint_seconds: float = field(default=30.0, compare=False)  # changes nothing in the result
 
     def __post_init__(self) -> None:
+        for f in fields(self):  # numpy's numbers could not be written to run.json
+            object.__setattr__(self, f.name, python_numbers(getattr(self, f.name)))
         for kind, got, valid in (
             ("objective", self.objective, OBJECTIVES),
             ("schedule", self.schedule, SCHEDULES),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,24 +42,24 @@ def explore(
 
     `index` is an index of `aimgan search`, or a folder of images, whose own index is built or brought up to date.
     `compare` is another model of the same data. Raises AimganError for what cannot be loaded or compared, a missing
-    Gradio, and a port that is taken.
+    Gradio, and a page that cannot be served, as on a port that is taken.
     """
     require_gradio()
     shown = _subject(run, index, device)
     other = None if compare is None else _subject(compare, None, device)
     if other is not None:
         require_alike(shown, other)
-    with tempfile.TemporaryDirectory(prefix="aimgan-explorer-") as folder:
+    with tempfile.TemporaryDirectory(prefix="aimgan-explorer-") as folder, without_proxies():
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
         from aimgan.explorer.page import build
 
         page = build(shown, other)
-        launch(page, host, port)
-        say(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)")
         try:
+            launch(page, host, port)
+            say(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)")
             page.block_thread()
         finally:
-            page.close()
+            page.close(verbose=False)
 
 
 def _subject(run: str | Path, index: str | Path | None, device: str) -> Subject:
@@ -72,8 +73,25 @@ def require_gradio() -> None:
         raise AimganError("the explorer needs gradio: pip install 'aimgan[explorer]'")
 
 
+@contextmanager
+def without_proxies() -> Iterator[None]:
+    """Let this process pass by the proxies of the environment inside the block.
+
+    Gradio asks its own server whether it answers, which no proxy can. All hosts are excepted, not only this one: of a
+    proxy of a kind that httpx does not know (socks://) Gradio could not even be imported. The page asks no other host.
+    """
+    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
+    os.environ.update(dict.fromkeys(before, "*"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
+
+
 def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
-    """Start to serve a page, and return. Raises AimganError for a port or a host that cannot be had."""
+    """Start to serve a page, and return. Raises AimganError where that fails, as for a port that cannot be had."""
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -89,8 +107,8 @@ def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
             inbrowser=False, prevent_thread_lock=True, footer_links=[], max_file_size=MAX_BYTES, show_error=False,
             theme=theme(), css=CSS, app_kwargs={"middleware": guards, "docs_url": None, "redoc_url": None},
         )  # fmt: skip
-    except (OSError, OverflowError, UnicodeError) as reason:  # a port above 65,535; a host that is no name
-        line = " ".join(str(reason).split())
+    except Exception as reason:  # of many kinds: a port above 65,535, a host that is no name, a server without answer
+        line = " ".join(f"{type(reason).__name__}: {reason}".split())[:300]
         raise AimganError(f"cannot serve on {host}:{port} ({line}): choose another --port, or --host") from None
 
 

@@ -50,8 +50,8 @@ class Posterior:
 
     def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
         """Draw m codes an image: mu + sigma * eps (section 4.6), (m, n, d)."""
-        n, d = self.mean.shape
-        require_memory(positive("m", m) * n * d * self.mean.element_size(), f"{m:,} draws", "take fewer at a time")
+        (n, d), m = self.mean.shape, positive("m", m)
+        require_memory(m * n * d * self.mean.element_size(), f"{m:,} draws", "take fewer at a time")
         eps = noise.normal(n, m, d, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
         return self.mean + (0.5 * self.log_variance).exp() * eps.transpose(0, 1)
 

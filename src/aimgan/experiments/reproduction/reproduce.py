@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from aimgan.checked import python_number
 from aimgan.errors import AimganError, Interrupted, near_miss
 from aimgan.experiments import console as screen
 from aimgan.experiments.reproduction.cells import Outcome
@@ -82,6 +83,7 @@ def reproduce(
     """
     if target not in TARGETS:
         raise near_miss("target", target, TARGETS)
+    seeds, seed, steps, workers = map(python_number, (seeds, seed, steps, workers))
     found, console = TARGETS[target], console or Console(quiet=True)
     place = _place(target, found, device)
     data = _data(target, found, data, preset, path)
