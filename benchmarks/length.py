@@ -1,0 +1,141 @@
+"""The long runs of the paper's tables, days of one core: a list that any session, on any machine, goes on with.
+
+    python benchmarks/length.py run GROUP ... [--mnist PATH] [--cifar10 PATH] [--folder FOLDER]
+    python benchmarks/length.py keep [--folder FOLDER]
+    python benchmarks/length.py state
+
+`run` does the cells of the groups, one after the other, each an `aimgan train` on one thread, which goes on where it
+was stopped; start it from a clone at a fixed commit, with `nice -n 19`. A cell that is finished is kept as one JSON in
+benchmarks/results/length (`keep` does that alone), with its command, machine, versions, scores, and the scores of
+each epoch: a machine that is lost takes only the cells under way with it, and what is kept is not done again.
+
+lr              Table 2's learning rates at 30,000 steps, bracketed, on seeds 100 and 101, which no table has
+lr-unrolled     the same of the unrolled GAN, whose steps cost six times as much
+first lambdas rest
+                MNIST at a quarter of the width, 100 epochs: AIM and GAN; ALICE's lambda at 20 epochs; the others
+colour          CIFAR-10 at 32 x 32 at a quarter of the width: AIM 50 epochs, the others 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from aimgan.experiments.reproduction.cells import Cell
+from aimgan.experiments.reproduction.methods import chosen
+from aimgan.experiments.reproduction.parallel import run_all
+from aimgan.experiments.tables import pipes
+
+HERE = Path(__file__).parent
+KEPT = HERE / "results" / "length"
+RATES = {  # the first is the one that 15,000 steps chose
+    "gan": (2e-3, 4e-3, 1e-3),
+    "ali": (2e-3, 4e-3, 8e-3, 1e-3, 5e-4),
+    "aim-weighted": (2e-3, 4e-3, 1e-3),
+    "aim": (2e-3, 4e-3, 8e-3, 1e-3),
+    "veegan": (1e-3, 2e-3, 5e-4),
+}
+ALICE = 100.0  # lambda at three epochs; `lambdas` looks at 20
+
+
+def grid(key: str, seed: int, **given: Any) -> Cell:
+    """A method of Table 2 at the demo's length."""
+    (method,) = chosen([key], "grid")
+    return Cell(method.recipe("grid"), {**method.settings, **given}, seed, 30_000)
+
+
+def images(recipe: str, seed: int, epochs: int, path: str, **given: Any) -> Cell:
+    """A method of Table 1 at a quarter of the width."""
+    return Cell(recipe, {**given, "epochs": epochs, "evaluate_every": 5}, seed, preset="cpu", path=path)
+
+
+def groups(mnist: str, cifar10: str) -> dict[str, list[Cell]]:
+    """Return the cells by group."""
+    digits = [images(f"mnist/{name}", seed, 100, mnist) for seed in (0, 1, 2)
+              for name in ("vae", "ali", "aim-minus", "aim", "gan")]  # fmt: skip
+    return {
+        "lr": [grid(key, seed, lr=rate) for seed in (100, 101) for key, rates in RATES.items() for rate in rates],
+        "lr-unrolled": [grid("unrolled-gan", 100, lr=rate) for rate in (2e-3, 4e-3, 1e-3)],
+        "first": [images(f"mnist/{name}", 0, 100, mnist) for name in ("aim", "gan")],
+        "lambdas": [images("mnist/alice", 0, 20, mnist, weight=weight) for weight in (1.0, 10.0, 100.0)],
+        "colour": [
+            images("cifar10/aim", 0, 50, cifar10),
+            *(images(f"cifar10/{name}", 0, 20, cifar10) for name in ("gan", "ali", "aim-minus", "vae")),
+            images("cifar10/alice", 0, 20, cifar10, weight=ALICE),
+        ],
+        "rest": digits,
+    }
+
+
+def kept(cell: Cell) -> Path:
+    """Return where a finished cell is kept."""
+    return KEPT / f"{cell.name}.json"
+
+
+def keep(folder: Path) -> list[str]:
+    """Copy what finished cells came to, and return their names."""
+    KEPT.mkdir(exist_ok=True)
+    found = []
+    for record in sorted(folder.glob("*.json")):
+        run, about = folder / record.stem, json.loads(record.read_text())
+        scores = run / "evaluation.json"
+        if not scores.exists() and not about.get("stopped"):
+            continue
+        made = json.loads((run / "run.json").read_text())
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        whole = {
+            **about,
+            "environment": made["environment"] | {"git": made.get("git")},
+            "scores": json.loads(scores.read_text()) if scores.exists() else None,
+            "epochs": [row for row in rows if "epoch" in row],
+        }
+        (KEPT / record.name).write_text(json.dumps(whole, indent=1) + "\n")
+        found.append(record.stem)
+    return found
+
+
+def run(cells: Sequence[Cell], folder: Path) -> None:
+    """Do the cells that are not kept, one at a time, and keep each."""
+    for cell in cells:
+        if not kept(cell).exists():
+            run_all([cell], folder, 1, Console(width=200))
+            keep(folder)
+
+
+def state() -> Iterator[tuple[str, ...]]:
+    """Yield what there is of each group, and each kept cell's main scores."""
+    for name, cells in groups("PATH", "PATH").items():
+        yield name, f"{sum(kept(cell).exists() for cell in cells)} of {len(cells)}", "", "", ""
+        for cell in cells:
+            if kept(cell).exists():
+                found = json.loads(kept(cell).read_text())
+                scores = found["scores"] or {}
+                told = [f"{scores[name]:.4g}" if name in scores else "-"
+                        for name in ("modes", "high_quality", "reconstruction_mse")]  # fmt: skip
+                yield cell.name, (found["stopped"] or "finished")[:40], *told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "keep", "state"))
+    parser.add_argument("groups", nargs="*")
+    parser.add_argument("--mnist", default="/work/shared/data/mnist")
+    parser.add_argument("--cifar10", default=str(HERE.parent / ".data" / "cifar10"))
+    parser.add_argument("--folder", type=Path, default=HERE / "runs" / "length")
+    given = parser.parse_args()
+    if given.what == "state":
+        print(pipes(("group or cell", "state", "modes", "HQ", "MSE"), [*state()]))
+    elif given.what == "keep":
+        print("\n".join(keep(given.folder)))
+    else:
+        every = groups(given.mnist, given.cifar10)
+        run([cell for name in given.groups for cell in every[name]], given.folder)
+
+
+if __name__ == "__main__":
+    main()
