@@ -24,7 +24,8 @@ from rich.console import Console
 
 from aimgan.experiments.assemble import assemble, config_of, model_of
 from aimgan.experiments.evaluation import collapse_signs
-from aimgan.experiments.training import engine_of, fitted, loaded, prepared
+from aimgan.experiments.loading import fitted, loaded
+from aimgan.experiments.training import engine_of, prepared
 from aimgan.model import to_range
 from aimgan.train.alarms import Watch
 from aimgan.train.engine import Engine

@@ -21,8 +21,8 @@ import torch
 import aimgan
 from aimgan import noise
 from aimgan.data import Images
+from aimgan.data.image_data import ImageData, Split
 from aimgan.data.image_set import as_float
-from aimgan.data.images import ImageData, Split
 from aimgan.experiments.digit_classifier import Settings, train
 from aimgan.experiments.tables import pipes
 from aimgan.train.run_dir import environment

@@ -1,48 +1,47 @@
-"""Encoding a folder: the wall time of decoding and encoding at once, against half of what both cost alone.
+"""Indexing a folder of 20,000 images: wall time, and beside it, in turns, that of another version of the package.
 
-    taskset -c 0,1 nice python benchmarks/encode.py --faces FACES --mnist MNIST --images 20000 --rounds 3
+    python benchmarks/encode.py --faces FACES --mnist MNIST [--before SRC] --images 20000 --rounds 3
 
 FACES (shared/data/unpack.py faces64 FOLDER) become JPEG files of 178 x 178 pixels, CelebA's size, for Table 4's
-networks at 32 x 32; MNIST's digits become PNG files for pretrained/mnist-aim. A round: the CPU seconds of decoding all
-in one thread; those of encoding all, torch with one thread; then the seconds that `encoded` takes for both with two
-workers. They are compared with half of the CPU seconds that were spent meanwhile (1: no core ever waited), and with
-half of the two sums: what it would take if two cores at once were as fast as one alone, and handing over cost nothing.
-Two of a virtual machine are not, so a control follows in each round: two processes that share nothing, each of which
-decodes and then encodes half of the images. No program could be faster on those cores; the ratio to it is ours.
-Writes benchmarks/results/encode.json and .md.
+networks at 32 x 32; MNIST's digits become PNG files for pretrained/mnist-aim. SRC is the `src` folder of the version
+to compare with. Each build is a process of its own, which is timed from `build` on. Writes
+benchmarks/results/encode.json and .md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import resource
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
-from contextlib import ExitStack
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from PIL import Image
 
 import aimgan
-from aimgan.data.decode import decode
-from aimgan.data.image_set import as_float
 from aimgan.data.images import load_images
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.search.encoding import CHUNK, encoded
-from aimgan.search.images import listing
 from aimgan.train.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[1]
-WORKERS = 2
+# What a process of its own runs: a model, images, an index.
+BUILD = """
+import sys, time
+import aimgan
+from aimgan.search import build
+model = aimgan.load(sys.argv[1])
+begun, cpu = time.perf_counter(), time.process_time()
+index = build(model, sys.argv[2], sys.argv[3])
+print(time.perf_counter() - begun, time.process_time() - cpu, len(index))
+"""
 
 
 def write(source: str, folder: Path, n: int, side: int | None, kind: str) -> None:
@@ -57,72 +56,23 @@ def write(source: str, folder: Path, n: int, side: int | None, kind: str) -> Non
         image.save(path, quality=90)
 
 
-def alone(model: LatentVariableModel, folder: Path, part: int | None = None) -> tuple[float, float]:
-    """CPU seconds of decoding images, and of encoding them, each in one thread: of all, or of one part of WORKERS."""
-    torch.set_num_threads(1)
-    channels, side, _ = model.shape
-    decoding = encoding = 0.0
-    with ExitStack() as stack:
-        openers = [opener for _, opener in listing(str(folder), stack).items]
-        openers = openers if part is None else openers[part::WORKERS]
-        for start in range(0, len(openers), CHUNK):
-            begun = time.thread_time()
-            pixels = np.stack([decode(opener, side, channels) for opener in openers[start : start + CHUNK]])
-            between = time.thread_time()
-            model.encode(as_float(torch.from_numpy(pixels)))
-            decoding, encoding = decoding + between - begun, encoding + time.thread_time() - between
-    return decoding, encoding
+def built(src: Path, model: Path, images: Path) -> float:
+    """Seconds that a version takes to index images that have no index yet."""
+    index = Path(tempfile.mkdtemp()) / "index"
+    command = [sys.executable, "-c", BUILD, str(model), str(images), str(index)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(src)}, capture_output=True, text=True, check=True
+    )
+    shutil.rmtree(index.parent)
+    return float(done.stdout.split()[0])
 
 
-def together(model: LatentVariableModel, folder: Path) -> tuple[float, float]:
-    """Seconds of both at once, and the CPU seconds of that, those of the processes that decode among them."""
-    begun, cpu = time.perf_counter(), cpu_seconds()
-    with ExitStack() as stack:
-        for _ in encoded(model, listing(str(folder), stack), workers=WORKERS):
-            pass
-    return time.perf_counter() - begun, cpu_seconds() - cpu
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of this process, and of those of its children that have ended."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
-
-
-def control(model: LatentVariableModel, folder: Path) -> float:
-    """Seconds of WORKERS processes that share nothing: each decodes and encodes its part of the images, in turn."""
-    context = multiprocessing.get_context("spawn")
-    begin, end = context.Barrier(WORKERS + 1), context.Barrier(WORKERS + 1)
-    with TemporaryDirectory() as saved:
-        model.save(saved)
-        arguments = (saved, folder, begin, end)
-        processes = [context.Process(target=part, args=(*arguments, k), daemon=True) for k in range(WORKERS)]
-        for process in processes:
-            process.start()
-        begin.wait()
-        begun = time.perf_counter()
-        end.wait()
-        return time.perf_counter() - begun
-
-
-def part(saved: str, folder: Path, begin: Barrier, end: Barrier, k: int) -> None:
-    model = aimgan.load(saved)
-    model.generate(1)
-    begin.wait()
-    alone(model, folder, k)
-    end.wait()
-
-
-def measure(model: LatentVariableModel, folder: Path, rounds: int) -> list[dict]:
+def measure(model: Path, images: Path, before: Path | None, rounds: int) -> list[dict]:
+    """Time both versions in turns."""
+    versions = {"now": ROOT / "src", **({"before": before} if before else {})}
     found = []
     for _ in range(rounds):
-        decoding, encoding = alone(model, folder)
-        wall, cpu = together(model, folder)
-        ideal, half = control(model, folder), (decoding + encoding) / 2
-        found.append({
-            "decode_cpu": decoding, "encode_cpu": encoding, "wall": wall, "cpu": cpu, "control": ideal,
-            "ratio": wall / half, "ratio_to_control": wall / ideal, "ratio_to_own": wall / (cpu / 2),
-        })  # fmt: skip
+        found.append({name: built(src, model, images) for name, src in versions.items()})
         print(found[-1], flush=True)
     return found
 
@@ -130,18 +80,18 @@ def measure(model: LatentVariableModel, folder: Path, rounds: int) -> list[dict]
 def markdown(result: dict) -> str:
     machine, n = result["environment"], result["images"]
     lines = [
-        f"`{result['command']}`: {result['date']}, {machine['processor']}, {WORKERS} workers, one torch thread each, "
-        f"{os.cpu_count()} virtual cores, torch {machine['torch']}; {n:,} images. Medians "
-        f"of {result['rounds']} rounds. Asked for: at most 1.1 times half of the CPU seconds.",
+        f"`{result['command']}`: {result['date']}, {machine['processor']}, {os.cpu_count()} virtual cores, torch "
+        f"{machine['torch']}; {n:,} images. Medians of {result['rounds']} rounds, in turns. Asked for: at most 1.1.",
         "",
-        "| images | both at once: s | their CPU s | s / half of these | decode CPU s, alone | encode CPU s, alone "
-        "| s / half of these | control s | s / control |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| images | s | images/s | s, earlier version | ratio |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    names = ("wall", "cpu", "ratio_to_own", "decode_cpu", "encode_cpu", "ratio", "control", "ratio_to_control")
     for label, rounds in result["found"].items():
-        values = [f"{median(row[name] for row in rounds):.2f}" for name in names]
-        lines.append(f"| {label} | {' | '.join(values)} |")
+        now = median(row["now"] for row in rounds)
+        earlier = [row["before"] for row in rounds if "before" in row]
+        ratio = median(row["now"] / row["before"] for row in rounds) if earlier else None
+        beside = f"{median(earlier):.2f} | {ratio:.2f}" if earlier else "- | -"
+        lines.append(f"| {label} | {now:.2f} | {n / now:,.0f} | {beside} |")
     return "\n".join(lines) + "\n"
 
 
@@ -149,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faces")
     parser.add_argument("--mnist")
+    parser.add_argument("--before", type=Path, help="the src folder of another version")
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/aimgan-encode"), help="of the images' files")
@@ -163,9 +114,10 @@ def main() -> None:
     found = {}
     for label, (source, side, kind, model) in cases.items():
         if source is not None:
-            folder = arguments.folder / f"{kind}-{arguments.images}"
+            folder, saved = (arguments.folder / f"{what}{kind}-{arguments.images}" for what in ("", "model-"))
             write(source, folder, arguments.images, side, kind)
-            found[label] = measure(model(), folder, arguments.rounds)
+            model().save(saved)
+            found[label] = measure(saved, folder, arguments.before, arguments.rounds)
     result = {
         "command": " ".join(["python", "benchmarks/encode.py", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d"),
         "environment": environment(), "images": arguments.images, "rounds": arguments.rounds, "found": found,

@@ -3,9 +3,10 @@
     python benchmarks/fuzz.py [--examples 5000] [--calls 200] [--verbs 20] [--seed 0] [--only NAME ...]
     python benchmarks/fuzz.py --atheris --seconds 600
 
-The first runs tests/hostile/properties.py by hypothesis with many examples, and commands by forks of one process, two
-of each verb by processes of their own. The second gives bytes to the same readers, guided by what code they reach
-(needs `pip install atheris`), the seconds divided among them. Adds to results/fuzz.json, and writes fuzz.md of it.
+The first runs tests/hostile/properties.py and folders.py by hypothesis with many examples, and commands by forks of
+one process, two of each verb by processes of their own. The second gives bytes to the same readers, guided by what code
+they reach (needs `pip install atheris`), the seconds divided among them. Adds to results/fuzz.json, and writes fuzz.md
+of it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fuzz.json"
 sys.path.append(str(HERE.parent / "tests" / "hostile"))
 SECTIONS = {"readers": "readers and parsers", "calls": "calls of a model", "verbs": "commands", "atheris": "atheris"}
-INSTRUMENTED = ["aimgan", "PIL", "zipfile", "json", "numpy.lib"]
+INSTRUMENTED = ["aimgan", "PIL", "zipfile", "tarfile", "csv", "json", "numpy.lib"]
 
 
 def fuzz_property(name: str, examples: int, seed: int) -> dict[str, Any]:
@@ -141,9 +142,10 @@ def be_target(name: str, seconds: int, seed: int, folder: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
+        from folders import FOLDER_TARGETS
         from properties import TARGETS, attempt, small_machine
 
-    whole, check = TARGETS[name]
+    whole, check = (TARGETS | FOLDER_TARGETS)[name]
     corpus, work = folder / "corpus", folder / "work"
     corpus.mkdir()
     work.mkdir()
@@ -207,7 +209,7 @@ def main() -> None:
     if given.target:
         be_target(given.target, given.seconds, given.seed, given.folder)
     import torch
-    from folders import FOLDERS
+    from folders import FOLDER_TARGETS, FOLDERS
     from properties import CALLS, READERS, TARGETS
     from server import VERBS, prepare
 
@@ -216,7 +218,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     if given.atheris:
-        names = chosen(TARGETS)
+        names = chosen(TARGETS | FOLDER_TARGETS)
         sections = {"atheris": [fuzz_target(name, given.seconds // len(names), given.seed) for name in names]}
     else:
         prepare()

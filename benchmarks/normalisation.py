@@ -34,9 +34,10 @@ from aimgan.data import ImageSet
 from aimgan.experiments.assemble import assemble, config_of, model_of
 from aimgan.experiments.evaluation import reconstruction, renormalised
 from aimgan.experiments.finish import batch_of
+from aimgan.experiments.loading import fitted, loaded
 from aimgan.experiments.recipes import RECIPES
 from aimgan.experiments.tables import pipes
-from aimgan.experiments.training import engine_of, fitted, loaded
+from aimgan.experiments.training import engine_of
 from aimgan.metrics import ReconstructionError
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import OBJECTIVES

@@ -19,19 +19,16 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from scaling_model import Fit, counts, own_seconds, sent_seconds, step_seconds, terms
 from scaling_pages import draw, efficiency_page, fit_page, outcome_page, predicted, scaled_pages
 from scaling_runs import family, in_turns, launched
 from scipy.optimize import nnls
 
-from aimgan.data.decode import decode
 from aimgan.train import checkpoint
 from aimgan.train.run_dir import environment
 
@@ -93,20 +90,12 @@ def relative(rows: list[list[float]], wanted: list[float], scale: list[float] | 
 
 
 def around() -> dict[str, float]:
-    """What happens beside steps, on one thread: decoding 64 x 64 JPEGs, writing checkpoints."""
+    """What happens beside steps, on one thread: writing checkpoints."""
     torch.set_num_threads(1)
-    picture = BytesIO()
-    noise = torch.randint(0, 255, (16, 16, 3), dtype=torch.uint8).numpy()
-    Image.fromarray(noise).resize((64, 64)).save(picture, "JPEG")
-    data = picture.getvalue()
     state = {f"weights {k}": torch.rand(2**20) for k in range(32)}
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
         saved = [seconds(lambda k=k: checkpoint.save(Path(folder), k, state)) for k in range(5)]
-    decoded = [seconds(lambda: [decode(lambda: BytesIO(data), 64, 3) for _ in range(200)]) for _ in range(5)]
-    return {
-        "checkpoint_bytes_per_second": 32 * 4 * 2**20 / statistics.median(saved),
-        "decoded_images_per_second": 200 / statistics.median(decoded),
-    }
+    return {"checkpoint_bytes_per_second": 32 * 4 * 2**20 / statistics.median(saved)}
 
 
 def seconds(call: Any) -> float:

@@ -22,7 +22,6 @@ from scaling_model import (
 )
 from scaling_runs import family
 
-from aimgan.data.streaming.feed import MOST_WORKERS
 from aimgan.figures.style import LABEL, PALETTE, page, panel, plain
 
 HERE = Path(__file__).parent
@@ -77,7 +76,6 @@ def fit_page(made: dict[str, Any]) -> str:
         f"| two processes compute, against one alone | {fit.contention:.2f} x as long |",
         f"| gradients laid out flat, copied, divided | {1e3 * fit.flat:.2f} ms a million parameters |",
         f"| all-reduce of 2 processes, alone | {1e3 * fit.latency:.2f} ms + bytes / {fit.link / GB:.2f} GB/s |",
-        f"| JPEG of 64 x 64 decoded, by Pillow | {made['decoded_images_per_second']:,.0f} images/s |",
         f"| checkpoint written, with its checksum | {made['checkpoint_bytes_per_second'] / MB:,.0f} MB/s |",
         "",
         "| width | batch | 1 process, ms | model / measured | 2 processes, ms | model / measured |",
@@ -103,20 +101,19 @@ def scaled_pages(made: dict[str, Any]) -> dict[str, str]:
 
 
 def beside_page(made: dict[str, Any], every: dict[str, Counts]) -> str:
-    """The loader and the checkpoint, at 8 GPUs with 100 images each; a GPU has 14 cores, more than decode for it."""
-    supply, rate = MOST_WORKERS * made["decoded_images_per_second"], made["checkpoint_bytes_per_second"]
+    """What images a GPU takes, and the checkpoint, at 8 GPUs with 100 images each."""
+    rate = made["checkpoint_bytes_per_second"]
     lines = [
-        "| networks | images/s that a GPU takes (as one graph) "
-        f"| JPEGs/s that its {MOST_WORKERS} processes decode | checkpoint, MB "
-        "| written in, s | share of time, one each 30 s |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| networks | images/s that a GPU takes (as one graph) | checkpoint, MB | written in, s "
+        "| share of time, one each 30 s |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for row in made["scaled"]["rows"]:
         if (row["kind"], row["gpus"]) == (BATCHES[2][0], 8):
             size = 12 * every[row["networks"]].parameters
             taken = [row["batch"] / row["gpus"] / row[key] for key in ("seconds", "graphed")]
             lines.append(
-                f"| {row['networks']} | {taken[0]:,.0f} ({taken[1]:,.0f}) | {supply:,.0f} | {size / MB:,.0f} "
+                f"| {row['networks']} | {taken[0]:,.0f} ({taken[1]:,.0f}) | {size / MB:,.0f} "
                 f"| {size / rate:.1f} | {size / rate / (30 + size / rate):.0%} |"
             )
     return "\n".join(lines) + "\n"

@@ -26,8 +26,9 @@ from step import RESULTS
 from torch import Tensor, nn
 
 from aimgan.experiments.assemble import assemble
+from aimgan.experiments.loading import fitted, loaded
 from aimgan.experiments.recipe import Recipe
-from aimgan.experiments.training import fitted, loaded, prepared
+from aimgan.experiments.training import prepared
 from aimgan.model import to_range
 from aimgan.train.adam import Adam
 from aimgan.train.engine import Engine

@@ -193,6 +193,30 @@ def _disk() -> Iterator[Finding]:
     yield Finding("cache's size", OK, f"{size / 2**20:,.1f} MiB, which are made or fetched again where you remove them")
 
 
+def _packs() -> Iterator[Finding]:
+    """List what images are packed in the cache, since they did not fit in memory or came from the Hub."""
+    from aimgan.checked import shown_bytes
+    from aimgan.data.packed import packs
+
+    for pack in packs():
+        name, size = f"pack {pack.folder.name}", shown_bytes(pack.size)
+        remove = f"aimgan doctor --remove-pack {pack.folder.name}"
+        if pack.record is None:
+            yield Finding(name, NOTE, f"not finished, {size}", f"repeat the command that needs it, or {remove}")
+        else:
+            images = pack.record["train"] + pack.record["test"]
+            about = f"{images:,} images {tuple(pack.record['shape'])} of {pack.record['source']}, {size}"
+            yield Finding(name, OK, f"{about} ({remove})")
+
+
+def removed(name: str) -> list[str]:
+    """Remove a pack, or all, and return a line for each. Raises AimganError for a name that none has."""
+    from aimgan.checked import shown_bytes
+    from aimgan.data.packed import remove
+
+    return [f"removed {pack.folder}, {shown_bytes(pack.size)}" for pack in remove(name)]
+
+
 def _folder(name: str, folder: Path, unwritable: str, fix: str) -> Finding:
     """Write a file of no name into a folder, since its permission bits are not all that a file system minds."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
@@ -240,6 +264,7 @@ CHECKS: dict[str, Check] = {
     "cpu": _processor,
     "cuda": _gpu,
     "disk": _disk,
+    "packs": _packs,
     "terminal": _terminal,
 }
 FIXES = {

@@ -23,6 +23,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without the lines after the first."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def near_miss(kind: str, got: str, valid: Iterable[str]) -> AimganError:
     """Return the error for an unknown name: the closest valid one if any is close, and the valid ones, FEW at most."""
     names = sorted(valid)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aimgan.checked import values_for
+from aimgan.checked import MAX_FLOAT, values_for
 from aimgan.errors import AimganError, near_miss
 from aimgan.networks import NETWORKS, POINTS, Networks
 from aimgan.networks.batch_norm import DATA, PRIOR, SIDES
@@ -45,6 +45,17 @@ class ModelConfig:
     def deterministic(self) -> bool:
         """Whether the encoder answers with a point, which has no density."""
         return self.posterior in POINTS
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """What black and white were, where the model was trained on images of floats or 32-bit integers."""
+        told = self.about.get("scale")
+        if not isinstance(told, list | tuple) or len(told) != 2:
+            return None
+        if not all(isinstance(value, int | float) and abs(value) <= MAX_FLOAT for value in told):
+            return None
+        black, white = map(float, told)
+        return (black, white) if black < white else None
 
     def family(self) -> Networks:
         """Return the family of networks. Raises AimganError for a name, an argument or a size that it cannot have."""

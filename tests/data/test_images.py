@@ -1,27 +1,21 @@
 from __future__ import annotations
 
-import builtins
 import io
 import os
 import threading
-import zipfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from nasty import shapes, write_nasty_folder
 from PIL import Image, ImageFile
+from trees import firsts, png, write_folder
 
-from aimgan.data import sources
-from aimgan.data.arrays import array_pixels
-from aimgan.data.decode import decode
-from aimgan.data.images import ImageData, load_images
+from aimgan.data import files
+from aimgan.data.decode import UndecodableError, decode, picture, quiet
+from aimgan.data.decoding import CHUNK, Decoding
+from aimgan.data.images import load_images
 from aimgan.errors import AimganError
 
 MNIST = Path(__file__).parents[3] / "shared/data/mnist"
@@ -32,17 +26,6 @@ def save(path: Path, value: int = 0, size: int = 4) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (size, size), value).save(path)
     return path
-
-
-def values(pixels: torch.Tensor) -> list[int]:
-    """The one grey value of each image that `save` made."""
-    return pixels[:, 0, 0, 0].tolist()
-
-
-def png(value: int, mode: str = "L", size: int = 4) -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, (size, size), value).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def one(image: Image.Image, kind: str = "PNG", size: int | None = None, channels: int | None = None, **options):
@@ -112,19 +95,6 @@ def test_sixteen_bits_are_scaled_not_clipped(kind):
     assert one(Image.fromarray(deep), kind)[0, 0].tolist() == [0, 1, 4, 128, 255]
 
 
-def test_float_and_integer_tiffs_are_scaled_by_the_range_they_fit_in():
-    def tiff(row, dtype):
-        return one(Image.fromarray(np.array([row], dtype)), "TIFF")[0, 0].tolist()
-
-    assert tiff([0, 0.5, 1], np.float32) == [0, 128, 255]
-    assert tiff([0, 100, 255], np.float32) == [0, 100, 255]
-    assert tiff([-1, 0, 1], np.float32) == [0, 128, 255]
-    assert tiff([0, 257, 65535], np.int32) == [0, 1, 255]
-    assert tiff([-5, -5], np.int32) == [0, 0]
-    with pytest.raises(Exception, match="NaN or infinite"):
-        tiff([0, np.nan], np.float32)
-
-
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_of_an_animation_the_first_frame_counts(kind):
     first, second = Image.new("RGB", (8, 8), (200, 40, 0)), Image.new("RGB", (8, 8), (0, 0, 250))
@@ -166,6 +136,39 @@ def test_a_large_jpeg_drafted_is_the_large_jpeg_resized():
     full = image.crop((200, 0, 1400, 1200)).resize((32, 32), Image.Resampling.LANCZOS)
     drafted = one(image, "JPEG", size=32, quality=95).astype(float)
     assert np.abs(drafted - np.asarray(full).transpose(2, 0, 1)).mean() < 1
+
+
+def phone(w: int, h: int, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (w, h), 100).save(buffer, "JPEG", quality=30, **options)
+    return buffer.getvalue()
+
+
+def test_a_jpeg_of_108_megapixels_is_read_at_a_fraction_of_its_size():
+    content = phone(12_000, 9_000)
+    with quiet():  # Pillow warns of 89 and more
+        assert np.abs(decode(lambda: io.BytesIO(content), 64, 3) - 100.0).max() <= 1
+        with pytest.raises(UndecodableError, match="12000x9000 is over 64 megapixels"):
+            decode(lambda: io.BytesIO(content), None, 3)
+        with pytest.raises(UndecodableError, match="12000x9000 is over 64 megapixels"):  # 6000 x 4500 would fit
+            decode(lambda: io.BytesIO(content), 5_000, 3)
+
+
+def test_a_progressive_jpeg_has_to_fit_in_memory_whole():
+    content = phone(9_000, 8_000, progressive=True)
+    with pytest.raises(UndecodableError, match="9000x8000 is over 64 megapixels"):
+        decode(lambda: io.BytesIO(content), 64, 3)
+
+
+def test_it_is_known_whether_more_pages_or_frames_follow():
+    frames = [Image.fromarray(RNG.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(4)]
+    for kind in ("TIFF", "GIF", "WEBP", "PNG"):
+        buffer = io.BytesIO()
+        frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+        assert picture(lambda buffer=buffer: buffer, 4, 3, None).more > 0
+        buffer = io.BytesIO()
+        frames[0].save(buffer, kind)
+        assert picture(lambda buffer=buffer: buffer, 4, 3, None).more == 0
 
 
 # --- folders ------------------------------------------------------------------------------------------------------
@@ -223,7 +226,7 @@ def test_equal_squares_keep_their_size_even_beside_broken_files(tmp_path):
     data = load_images(tmp_path)
     assert data.shape == (1, 6, 6)
     assert [skipped.name for skipped in data.skipped] == ["0.png"]
-    assert sorted(values(data.train.pixels) + values(data.test.pixels)) == list(range(5))
+    assert sorted(firsts(data.train) + firsts(data.test)) == list(range(5))
 
 
 def test_channels_are_one_until_a_colour_image_comes(tmp_path):
@@ -245,13 +248,13 @@ def test_the_split_is_disjoint_stable_and_near_its_fraction(tmp_path):
     for i in range(200, 250):
         save(tmp_path / "more" / f"{i}.png", i)
     after = load_images(tmp_path, test_fraction=0.2)
-    train, test = set(values(before.train.pixels)), set(values(before.test.pixels))
+    train, test = set(firsts(before.train)), set(firsts(before.test))
     assert train | test == set(range(200))
     assert len(before.train) + len(before.test) == 200
-    assert before.test.names == tuple(f"{value}.png" for value in values(before.test.pixels))
+    assert [*before.test.names] == [f"{value}.png" for value in firsts(before.test)]
     assert 20 <= len(test) <= 60
-    assert test <= set(values(after.test.pixels))
-    assert train <= set(values(after.train.pixels))
+    assert test <= set(firsts(after.test))
+    assert train <= set(firsts(after.train))
 
 
 @pytest.mark.parametrize("test_fraction", [1e-9, 0.999999])
@@ -271,8 +274,8 @@ def test_folders_name_splits_and_classes(tmp_path):
             save(tmp_path / split / name / "deep" / "x.png", value + 10 * (split == "test"))
     save(tmp_path / "extra" / "y.png")
     data = load_images(tmp_path)
-    assert values(data.train.pixels) == [0, 1, 2]
-    assert values(data.test.pixels) == [10, 11, 12]
+    assert firsts(data.train) == [0, 1, 2]
+    assert firsts(data.test) == [10, 11, 12]
     assert data.train.labels.tolist() == data.test.labels.tolist() == [0, 1, 2]
     assert [(skipped.name, skipped.reason) for skipped in data.skipped] == [("extra", "1 images in neither split")]
 
@@ -281,7 +284,7 @@ def test_validation_stands_in_for_test(tmp_path):
     save(tmp_path / "train" / "a.png", 1)
     save(tmp_path / "val" / "a.png", 2)
     data = load_images(tmp_path)
-    assert (values(data.train.pixels), values(data.test.pixels)) == ([1], [2])
+    assert (firsts(data.train), firsts(data.test)) == ([1], [2])
     assert data.train.labels is None
 
 
@@ -308,7 +311,7 @@ def test_links_are_followed_once_and_pipes_and_dead_links_skipped(tmp_path):
     os.symlink(tmp_path / "nowhere", tmp_path / "dead.png")
     os.mkfifo(tmp_path / "pipe.png")
     data = load_images(tmp_path)
-    assert sorted(values(data.train.pixels) + values(data.test.pixels)) == [1, 2]
+    assert sorted(firsts(data.train) + firsts(data.test)) == [1, 2]
     assert [skipped.name for skipped in data.skipped] == ["dead.png", "pipe.png"]
 
 
@@ -321,6 +324,34 @@ def test_over_64_megapixels_is_skipped_before_it_is_decoded(tmp_path):
     ]
 
 
+def test_folders_that_may_not_be_read_and_those_too_deep_are_named(tmp_path, monkeypatch):
+    for name in ("0.png", "a/1.png", "locked/2.png", "deep/b/c/d/3.png"):
+        save(tmp_path / name, int(name[-5]))
+    real = os.scandir
+
+    def scandir(path):  # to root, who runs these tests at times, no folder is closed
+        if os.path.basename(path) == "locked":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(files, "MAX_NESTED", 3)
+    data = load_images(tmp_path, test_fraction=0.0)
+    assert firsts(data.train) == [0, 1]
+    assert [(item.name, item.reason) for item in data.skipped] == [
+        ("deep/b/c", "folders are nested too deep"),
+        ("locked", "Permission denied"),
+    ]
+
+
+def test_names_that_are_no_text_are_names(tmp_path):
+    for name, value in ((b"\xff\xfe.png", 1), (b"new\nline.png", 2), (b"a.png", 3)):
+        (tmp_path / os.fsdecode(name)).write_bytes(png(value))
+    data = load_images(tmp_path, test_fraction=0.0)
+    assert firsts(data.train) == [3, 2, 1]
+    assert os.fsencode(data.train.names[2]) == b"\xff\xfe.png"
+
+
 def test_sources_that_are_missing_empty_or_broken(tmp_path):
     with pytest.raises(AimganError, match=r"no images in .*expected"):
         load_images(tmp_path)
@@ -328,11 +359,12 @@ def test_sources_that_are_missing_empty_or_broken(tmp_path):
         (tmp_path / f"{i}.jpg").write_bytes(b"text")
     with pytest.raises(AimganError, match=r"all 3 images in .* are broken: the first, '0\.jpg': not an image"):
         load_images(tmp_path)
-    with pytest.raises(AimganError, match="there is no file or folder"):
-        load_images(tmp_path / "absent")
-    (tmp_path / "x.tar").write_bytes(b"")
+    for missing in ("absent", "x" * 5000, "nul\0.tar"):
+        with pytest.raises(AimganError, match="there is no file or folder"):
+            load_images(tmp_path / missing)
+    (tmp_path / "x.rar").write_bytes(b"")
     with pytest.raises(AimganError, match="not a source of images: expected"):
-        load_images(tmp_path / "x.tar")
+        load_images(tmp_path / "x.rar")
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"channels": 2}, {"test_fraction": 1.0}, {"test_fraction": -0.1}])
@@ -342,269 +374,74 @@ def test_wrong_options_are_named(tmp_path, wrong):
         load_images(tmp_path, **wrong)
 
 
-# --- zip ----------------------------------------------------------------------------------------------------------
+# --- threads ------------------------------------------------------------------------------------------------------
 
 
-def packed(folder: Path, target: Path, prefix: str = "") -> Path:
-    with zipfile.ZipFile(target, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, prefix + file.relative_to(folder).as_posix())
-    return target
+def test_few_images_are_ahead_and_no_thread_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("aimgan.data.decoding.workers", lambda: 3)
+    monkeypatch.setattr("aimgan.data.decoding.AHEAD", 1)
+    write_folder(tmp_path, {f"{k:03d}.png": png(k) for k in range(8 * 10)})
+    monkeypatch.setattr("aimgan.data.decoding.CHUNK", 8)
+    begun, real = [], Decoding._attempt
+    monkeypatch.setattr(Decoding, "_attempt", lambda self, k: (begun.append(k), real(self, k))[1])
+    seen, threads = 0, threading.active_count()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal seen
+        seen = max(seen, len(begun) - done)
+
+    data = load_images(tmp_path, 4, 1, test_fraction=0.0, progress=progress)
+    assert firsts(data.train) == [*range(80)]
+    assert seen <= 8 * 4
+    assert threading.active_count() == threads
 
 
-@pytest.mark.parametrize("prefix", ["", "photos/"])
-def test_a_zip_is_its_folder(nasty, tmp_path, prefix):
-    folder, written = nasty
-    from_folder = load_images(folder, 8)
-    from_zip = load_images(packed(folder, tmp_path / "photos.ZIP", prefix), 8)
-    assert torch.equal(from_folder.train.pixels, from_zip.train.pixels)
-    assert torch.equal(from_folder.test.pixels, from_zip.test.pixels)
-    assert {skipped.name for skipped in from_zip.skipped} == set(written["broken"])
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_any_number_of_threads_gives_the_same(nasty, monkeypatch, threads):
+    expected = load_images(nasty[0], 8)
+    monkeypatch.setattr("aimgan.data.decoding.workers", lambda: threads)
+    monkeypatch.setattr("aimgan.data.decoding.CHUNK", 3)
+    found = load_images(nasty[0], 8)
+    assert torch.equal(found.train.pixels, expected.train.pixels)
+    assert found.skipped == expected.skipped
 
 
-def test_a_zip_is_never_written_out_and_its_members_have_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_MEMBER", 1000)
-    target = tmp_path / "x.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("../../evil.png", png(1))
-        archive.writestr("/absolute.png", png(2))
-        archive.writestr("big.png", bytes(1001))
-        archive.writestr("__MACOSX/._big.png", b"resource")
-    data = load_images(target)
-    assert sorted(values(data.train.pixels) + values(data.test.pixels)) == [1, 2]
-    assert [(skipped.name, skipped.reason) for skipped in data.skipped] == [("big.png", "1,001 bytes, over 1,000")]
-    assert os.listdir(tmp_path) == ["x.zip"]
-    assert not (tmp_path.parents[1] / "evil.png").exists()
+def test_what_stops_a_progress_bar_stops_the_threads(tmp_path):
+    write_folder(tmp_path, {f"{k:03d}.png": png(k % 256) for k in range(3 * CHUNK)})
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        load_images(tmp_path, 4, 1, progress=stop)
+    assert threading.active_count() == threads
 
 
-def test_a_damaged_zip_member_is_skipped_and_a_damaged_zip_an_error(tmp_path):
-    target = tmp_path / "x.zip"
-    with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("a.png", png(7))
-        archive.writestr("b.png", png(8))
-    content = target.read_bytes()
-    target.write_bytes(content.replace(png(7), png(7)[:-20] + bytes(20)))
-    data = load_images(target)
-    assert values(data.train.pixels) == [8]
-    assert "CRC" in data.skipped[0].reason
-    target.write_bytes(content[:50])
-    with pytest.raises(AimganError, match="as a zip"):
-        load_images(target)
+def test_an_error_that_is_of_no_image_ends_the_reading(tmp_path, monkeypatch):
+    write_folder(tmp_path, {f"{k}.png": png(k) for k in range(9)})
+
+    def gone(path: Path) -> Path:
+        raise AimganError("the disk has gone")
+
+    monkeypatch.setattr(files, "regular_file", gone)
+    with pytest.raises(AimganError, match="the disk has gone"):
+        load_images(tmp_path, 4, 1)
 
 
-# --- arrays -------------------------------------------------------------------------------------------------------
-
-
-def both(data: ImageData) -> torch.Tensor:
-    return torch.cat([data.train.pixels, data.test.pixels])
-
-
-@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(2, 6), st.integers(2, 6))), st.sampled_from([1, 3]))
-@settings(max_examples=25, deadline=None)
-def test_every_layout_and_type_of_array_is_the_same_images(grey, c):
-    expected = np.repeat(grey[:, None], c, axis=1)
-    for dtype in (np.uint8, np.float16, np.float32, np.float64):
-        stored = expected if dtype == np.uint8 else (expected / 255).astype(dtype)
-        assert np.array_equal(array_pixels(stored.transpose(0, 2, 3, 1), "x"), expected)
-        if expected.shape[3] not in (1, 3):
-            assert np.array_equal(array_pixels(stored, "x"), expected)
-        assert np.array_equal(array_pixels(stored[:, 0], "x"), expected[:, :1])
-
-
-@given(st.integers(1, 40), st.floats(0.01, 0.99))
-@settings(max_examples=15, deadline=None)
-def test_arrays_are_divided_without_loss(tmp_path_factory, n, test_fraction):
-    file = tmp_path_factory.mktemp("arrays") / "x.npy"
-    np.save(file, np.arange(n, dtype=np.uint8)[:, None, None] * np.ones((1, 3, 3), np.uint8))
-    data = load_images(file, test_fraction=test_fraction)
-    train, test = values(data.train.pixels), values(data.test.pixels)
-    assert sorted(train + test) == list(range(n))
-    assert train == sorted(train)
-    assert test == sorted(test)
-    assert data.train.names == tuple(f"image {value}" for value in train)
-    assert data.test.names == tuple(f"image {value}" for value in test)
-    assert min(len(train), len(test)) >= (n > 1)
-
-
-def test_npz_with_images_and_labels(tmp_path):
-    images = RNG.integers(0, 256, (50, 6, 6, 3), np.uint8)
-    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(50)[:, None], other=np.zeros(3))
-    data = load_images(tmp_path / "x.npz")
-    order = torch.cat([data.train.labels, data.test.labels])
-    assert torch.equal(both(data), torch.from_numpy(images.transpose(0, 3, 1, 2).copy())[order])
-    assert order.dtype == torch.int64
-
-
-def test_npz_with_one_array_keras_layout_and_a_folder_of_two(tmp_path):
-    images = RNG.integers(0, 256, (9, 5, 5), np.uint8)
-    np.savez(tmp_path / "one.npz", images)
-    assert both(load_images(tmp_path / "one.npz")).shape == (9, 1, 5, 5)
-    y = np.arange(9, dtype=np.uint8)
-    np.savez(tmp_path / "keras.npz", x_train=images[:6], x_test=images[6:], y_train=y[:6], y_test=y[6:])
-    np.savez(tmp_path / "train.npz", images=images[:6], labels=y[:6])
-    np.savez(tmp_path / "test.npz", images=images[6:], labels=y[6:])
-    for source in (tmp_path / "keras.npz", tmp_path):
-        data = load_images(source)
-        assert torch.equal(data.train.pixels[:, 0], torch.from_numpy(images[:6]))
-        assert torch.equal(data.test.pixels[:, 0], torch.from_numpy(images[6:]))
-        assert data.test.labels.tolist() == [6, 7, 8]
-        assert data.test.names == ("image 6", "image 7", "image 8")
-
-
-def test_arrays_are_resized_as_files_are(tmp_path):
-    image = shapes(np.random.default_rng(0), 40, 30)
-    image.save(tmp_path / "x.png")
-    np.save(tmp_path / "x.npy", np.asarray(image)[None])
-    (tmp_path / "files").mkdir()
-    os.rename(tmp_path / "x.png", tmp_path / "files" / "x.png")
-    for channels in (None, 1):
-        from_array = load_images(tmp_path / "x.npy", 16, channels)
-        assert torch.equal(both(from_array), both(load_images(tmp_path / "files", 16, channels)))
-    with pytest.raises(AimganError, match=r"40x30.*pass --size"):
-        load_images(tmp_path / "x.npy")
-
-
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.full((2, 3, 3), 1.5), r"values from 1\.5 to 1\.5, expected \[0, 1\]"),
-        (np.array([[[0, np.nan]]]), r"NaN or infinite values \(the others from 0 to 0\)"),
-        (np.full((1, 2, 2), -np.inf, np.float32), "NaN or infinite"),
-        (np.zeros((2, 3, 3), np.int64), "int64 images, expected uint8"),
-        (np.zeros((2, 3), np.uint8), r"\(2, 3\), expected images"),
-        (np.zeros((0, 3, 3), np.uint8), r"\(0, 3, 3\), expected images"),
-        (np.zeros((2, 5, 5, 4), np.uint8), "expected 1 or 3 channels"),
-        (np.array([[[None]]], object), "pickled ones are refused"),
-    ],
-)
-def test_wrong_arrays_are_refused(tmp_path, array, message):
-    np.save(tmp_path / "x.npy", array, allow_pickle=True)
-    with pytest.raises(AimganError, match=message):
-        load_images(tmp_path / "x.npy")
-
-
-def test_wrong_npz_are_refused(tmp_path):
-    file = tmp_path / "x.npz"
-    images = np.zeros((4, 2, 2), np.uint8)
-    for held, message in (
-        ({"a": images, "b": images}, "holds a, b; expected `images`"),
-        ({"images": images, "labels": np.zeros(3, int)}, "expected one integer for each of 4"),
-        ({"images": images, "labels": np.zeros(4)}, "float64 labels"),
-        ({"images": images, "labels": np.array([None] * 4)}, "pickled ones are refused"),
-    ):
-        np.savez(file, **held)
-        with pytest.raises(AimganError, match=message):
-            load_images(file)
-    file.write_bytes(b"PK\x03\x04 not a zip")
-    with pytest.raises(AimganError, match="cannot read"):
-        load_images(file)
-
-
-# --- parquet and the Hub ------------------------------------------------------------------------------------------
-
-
-def table(file: Path, grey: range, column: str = "image", label: bool = True) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, list] = {column: [{"bytes": png(value), "path": None} for value in grey]}
-    if label:
-        columns["label"] = list(grey)
-    pq.write_table(pa.table(columns), file, row_group_size=7)
-
-
-@pytest.mark.parametrize("layout", ["{}-00000-of-00001.parquet", "data/{}-00000.parquet", "default/{}/0000.parquet"])
-@pytest.mark.parametrize("test", ["test", "validation"])
-def test_parquet_files_name_their_splits(tmp_path, layout, test):
-    table(tmp_path / layout.format("train"), range(20))
-    table(tmp_path / layout.format(test), range(20, 25))
-    data = load_images(tmp_path)
-    assert values(data.train.pixels) == data.train.labels.tolist() == list(range(20))
-    assert values(data.test.pixels) == data.test.labels.tolist() == list(range(20, 25))
-    assert data.test.names == tuple(f"{test} row {row}" for row in range(5))
-
-
-def test_parquet_without_a_test_file_is_split_by_row(tmp_path):
-    table(tmp_path / "data" / "train-00000-of-00002.parquet", range(60), "img", label=False)
-    table(tmp_path / "data" / "train-00001-of-00002.parquet", range(60, 90), "img", label=False)
-    data = load_images(tmp_path, test_fraction=0.2)
-    assert sorted(values(data.train.pixels) + values(data.test.pixels)) == list(range(90))
-    assert 5 <= len(data.test) <= 35
-    assert data.train.labels is None
-
-
-def test_parquet_rows_that_are_broken_are_named(tmp_path):
-    rows = [{"bytes": png(1), "path": None}, {"bytes": b"no", "path": None}, None, {"bytes": png(2), "path": None}]
-    pq.write_table(pa.table({"image": rows, "label": ["a", "b", "c", "d"]}), tmp_path / "all.parquet")
-    data = load_images(tmp_path)
-    assert sorted(values(both(data))) == [1, 2]
-    assert [skipped.name for skipped in data.skipped] == ["row 1", "row 2"]
-    assert data.train.labels is None
-    assert sorted(values(both(load_images(tmp_path / "all.parquet")))) == [1, 2]
-
-
-def test_wrong_parquet_is_refused(tmp_path):
-    table(tmp_path / "a" / "train.parquet", range(2))
-    table(tmp_path / "b" / "train.parquet", range(2))
-    with pytest.raises(AimganError, match="several data sets"):
-        load_images(tmp_path)
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "a" / "train.parquet")
-    with pytest.raises(AimganError, match="has columns text; expected `image` or `img`"):
-        load_images(tmp_path / "a")
-    (tmp_path / "a" / "train.parquet").write_bytes(b"PAR1")
-    with pytest.raises(AimganError, match="cannot read the parquet"):
-        load_images(tmp_path / "a")
-
-
-def test_annotations_in_parquet_do_not_hide_a_folder_of_images(tmp_path):
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "captions.parquet")
-    save(tmp_path / "a.png", 3)
-    assert values(load_images(tmp_path).train.pixels) == [3]
-
-
-def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
-    table(tmp_path / "train.parquet", range(2))
-    real = builtins.__import__
-
-    def refuse(name, *rest):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(AimganError, match=r"pip install 'aimgan\[data\]'"):
-        load_images(tmp_path)
-
-
-def test_a_hub_id_is_fetched_as_parquet(tmp_path, monkeypatch):
-    table(tmp_path / "data" / "train-0.parquet", range(4))
-    table(tmp_path / "data" / "test-0.parquet", range(4, 6))
-    asked = []
-
-    def snapshot_download(*args, **options):
-        asked.append((args, options))
-        return str(tmp_path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    data = load_images("owner/name")
-    assert asked == [(("owner/name",), {"repo_type": "dataset", "allow_patterns": ["*.parquet"]})]
-    assert (len(data.train), len(data.test), data.source) == (4, 2, "owner/name")
-
-
-def test_an_unreachable_hub_is_told_in_one_line(monkeypatch):
-    def offline(*args, **options):
-        raise ConnectionError("name not known\nand more")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(AimganError) as caught:
-        load_images("owner/name")
-    message = str(caught.value)
-    assert "no file or folder 'owner/name'" in message
-    assert "Hub could not be reached" in message
-    assert "\n" not in message
+def test_memory_is_looked_for_before_it_is_taken(tmp_path, monkeypatch):
+    write_folder(tmp_path, {f"{k}.png": png(k) for k in range(9)})
+    monkeypatch.setattr("aimgan.checked.memory", lambda: 200)
+    told = r"images of \(1, 4, 4\) would take .*: pass a smaller --size, or --set data.packed=true"
+    with pytest.raises(AimganError, match=told):
+        load_images(tmp_path, 4)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST in {MNIST}")
 def test_mnist():
+    threads = threading.active_count()
     data = load_images(MNIST)
     assert (len(data.train), len(data.test), data.shape) == (60_000, 10_000, (1, 28, 28))
     assert data.train.pixels.numpy().mean(dtype=np.float64) == pytest.approx(33.3184, abs=1e-4)
@@ -613,4 +450,4 @@ def test_mnist():
     assert data.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert data.train.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert data.skipped == ()
-    assert threading.active_count() == 1
+    assert threading.active_count() == threads

@@ -39,7 +39,8 @@ def is_plain(content: bytes, size: int | None = None) -> bool:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("w", [1, 7, 64, 178, 777])
 def test_pixels_are_those_of_pillow(w, mode):
-    for h, subsampling, progressive, quality in product((1, 9, 64, 500), (0, 1, 2), (False, True), (30, 95)):
+    for h, subsampling, progressive in product((1, 9, 64, 500), (0, 1, 2), (False, True)):
+        quality = (30, 95)[(h + subsampling + progressive) % 2]
         content = picture(w, h, mode, subsampling=subsampling, progressive=progressive, quality=quality)
         for size, channels in product((None, 8, 32, 64), (None, 1, 3)):
             assert is_plain(content, size)

@@ -121,7 +121,7 @@ def labels_of_calls() -> dict[tuple[str | None, ...], list[str]]:
 def test_the_labels_of_the_package_are_different_words():
     calls = labels_of_calls()
     labels = sorted({label for call in calls for label in call if isinstance(label, str)})
-    assert {"noise", "data", "order", "weights", "evaluate", "calibration noise", "window"} <= set(labels)
+    assert {"noise", "data", "order", "weights", "evaluate", "calibration noise"} <= set(labels)
     assert len({tuple(noise._words(label)) for label in labels}) == len(labels)
     joined = {tuple(chain.from_iterable([None] if part is None else noise._words(part) for part in c)) for c in calls}
     assert len(joined) == len(calls)

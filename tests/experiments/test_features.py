@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aimgan.data.digits import load_digits
+from aimgan.data.image_data import ImageData, Split
 from aimgan.data.image_set import ImageSet
-from aimgan.data.images import ImageData, Split
 from aimgan.errors import AimganError
 from aimgan.experiments import features, inception_weights
 from aimgan.experiments.digit_classifier import Settings, digit_classifier, kept_at

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import struct
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -79,6 +80,29 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -
     return out.getvalue()
 
 
+def tarred(*members: tuple[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def tar_member(name: bytes, content: bytes = b"", kind: bytes = b"0", size: int | None = None) -> bytes:
+    """Return a member of a tar whose header says of its kind and its size what it likes."""
+    size = len(content) if size is None else size
+    header = bytearray(name[:100].ljust(100, b"\0") + b"0000644\0" * 3 + bytes(24) + b" " * 8 + kind).ljust(512, b"\0")
+    header[124:136] = b"%011o\0" % size if 0 <= size < 8**11 else _base_256(size)
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + content + bytes(-len(content) % 512)
+
+
+def _base_256(size: int) -> bytes:
+    return bytes((0o377 if size < 0 else 0o200,)) + (size % 2**88).to_bytes(11, "big")
+
+
 def png_of(width: int, height: int, packed: bytes = b"") -> bytes:
     """Return a grey .png that claims a size."""
 
@@ -137,6 +161,11 @@ ARCHIVES = [
     npz(points=np.zeros((3, 2))),
     zipped({"images": b"no array", "a.npy": npy(np.zeros((2, 8, 8), np.uint8))}),
     zipped({"a.npy": npy_header((10**12,)), "b.npy": b""}),
+]
+TARS = [
+    tarred(("a.png", picture()), ("a.cls", b"3"), ("b.jpg", picture("JPEG")), ("c.png", b"")),
+    tarred(("../../" + "x" * 200 + ".png", picture()), ("/etc/passwd.png", picture())),
+    tar_member(b"long", b"train/a/" + b"y" * 200 + b".png\0", b"L") + tar_member(b"y", picture()) + bytes(1024),
 ]
 ZIPS = [
     zipped({"train/a/1.png": picture(), "train/b/2.png": picture(), "test/a/3.png": picture("JPEG")}),

@@ -11,6 +11,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,9 @@ from rich.console import Console
 
 import aimgan
 from aimgan import checked
+from aimgan.data import account
 from aimgan.data.decode import UndecodableError, decode, quiet
+from aimgan.data.image_data import ImageData
 from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, near_miss
@@ -66,6 +69,22 @@ def bounded(seconds: int = SECONDS) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def light(mib: int, seconds: int = SECONDS) -> Iterator[None]:
+    """Require that what is done takes no more memory than so much, and Hang for what takes too long."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far
+    before = _memory("VmRSS")
+    with bounded(seconds):
+        yield
+    taken = (_memory("VmHWM") - before) // 1024
+    assert taken <= mib, f"{taken} MiB"
+
+
+def _memory(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def hold(check: Check, example: Any, folder: Path) -> None:
@@ -115,6 +134,10 @@ odd_text = st.one_of(
             "../../etc/passwd",
             "a/b",
             "a/b/c",
+            "a/b@c",
+            "*",
+            "a/*\0",
+            "[!]**/?",
             "/dev/zero",
             "-",
             "none",
@@ -256,13 +279,31 @@ def _scores(example: Any, folder: Path) -> None:
 
 
 def _images(suffix: str) -> Check:
+    """Read a source of this kind: list it, decode its images one by one, and load it in two forms."""
+
     def check(example: bytes, folder: Path) -> None:
         path = str(_write(folder, f"data{suffix}", example))
+        with ExitStack() as stack, quiet(), suppress(AimganError):
+            listing = find(path, stack)
+            for k in range(min(len(listing), 20)):
+                with suppress(UndecodableError):
+                    decode(partial(listing.open, k), 8, 3)
         with suppress(AimganError):
-            load_images(path)
-        load_images(path, size=8, channels=1)
+            sound(load_images(path))
+        sound(load_images(path, size=8, channels=1), (1, 8, 8))
 
     return check
+
+
+def sound(data: ImageData, shape: tuple[int, ...] | None = None) -> None:
+    """Require that a data set's parts fit each other, and that it can be told in a line."""
+    assert shape is None or data.shape == shape
+    for split in (data.train, data.test):
+        assert (split.pixels.dtype, tuple(split.pixels.shape[1:])) == (torch.uint8, data.shape)
+        assert len(split.names) == len(split.pixels)
+        assert split.labels is None or len(split.labels) == len(split.pixels)
+        assert all(isinstance(name, str) for name in split.names)
+    assert account.line(account.account(data)).isprintable()
 
 
 def _points(example: bytes, folder: Path) -> None:
@@ -305,6 +346,21 @@ headers = st.builds(
     st.sampled_from(["|u1", "<f4", "|O", "|V0", "<U9", "|S0", "<M8[s]", "<c8", [("a", "<i4")], "x"]),
     st.binary(max_size=300),
 )
+members = st.builds(
+    files.tar_member,
+    st.binary(max_size=20) | st.sampled_from([b"a.png", b"train/a/b.png", b"../x.jpg", b"a.cls", b"x.npy"]),
+    st.sampled_from([b"", b"3", files.picture(), b"9 path=a\n", b"13 size=-512\n", b"12 size=9_9\n\0"])
+    | st.lists(st.sampled_from([b"11 path=x/y", b"20 GNU.sparse.size=1", b"15 size=000512", b"99 a=b", b"5 a="])).map(
+        lambda said: b"".join(record + b"\n" for record in said)
+    ),
+    st.sampled_from([b"0", b"0", b"0", b"\0", b"x", b"x", b"g", b"L", b"K", b"S", b"X", b"5", b"2", b"7", b"Z"]),
+    st.none() | st.integers(-(2**70), 2**70) | st.sampled_from([-512, -1024, -1, 2**20, 2**40, 2**62]),
+)
+tars = st.builds(
+    lambda parts, end: b"".join(parts) + end,
+    st.lists(members, max_size=5),
+    st.sampled_from([bytes(1024), bytes(1024), bytes(512), b"", b"\0" * 100, b"?" * 512]),
+)
 tensors = st.dictionaries(
     st.sampled_from([*files.model().state_dict(), "extra", "__metadata__"]),
     odd
@@ -345,6 +401,7 @@ READERS: dict[str, Property] = {
     ".npz": Property(damaged(files.ARCHIVES), _images(".npz")),
     "points": Property(damaged(files.ARRAYS + files.ARCHIVES) | headers, _points),
     ".zip": Property(damaged(files.ZIPS), _images(".zip")),
+    ".tar": Property(damaged(files.TARS) | tars, _images(".tar")),
     "image": Property(damaged(files.PICTURES), _decode),
     ".parquet": Property(damaged(files.tables()), _images(".parquet")),
     "checkpoint": Property(
@@ -476,5 +533,6 @@ TARGETS: dict[str, tuple[list[bytes], Check]] = {
     ".npy": (files.ARRAYS, _images(".npy")),
     ".npz": (files.ARCHIVES, _images(".npz")),
     ".zip": (files.ZIPS, _images(".zip")),
+    ".tar": (files.TARS, _images(".tar")),
     "image": (files.PICTURES, _decode),
 }

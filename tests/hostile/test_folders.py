@@ -1,29 +1,28 @@
-"""Folders of strangers, a file of which is not what it says: an index, shards, a run; and a page's host."""
+"""Folders of strangers, a file of which is not what it says: an index, a pack, a run; and a page's host."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import struct
-from contextlib import ExitStack
 from pathlib import Path
 
 import files
 import numpy as np
 import pytest
 import torch
-from folders import _index, shard
-from properties import RUN, bounded
+from folders import index_files, tree
+from properties import RUN, bounded, sound
 from rich.console import Console
 
 from aimgan import hub
-from aimgan.data.streaming import Stream
+from aimgan.data import packed
+from aimgan.data.decoding import Form
+from aimgan.data.images import Reader, load_images
 from aimgan.errors import AimganError
 from aimgan.experiments.compare import compare
 from aimgan.figures import curves
-from aimgan.search import cluster, nearest, open_index, query
-from aimgan.search.images import listing
+from aimgan.search import build, cluster, open_index, query
 from aimgan.train.run_dir import RunDir
 
 
@@ -37,34 +36,15 @@ def _quickly(monkeypatch, tmp_path):
 @pytest.fixture
 def index(tmp_path) -> Path:
     (tmp_path / "index").mkdir()
-    for name, content in _index().items():
+    for name, content in index_files().items():
         (tmp_path / "index" / name).write_bytes(content)
     return tmp_path / "index"
 
 
-def in_circles() -> bytes:
-    """A tar whose second header says that its file has a negative size: a reader goes back to it without end."""
-    content = bytearray(shard(("a.png", files.picture()), ("b.png", files.picture())))
-    at = 512 * (1 + -(-len(files.picture()) // 512))
-    content[at + 124 : at + 136] = b"\xff" * 4 + struct.pack(">q", -512)
-    content[at + 148 : at + 156] = b" " * 8
-    content[at + 148 : at + 156] = b"%06o\0 " % sum(content[at : at + 512])
-    return bytes(content)
-
-
-def test_a_tar_without_end(tmp_path):
-    path = tmp_path / "x.tar"
-    path.write_bytes(in_circles())
-    with ExitStack() as stack, pytest.raises(AimganError, match="tar shard"):
-        listing(str(path), stack)
-    with pytest.raises(AimganError, match="tar shard"):
-        Stream(str(path), size=8, channels=1).load()
-
-
-def test_a_stream_of_one_number(tmp_path):
-    (tmp_path / "x.npy").write_bytes(files.npy(np.array(7, np.uint8)))
-    with pytest.raises(AimganError, match=r"got an array \(\), expected images"):
-        Stream(str(tmp_path / "x.npy"), size=8, channels=1).load()
+def one_line(message, call):
+    with pytest.raises(AimganError, match=message) as error:
+        call()
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -74,17 +54,19 @@ def test_a_stream_of_one_number(tmp_path):
         ({"images": 10**12}, "damaged"),
         ({"images": 1.5}, "expected"),
         ({"model": [1]}, "expected"),
-        ({"search": "\x1b"}, "cannot be read"),
+        ({"fingerprint": "\x1b", "images": 3}, "damaged"),
+        ({"fingerprint": 3}, "expected str"),
         ({"skipped": [3]}, "cannot be read"),
-        ({"more": 1}, "unknown name"),
+        ({"skipped_images": 10**30}, "expected an integer of 64 bits"),
+        ({"search": {"kind": "flat"}}, "unknown name"),
+        ({"format": 1}, "of another format"),
+        ({"format": "\x1b"}, "of another format"),
     ],
 )
 def test_an_index_that_says_absurd_things_of_itself(index, changes, message):
     values = json.loads((index / "index.json").read_bytes()) | changes
     (index / "index.json").write_text(json.dumps(values))
-    with pytest.raises(AimganError, match=message) as error:
-        open_index(index)
-    assert "\x1b" not in str(error.value)
+    one_line(message, lambda: open_index(index))
 
 
 CODES = {
@@ -104,27 +86,39 @@ def test_codes_that_are_none(index, kind):
         open_index(index)
 
 
-@pytest.mark.parametrize(
-    "line", [files.DEEP, '{"names": [3], "keys": [4]}', '{"names": ["a"], "keys": [[]]}', files.HUGE]
-)
+LINES = [
+    files.DEEP,
+    files.HUGE,
+    "[]",
+    '{"rows": {"codes": 12}}',
+    '{"rows": {"codes": -1}, "names": [], "keys": []}',
+    '{"rows": {"codes": 1}, "names": [3], "keys": [4]}',
+    '{"rows": {"codes": 1}, "names": ["a"], "keys": [[]]}',
+    '{"rows": {"codes": 2}, "names": ["a"], "keys": [1]}',
+    '{"rows": {"codes": 1e400}, "names": ["a"], "keys": [1]}',
+]
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_rows_that_are_none(index, line):
-    (index / "rows.jsonl").write_text(line + "\n")
-    with pytest.raises(AimganError, match="is damaged"):
-        open_index(index)
+    whole = (index / "rows.jsonl").read_text()
+    (index / "rows.jsonl").write_text(line + "\n" + whole)
+    one_line("is damaged", lambda: open_index(index))
+    assert len(build(files.model(), tree(), index)) == 10
 
 
-@pytest.mark.parametrize("name", ["codes.npy", "rows.jsonl", "index.json", "index.faiss"])
+@pytest.mark.parametrize("name", ["codes.npy", "rows.jsonl", "index.json"])
 def test_pipes_in_an_index_are_not_waited_for(index, name):
     (index / name).unlink()
     os.mkfifo(index / name)
-    with pytest.raises(AimganError, match="not a regular file"):
-        open_index(index)
+    one_line("not a regular file", lambda: open_index(index))
+    one_line("not a regular file", lambda: build(files.model(), tree(), index))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
 def test_codes_that_are_no_numbers(index, value):
     dim = open_index(index).record.dim
-    codes = np.zeros((12, dim), np.float32)
+    codes = np.zeros((10, dim), np.float32)
     codes[3] = value
     (index / "codes.npy").write_bytes(files.npy(codes))
     found = open_index(index)
@@ -133,24 +127,68 @@ def test_codes_that_are_no_numbers(index, value):
         cluster(found.codes, 2)
 
 
-def test_an_index_of_faiss_that_lies(index):
-    faiss = pytest.importorskip("faiss")
-    dim = open_index(index).record.dim
-    x = np.random.default_rng(0).standard_normal((12, dim), dtype=np.float32)
+def read(source: Path):
+    return Reader(str(source), Form(8, 1), packed=True).read()
 
-    def refused(made, message, **ids):
-        made.train(x)
-        made.add_with_ids(x, np.arange(12) + 100) if ids else made.add(x)
-        faiss.write_index(made, str(index / nearest.FILE))
-        with pytest.raises(AimganError, match=message):
-            query(open_index(index), torch.zeros(dim), 3)
 
-    refused(faiss.index_factory(dim, "HNSW8,Flat"), "of another kind")
-    refused(faiss.index_factory(dim, "IVF2_HNSW8,Flat"), "of another kind")
-    refused(faiss.index_factory(dim, "IVF2,Flat"), "rows that are not there", ids=True)
-    faiss.write_index(faiss.IndexFlatL2(dim), str(index / nearest.FILE))
-    with pytest.raises(AimganError, match="of 0 codes"):
-        open_index(index)
+@pytest.fixture
+def pack(monkeypatch) -> Path:
+    monkeypatch.setattr("aimgan.data.images.PACKED_TOGETHER", 4)
+    read(tree())
+    return packed.packs()[0].folder
+
+
+@pytest.mark.parametrize(
+    "name", ["pack.json", "journal.jsonl", "skipped.jsonl", "train/pixels.npy", "test/labels.npy", "test/names.jsonl"]
+)
+@pytest.mark.parametrize("what", ["pipe", "folder", "nothing", "short", "zeros"])
+def test_a_pack_that_is_not_whole_is_refused_or_packed_anew(pack, name, what):
+    path = pack / name
+    content = path.read_bytes()
+    path.unlink()
+    if what in ("pipe", "folder"):
+        (os.mkfifo if what == "pipe" else os.mkdir)(path)
+    elif what != "nothing":
+        path.write_bytes(content[: len(content) // 2] if what == "short" else bytes(len(content)))
+    told = ""
+    try:
+        data = read(tree())
+    except AimganError as error:
+        told = str(error)
+        packed.remove("all")
+        data = read(tree())
+    assert told.isprintable()
+    assert not told or what in ("pipe", "folder")
+    sound(data, (1, 8, 8))
+    assert (len(data.train), len(data.test), len(data.skipped)) == (5, 5, 2)
+    assert (data.train.pixels == load_images(tree(), 8, 1).train.pixels).all()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *LINES[:4],
+        '{"rows": {"train/pixels": 4, "test/pixels": 0}, "notes": []}',
+        '{"rows": {"train/pixels": 1, "test/pixels": 0}, "images": 10, "notes": []}',
+        '{"rows": {"train/pixels": 1, "test/pixels": 3}, "images": 4, "notes": []}',
+        '{"rows": {"train/pixels": 0, "test/pixels": 0}, "images": 1, "notes": [[99, "broken"]]}',
+        '{"rows": {"train/pixels": 0, "test/pixels": 0}, "images": 0, "notes": [[-1, [NaN, 1]]]}',
+        '{"rows": {"train/pixels": 0, "test/pixels": 0}, "images": 0, "notes": [[-1, [0, 1e400]], [0, []], 3]}',
+    ],
+)
+def test_a_journal_that_lies(pack, line):
+    """Of a pack that is not finished: what it says is taken up to there, or the pack is removed in one line."""
+    (pack / "pack.json").unlink()
+    (pack / "journal.jsonl").write_text(line + "\n" + (pack / "journal.jsonl").read_text())
+    told = "was damaged, and is removed: run the same command again"
+    try:
+        data = read(tree())
+    except AimganError as error:
+        told = str(error)
+        data = read(tree())
+    assert "was damaged, and is removed: run the same command again" in told
+    assert (data.train.pixels == load_images(tree(), 8, 1).train.pixels).all()
+    assert (len(data.train), len(data.test), len(data.skipped)) == (5, 5, 2)
 
 
 def stranger(folder: Path, rows: list[object], settings: object = None) -> Path:

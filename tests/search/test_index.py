@@ -3,21 +3,29 @@ from __future__ import annotations
 import io
 import json
 import os
-import sys
+import random
+import shutil
+import signal
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import picture, tiny, write
 
 from aimgan.data.image_set import as_float
+from aimgan.data.images import load_images
+from aimgan.data.listing import Listing
 from aimgan.errors import AimganError
-from aimgan.search import build, encoding, nearest, open_index, query
-from aimgan.search.index import RECORD, require_model
-from aimgan.search.rows import CODES, NAMES
+from aimgan.search import build, encoding, open_index, query
+from aimgan.search.images import named
+from aimgan.search.index import CODES, RECORD, ROWS, require_model
+
+GOOD = [k for k in range(40) if k not in (7, 30)]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -28,49 +36,86 @@ def code(model, seed):
     return model.encode(as_float(torch.from_numpy(picture(seed))[None, None])).mean[0]
 
 
+def one_line(message, call):
+    with pytest.raises(AimganError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
 def test_an_index_holds_the_codes_of_the_good_images(model, photos, tmp_path):
     calls = []
     index = build(model, photos, tmp_path / "index", lambda *call: calls.append(call))
-    good = [k for k in range(40) if k not in (7, 30)]
-    assert index.names == [f"{k:02d}.png" for k in good]
-    torch.testing.assert_close(torch.from_numpy(np.array(index.codes)), torch.stack([code(model, k) for k in good]))
+    assert index.names == [f"{k:02d}.png" for k in GOOD]
+    torch.testing.assert_close(torch.from_numpy(np.array(index.codes)), torch.stack([code(model, k) for k in GOOD]))
     assert [item.name for item in index.record.skipped] == ["07.png", "30.png"]
+    assert (index.record.images, index.record.skipped_images) == (38, 2)
     assert calls[-1] == (40, 40)
-    assert index.record.search == {"kind": "flat"}
+    assert sorted(contents(index.folder)) == ["codes.npy", "index.json", "rows.jsonl"]
     hit = query(index, code(model, 12), 3)[0]
     assert hit[:1] + hit[2:] == ("12.png", 11)
     assert hit.distance < 1e-5
+    assert len(query(index, torch.zeros(3), 1_000)) == 38
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "npy", "parquet"])
-def test_every_kind_of_source_has_the_same_codes(kind, model, photos, tmp_path):
-    good = [path for path in sorted(photos.iterdir()) if path.name not in ("07.png", "30.png")]
-    source = tmp_path / f"photos.{kind}"
+def tarred(target: Path, paths: list[Path]) -> Path:
+    with tarfile.open(target, "w") as archive:
+        for path in paths:
+            archive.add(path, path.name)
+        archive.addfile(tarfile.TarInfo("a folder/.hidden.png"), io.BytesIO())
+    return target
+
+
+def packaged(kind: str, photos: Path, target: Path) -> Path:
+    """Return the photos as a source of another kind; of arrays and tables only the good ones."""
+    paths = sorted(photos.iterdir())
+    good = [paths[k] for k in GOOD]
+    pixels = np.stack([picture(k) for k in GOOD])
+    path = target / f"photos.{kind}"
     if kind == "zip":
-        with zipfile.ZipFile(source, "w") as archive:
-            for path in photos.iterdir():
-                archive.write(path, path.name)
+        with zipfile.ZipFile(path, "w") as archive:
+            for photo in paths:
+                archive.write(photo, photo.name)
     elif kind == "tar":
-        with tarfile.open(source, "w") as archive:
-            for path in sorted(photos.iterdir()):
-                archive.add(path, path.name)
-            archive.addfile(tarfile.TarInfo("a folder/.hidden.png"), io.BytesIO())
+        tarred(path, paths)
+    elif kind == "shards":
+        path.mkdir()
+        tarred(path / "0000.tar", paths[:25])
+        tarred(path / "0001.tar", paths[25:])
     elif kind == "npy":
-        np.save(source, np.stack([picture(int(path.stem)) for path in good]))
+        np.save(path, pixels)
+    elif kind == "npz":
+        np.savez(path, images=pixels, labels=np.arange(38) % 3)
     else:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        pq.write_table(pa.table({"image": [{"bytes": path.read_bytes()} for path in good]}), source)
-    index = build(model, source, tmp_path / "index")
+        table = pa.table({"image": [{"bytes": photo.read_bytes()} for photo in good], "label": [k % 3 for k in GOOD]})
+        pq.write_table(table, path, row_group_size=10)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("zip", "12.png"), ("tar", "12.png"), ("shards", "0000.tar/12.png"), ("npy", "image 11"), ("npz", "image 11"),
+        ("parquet", "row 11"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_source_has_the_same_codes(kind, name, model, photos, tmp_path, encoded):
+    source = packaged(kind, photos, tmp_path)
     plain = build(model, photos, tmp_path / "plain")
-    names = {"npy": "image 11", "parquet": "row 11"}
+    index = build(model, source, tmp_path / "index")
     torch.testing.assert_close(torch.from_numpy(np.array(index.codes)), torch.from_numpy(np.array(plain.codes)))
-    assert query(index, code(model, 12), 1)[0].name == names.get(kind, "12.png")
+    assert query(index, code(model, 12), 1)[0].name == name
+    assert (named(str(source), {name})[name] == picture(12)).all()
+    before = contents(index.folder)
+    encoded.clear()
+    assert contents(build(model, source, index.folder).folder) == before
+    assert encoded == []
 
 
-@pytest.mark.parametrize("garbage", [b"", b'{"names": ["x'])
-def test_a_build_that_was_stopped_goes_on_to_the_same_bytes(garbage, model, photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize("garbage", [b"", b'{"rows": {"cod', b'{"rows": {"codes": 1}, "names": ["x"], "keys": []}\n'])
+def test_a_build_that_was_stopped_goes_on_to_the_same_bytes(garbage, model, photos, tmp_path, monkeypatch, encoded):
     folder = tmp_path / "index"
     whole = contents(build(model, photos, tmp_path / "whole").folder)
 
@@ -80,29 +125,49 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_bytes(garbage, model, phot
 
     with pytest.raises(KeyboardInterrupt):
         build(model, photos, folder, stop)
-    with pytest.raises(AimganError, match="not finished: repeat the command"):
-        open_index(folder)
-    with (folder / CODES).open("ab") as codes, (folder / NAMES).open("ab") as names:
-        codes.write(b"torn" * 2)
-        names.write(garbage)
+    one_line("not finished: repeat the command", lambda: open_index(folder))
+    with (folder / f"{CODES}.npy").open("ab") as codes, (folder / ROWS).open("ab") as rows:
+        codes.write(b"torn" * 4)
+        rows.write(garbage)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})  # on another number of cores
-    encoded = batches(monkeypatch)
+    encoded.clear()
     assert contents(build(model, photos, folder).folder) == whole
     assert sorted(encoded) == [7, 8, 8]  # of 40: two chunks are kept, and 30.png is broken
 
 
-def batches(monkeypatch) -> list[int]:
-    """Note how many images each call of `encode` has."""
-    sizes: list[int] = []
-    encode = type(tiny()).encode
-    monkeypatch.setattr(type(tiny()), "encode", lambda self, x: (sizes.append(len(x)), encode(self, x))[1])
-    return sizes
+def test_a_build_that_is_killed_at_any_moment_goes_on_to_the_same_bytes(model, tmp_path):
+    """SIGKILL, at random moments of all that it takes: also while the finished index takes the place of the rows."""
+    for k in range(150):
+        write(tmp_path / "photos" / f"{k:03d}.png", k)
+
+    def begun(folder: Path) -> int:
+        if (child := os.fork()) == 0:
+            try:
+                build(model, tmp_path / "photos", folder)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return child
+
+    start = time.monotonic()
+    assert os.waitpid(begun(tmp_path / "whole"), 0)[1] == 0
+    taken, draw, killed = time.monotonic() - start, random.Random(0), 0
+    for _ in range(25):
+        child = begun(tmp_path / "index")
+        time.sleep(draw.uniform(0, taken))
+        os.kill(child, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        if draw.random() < 0.3:
+            shutil.rmtree(tmp_path / "index", ignore_errors=True)  # from the begin again
+    assert killed >= 5
+    assert os.waitpid(begun(tmp_path / "index"), 0)[1] == 0
+    assert contents(tmp_path / "index") == contents(tmp_path / "whole")
 
 
-def test_only_what_is_new_or_changed_is_encoded(model, photos, tmp_path, monkeypatch):
+def test_only_what_is_new_or_changed_is_encoded(model, photos, tmp_path, encoded):
     folder = build(model, photos, tmp_path / "index").folder
     before = contents(folder)
-    encoded = batches(monkeypatch)
+    encoded.clear()
     stamp = (folder / RECORD).stat().st_mtime_ns
     build(model, photos, folder)
     assert encoded == []
@@ -114,8 +179,47 @@ def test_only_what_is_new_or_changed_is_encoded(model, photos, tmp_path, monkeyp
     assert sum(encoded) == 2
     fresh = build(model, photos, tmp_path / "fresh")
     assert index.names == fresh.names
+    assert index.record == fresh.record
     np.testing.assert_allclose(index.codes, fresh.codes, atol=1e-6)
     assert query(index, code(model, 101), 1)[0].name == "20.png"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_images_that_were_moved_keep_their_index(inside, model, photos, tmp_path, encoded):
+    folder = (photos if inside else tmp_path) / ".aimgan-index"
+    build(model, photos, folder)
+    moved = photos.rename(tmp_path / "elsewhere")
+    folder = moved / ".aimgan-index" if inside else folder
+    encoded.clear()
+    index = build(model, moved, folder)
+    assert (len(index), encoded) == (38, [])
+    assert index.record.source == str(moved)
+    assert query(open_index(folder), code(model, 12), 1)[0].name == "12.png"
+    encoded.clear()
+    write(moved / "new.png", 77)
+    assert len(build(model, moved, folder)) == 39
+    assert encoded == [1]
+
+
+@pytest.mark.parametrize("change", ["another", "gone", "written anew", "renamed", "copied"])
+def test_other_images_elsewhere_are_not_the_moved_ones(change, model, photos, tmp_path):
+    folder = build(model, photos, tmp_path / "index").folder
+    before = contents(folder)
+    if change == "copied":
+        shutil.copytree(photos, tmp_path / "other", copy_function=shutil.copyfile)  # without their times
+    else:
+        photos.rename(tmp_path / "other")
+    if change == "another":
+        write(tmp_path / "other" / "new.png", 77)
+    elif change == "gone":
+        (tmp_path / "other" / "12.png").unlink()
+    elif change == "written anew":
+        write(tmp_path / "other" / "12.png", 12)
+    elif change == "renamed":
+        (tmp_path / "other" / "12.png").rename(tmp_path / "other" / "12b.png")
+    message = r"index is of '.*photos', and '.*other' holds other images: choose another folder"
+    one_line(message, lambda: build(model, tmp_path / "other", folder))
+    assert contents(folder) == before
 
 
 def test_readers_do_not_see_rows_that_are_being_added(model, photos, tmp_path):
@@ -125,8 +229,7 @@ def test_readers_do_not_see_rows_that_are_being_added(model, photos, tmp_path):
 
     def stop(done, total):
         assert len(open_index(folder)) == 38
-        with pytest.raises(AimganError, match="another process is building"):
-            build(model, photos, folder)
+        one_line("another process is building", lambda: build(model, photos, folder))
         if done == total:
             raise KeyboardInterrupt
 
@@ -152,7 +255,7 @@ def test_another_model_source_or_folder_is_refused(model, photos, tmp_path):
     for call, message in (
         (lambda: build(tiny(1), photos, index.folder), r"of another model \(weights \w{12}, this one's \w{12}"),
         (lambda: require_model(index, tiny(1)), "another model"),
-        (lambda: build(model, tmp_path / "others", index.folder), "others': choose another folder"),
+        (lambda: build(model, tmp_path / "others", index.folder), "others' holds other images: choose another folder"),
         (lambda: build(model, photos, photos), "holds '00.png', which is no part of an index"),
         (lambda: build(tiny(posterior=None), photos, tmp_path / "gan"), "has no encoder"),
         (lambda: build(model, tmp_path / "none", tmp_path / "new"), "there is no file or folder"),
@@ -161,75 +264,82 @@ def test_another_model_source_or_folder_is_refused(model, photos, tmp_path):
         (lambda: query(index, torch.full((3,), torch.nan)), "finite"),
         (lambda: query(index, torch.zeros(3), 0), "k is 0; expected at least 1"),
     ):  # fmt: skip
-        with pytest.raises(AimganError, match=message):
-            call()
+        one_line(message, call)
     assert not (tmp_path / "gan").exists()
-    assert len(query(index, torch.zeros(3), 1_000)) == 38
 
 
 def test_a_source_without_a_good_image_leaves_the_folder_free(model, photos, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "1.png").write_bytes(b"?")
-    with pytest.raises(AimganError, match=r"no image that can be used: '1\.png', not an image"):
-        build(model, tmp_path / "bad", tmp_path / "index")
+    message = r"no image that can be used: '1\.png', not an image"
+    one_line(message, lambda: build(model, tmp_path / "bad", tmp_path / "index"))
     assert len(build(model, photos, tmp_path / "index")) == 38
 
 
-@pytest.mark.parametrize("file", [RECORD, CODES, NAMES, nearest.FILE])
+@pytest.mark.parametrize("file", [RECORD, f"{CODES}.npy", ROWS])
 def test_damage_is_said(file, model, photos, tmp_path):
     folder = build(model, photos, tmp_path / "index").folder
     (folder / file).write_bytes((folder / file).read_bytes()[:50])
-    with pytest.raises(AimganError, match=r"damaged|cannot be read"):
-        open_index(folder)
-    if file == RECORD:
-        (folder / file).write_text(json.dumps({"format": 1}))
-        with pytest.raises(AimganError, match="cannot be read"):
-            open_index(folder)
+    one_line(r"damaged|cannot be read", lambda: open_index(folder))
 
 
-def test_faiss_and_comparing_all_agree(monkeypatch, tmp_path):
-    codes = np.random.default_rng(0).normal(size=(3_000, 16)).astype(np.float32)
-    codes[100:110] = codes[:10]  # equal ones come in the order of their rows
-    z = np.concatenate([codes[:5], np.random.default_rng(1).normal(size=(30, 16)).astype(np.float32)])
-    true = np.linalg.norm(codes[None].astype(np.float64) - z[:, None], axis=2)
-    monkeypatch.setattr(nearest, "BLOCK", 700)
-    assert nearest.write(tmp_path, codes) == {"kind": "flat"}
-    by_faiss = nearest.searcher(tmp_path, codes)(z, 12)
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    by_all = nearest.searcher(tmp_path, codes)(z, 12)
-    for distances, rows in (by_faiss, by_all):
-        assert (rows == np.argsort(true, axis=1, kind="stable")[:, :12]).all()
-        np.testing.assert_allclose(distances, np.sort(true, axis=1)[:, :12], atol=1e-6)
-    assert nearest.write(tmp_path, codes) == {"kind": "exact"}
-    monkeypatch.setattr(nearest, "FLAT", 2_999)
-    with pytest.raises(AimganError, match=r"3,000 codes; expected at most 2,999 without faiss: pip install"):
-        nearest.searcher(tmp_path, codes)
+@pytest.mark.parametrize("file", [f"{CODES}.npy", ROWS])
+@pytest.mark.parametrize("keep", [0, 50, 400, -1])
+def test_damaged_codes_and_rows_are_made_anew(file, keep, model, photos, tmp_path):
+    folder = build(model, photos, tmp_path / "index").folder
+    whole = contents(folder)
+    (folder / file).write_bytes(whole[file][:keep])
+    assert contents(build(model, photos, folder).folder) == whole
 
 
-def test_an_inverted_file_finds_what_it_says(monkeypatch, tmp_path):
-    codes = np.random.default_rng(0).normal(size=(4_000, 8)).astype(np.float32)
-    monkeypatch.setattr(nearest, "FLAT", 1_000)
-    about = nearest.write(tmp_path, codes)
-    assert about["kind"] == "inverted file"
-    assert 1 < about["lists_read"] < about["lists"]
-    find, z = nearest.searcher(tmp_path, codes), codes[1_000:1_200] + np.float32(0.01)
-    found, true = find(z, 10)[1], nearest.exact(codes, z, 10)[1]
-    recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), true.tolist(), strict=True)])
-    assert min(recall, about["recall_at_10"]) >= 0.97
-    first = (tmp_path / nearest.FILE).read_bytes()
-    nearest.write(tmp_path, codes)
-    assert (tmp_path / nearest.FILE).read_bytes() == first
+def test_an_index_of_an_earlier_version_is_refused(model, photos, tmp_path):
+    """Its files have other names and say other things: it is built again, from what it was of."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    old = {"format": 1, "model": "a" * 64, "source": str(photos), "dim": 3, "images": 1, "search": {"kind": "flat"},
+           "skipped": [], "skipped_images": 0}  # fmt: skip
+    (folder / RECORD).write_text(json.dumps(old))
+    (folder / ROWS).write_text('{"names": ["00.png"], "keys": [1]}\n')
+    np.save(folder / "codes.npy", np.zeros((1, 3), np.float32))
+    (folder / "index.faiss").write_bytes(b"IxF2")
+    before = contents(folder)
+    for call in (lambda: open_index(folder), lambda: build(model, photos, folder)):
+        one_line(
+            r"index\.json cannot be read \(of another format\): remove that folder and build the index again", call
+        )
+    assert contents(folder) == before
 
 
-def test_faiss_that_is_installed_later_is_used(model, photos, tmp_path, monkeypatch):
-    with monkeypatch.context() as without:
-        without.setitem(sys.modules, "faiss", None)
-        index = build(model, photos, tmp_path / "index")
-        assert index.record.search == {"kind": "exact"}
-        hits = query(index, torch.zeros(3), 5)
-    index = build(model, photos, tmp_path / "index")
-    assert index.record.search == {"kind": "flat"}
-    assert query(index, torch.zeros(3), 5) == hits
+def test_floats_have_the_scale_in_an_index_that_they_have_in_training(model, tmp_path):
+    """One for the whole folder: the first of these is nearly black beside the last, and would be white by itself."""
+    for k, most in enumerate((3, 200, 60_000)):
+        values = (np.random.default_rng(k).random((8, 8)) * most).astype(np.float32)
+        (tmp_path / "floats").mkdir(exist_ok=True)
+        Image.fromarray(values).save(tmp_path / "floats" / f"{k}.tif")
+    data = load_images(tmp_path / "floats", test_fraction=0)
+    pixels = data.train.pixels
+    assert pixels.amax(dim=(1, 2, 3)).tolist() == [0, 1, 227]
+    index = build(model, tmp_path / "floats", tmp_path / "index")
+    assert index.names == data.train.names
+    torch.testing.assert_close(torch.from_numpy(np.array(index.codes)), model.encode(as_float(pixels)).mean)
+    small = named(str(tmp_path / "floats"), {"2.tif"})
+    assert (small["2.tif"] == pixels[2].numpy()).all()
+
+
+def test_the_scale_of_a_folder_is_looked_for_once(tmp_path, monkeypatch):
+    for k in range(6):
+        (tmp_path / "floats").mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), k * 10, np.float32)).save(tmp_path / "floats" / f"{k}.tif")
+    looked = []
+    from aimgan.data import decoding
+
+    own = decoding.scale_of
+    monkeypatch.setattr(decoding, "scale_of", lambda *given: (looked.append(1), own(*given))[1])
+    small = named(str(tmp_path / "floats"), {f"{k}.tif" for k in range(5)} | {"gone.tif"})
+    assert ({name: int(pixels.max()) for name, pixels in small.items()}, looked) == (
+        {f"{k}.tif": 10 * k for k in range(5)},
+        [1],
+    )
 
 
 def test_torchs_threads_are_left_as_they_were(model, photos, tmp_path):
@@ -244,13 +354,12 @@ def test_torchs_threads_are_left_as_they_were(model, photos, tmp_path):
 def test_only_a_few_chunks_are_ahead_of_the_one_that_is_taken(model):
     started: list[int] = []
 
-    def items():
-        for k in range(1_000):
-            started.append(k)
-            yield encoding.Tag(str(k)), lambda k=k: encoding.BytesIO(b"P5 8 8 255\n" + picture(k).tobytes())
+    def opened(k: int) -> io.BytesIO:
+        started.append(k)
+        return io.BytesIO(b"P5 8 8 255\n" + picture(k).tobytes())
 
-    images = encoding.Listing(1_000, items())
-    parts = encoding.encoded(model, images, workers=2)
+    images = Listing([str(k) for k in range(1_000)], opened)
+    parts = encoding.encoded(model, "none", images, threads=2)
     assert next(parts).names[0] == "0"
     assert len(started) <= (2 * encoding.AHEAD + 1) * encoding.CHUNK
     parts.close()

@@ -42,7 +42,7 @@ def test_search_builds_and_answers_in_three_forms(run, said, photos, tmp_path):
         hits = asked(run, said, index, photos, image=photos / "12.png", output=output)
         assert hits[0].name == "12.png"
     text = said.file.getvalue()
-    assert "38 images, codes of 3 dimensions, flat search" in text
+    assert "38 images, codes of 3 dimensions\n" in text
     assert "skipped '07.png': not an image" in text
     assert "two unrelated codes are about 2.4 apart" in text
     found = json.loads(outputs[0].read_text())
@@ -59,6 +59,37 @@ def test_a_folder_of_images_can_have_its_own_index(run, said, photos):
     assert (photos / INSIDE / "codes.npy").exists()
     write(photos / "new.png", 77)
     assert len(asked(run, said, photos, code="0,0,0", k=50)) == len(first) + 1 == 39
+
+
+def test_photos_that_moved_keep_their_index(run, said, photos, tmp_path, encoded):
+    """A folder's own index goes with it; another is taken by --images NEW, where it is of the same images."""
+    first = asked(run, said, photos, code="0,0,0")
+    asked(run, said, tmp_path / "index", photos)
+    moved = photos.rename(tmp_path / "elsewhere")
+    encoded.clear()
+    assert asked(run, said, moved, code="0,0,0") == first
+    assert asked(run, said, tmp_path / "index", moved, code="0,0,0") == first
+    assert encoded == []
+    write(moved.parent / "others" / "00.png", 0)
+    with pytest.raises(AimganError, match=r"is of '.*elsewhere', and '.*others' holds other images") as error:
+        asked(run, said, tmp_path / "index", tmp_path / "others")
+    assert "\n" not in str(error.value)
+    for k in range(3):
+        output = tmp_path / f"sheet{k}.html"
+        asked(run, said, tmp_path / "index", image=moved / "12.png", output=output)
+        assert output.read_text().count("<img ") == (6 if k < 2 else 1)  # what is gone is left empty
+        moved = moved if k == 0 else moved.rename(tmp_path / "away")
+
+
+def test_an_index_of_an_earlier_version_is_one_line(run, said, photos, tmp_path):
+    for folder in (tmp_path / "index", photos / INSIDE):
+        folder.mkdir()
+        (folder / "index.json").write_text('{"format": 1, "model": "a", "source": "b", "dim": 3, "search": {}}')
+    for index, images in ((tmp_path / "index", None), (tmp_path / "index", photos), (photos, None)):
+        with pytest.raises(AimganError, match=r"of another format.*: remove that folder and build the index again"):
+            asked(run, said, index, images, code="0,0,0")
+    with pytest.raises(AimganError, match="of another format"):
+        cluster(run, str(tmp_path / "index"), tmp_path / "groups", 2, "kmeans", 0, "cpu", said)
 
 
 def test_what_search_refuses(run, said, photos, tmp_path):

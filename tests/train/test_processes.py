@@ -16,7 +16,7 @@ from torch import distributed, nn
 
 import aimgan
 from aimgan.errors import AimganError, Interrupted
-from aimgan.experiments import assemble, training
+from aimgan.experiments import assemble, loading, training
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.train.engine import players
 from aimgan.train.loop import Loop
@@ -152,7 +152,7 @@ class Two(Accelerator):
 
 
 def test_batch_norm_is_of_the_whole_batch_on_gpus_and_each_process_own_on_a_cpu():
-    recipe = training.fitted(training.prepared("mnist/aim", settings={"networks.width": 16}), _Shape())
+    recipe = loading.fitted(training.prepared("mnist/aim", settings={"networks.width": 16}), _Shape())
     objective = assemble.assemble(recipe, 0)
     names = {name: list(network.state_dict()) for name, network in players(objective).items()}
     assert assemble.synchronise_batch_norm(objective, Two("cpu"))

@@ -34,6 +34,9 @@ def train(
         str | None, typer.Option(help="paper, quick, cpu, residual, residual-cpu: how large and how long.")
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
+    new_data: Annotated[
+        bool, typer.Option("--new-data", help="Go on with other images than the run was begun with.")
+    ] = False,
     track: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="tensorboard, wandb, mlflow, trackio, off. [TensorBoard if installed]"),
@@ -52,7 +55,7 @@ def train(
 
     settings = dict(_setting(text) for text in set_ or ())
     run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings,
-        preset=preset, extend=extend, track=track or None, console=console())  # fmt: skip
+        preset=preset, extend=extend, new_data=new_data, track=track or None, console=console())  # fmt: skip
 
 
 @app.command()

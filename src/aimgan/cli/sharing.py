@@ -55,13 +55,23 @@ def push(
 def doctor(
     online: Annotated[bool, typer.Option("--online", help="Also ask whether the Hub can be reached.")] = False,
     json_: Annotated[Path | None, typer.Option("--json", help="Write what was found to this file.")] = None,
+    remove_pack: Annotated[
+        str | None,
+        typer.Option("--remove-pack", metavar="NAME", help="Remove a pack of images from the cache, or all of them."),
+    ] = None,
 ) -> None:
-    """Say what this machine has and lacks.
+    """Say what this machine has and lacks, and which images are packed in its cache.
 
     \b
     aimgan doctor
     aimgan doctor --json doctor.json
+    aimgan doctor --remove-pack all
     """
     from aimgan.doctor import doctor as look
+    from aimgan.doctor import removed
 
+    if remove_pack is not None:
+        for line in removed(remove_pack):
+            typer.echo(line)
+        return
     raise typer.Exit(look(console(), online, json_))

@@ -5,11 +5,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from aimgan.data.image_set import Digits, Images, ImageSet
+from aimgan.data.image_set import Digits, Images, ImageSet, Stream
 from aimgan.data.mixtures import Grid, Mixture, Ring, Unbalanced
-from aimgan.data.sources import Skipped
+from aimgan.data.names import Skipped
 from aimgan.data.stacked import Stacked, StackedSet
-from aimgan.data.streaming import Stream
 
 
 @runtime_checkable
@@ -35,8 +34,10 @@ class Batches(Protocol):
 class DataSource(Protocol):
     """A frozen dataclass that says which data, and loads them."""
 
-    def load(self, progress: Callable[[int, int], None] | None = None) -> Any:
-        """Return the data as batches."""
+    def load(
+        self, progress: Callable[[int, int], None] | None = None, say: Callable[[str], None] = lambda line: None
+    ) -> Any:
+        """Return the data as batches. `progress(done, total)` of what is decoded; `say` is told what takes long."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from aimgan.data.images import ImageData, Split
+from aimgan.data.image_data import ImageData, Split
 
 TRAIN = 1500
 
@@ -23,4 +23,4 @@ def load_digits() -> ImageData:
     labels = torch.from_numpy(digits.target.astype(np.int64))
     names = tuple(f"image {i}" for i in range(len(pixels)))
     train, test = (Split(pixels[part], labels[part], names[part]) for part in (slice(TRAIN), slice(TRAIN, None)))
-    return ImageData(train, test, (), "scikit-learn digits")
+    return ImageData(train, test, (), "scikit-learn digits", by="")

@@ -1,4 +1,4 @@
-"""Images in memory, decoded once: `load_images` reads a folder, a zip, arrays, parquet or a Hub id.
+"""Any collection of images as uint8 pixels in two splits, decoded once: in memory, or packed where they do not fit.
 
 All of it is deterministic: the same source gives the same pixels in the same order and the same two splits.
 """
@@ -6,60 +6,32 @@ All of it is deterministic: the same source gives the same pixels in the same or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from aimgan.checked import require_memory
-from aimgan.data.decode import Opener, UndecodableError, conform, decode, quiet
-from aimgan.data.names import Skipped, Tag, hashed, held_out
-from aimgan.data.sources import Block, Listing, find
+from aimgan.checked import free_memory
+from aimgan.data import packed as packs
+from aimgan.data.decode import Picture, Pixels, quiet
+from aimgan.data.decoding import Decoding, Form, Note, Progress, Rows
+from aimgan.data.hub import HubError
+from aimgan.data.image_data import ImageData, Split, measured
+from aimgan.data.listing import Listing
+from aimgan.data.names import Labels, Skipped
+from aimgan.data.sources import find, state
 from aimgan.errors import AimganError
+from aimgan.growing import Kind
 
-WORKERS = 4
-MAX_SIZE = 8_192  # pixels to a side
-CHUNK = 256  # images in flight
-GROUP = 16  # of them to one task of the pool: small images take less time than handing one over does
+PACKED_TOGETHER, PACKED_BYTES = 4_096, 2**26  # images to one line of a pack's journal, and their pixels, at most
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images as stored, 0 to 255, their classes where the source names them, and their own names in it."""
-
-    pixels: UInt8[Tensor, "n c h w"]
-    labels: Int64[Tensor, " n"] | None
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """The number of images."""
-        return len(self.pixels)
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """A data set in two disjoint splits, what was left out of it and why, and where it came from."""
-
-    train: Split
-    test: Split
-    skipped: tuple[Skipped, ...]
-    source: str
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape of one image, (c, h, w)."""
-        c, h, w = self.train.pixels.shape[1:]
-        return c, h, w
+Say = Callable[[str], None]
 
 
 def load_images(
@@ -72,170 +44,207 @@ def load_images(
     """Load every image of `source` as uint8 (c, size, size): the shorter side resized, then the centre cropped.
 
     `source` is one of
-      - a folder of image files, nested as it likes. Folders `train` and `test` (or `validation`, `val`) at its top are
-        the splits; the folders at the top (of each split) are the classes, if all images are in one and there are two;
-      - a .zip of such a folder, read in memory;
+      - a folder of image files, nested as it likes, or a .zip or .tar of one;
+      - a folder (or a pattern, shards/*.tar) of .tar or .zip shards;
       - .npy, .npz (`images` and maybe `labels`; or keras's `x_train`, `y_train`, `x_test`, `y_test`), or a folder with
         `train.npz` and `test.npz`: uint8 or floats in [0, 1], (n, h, w), (n, h, w, c) or (n, c, h, w);
-      - a folder of parquet files in the Hub's layout: `image` or `img` and maybe `label`;
-      - the Hub id owner/name of a data set in that layout.
+      - parquet in the Hub's layout, a file or a folder of them: `image` or `img` and maybe `label`;
+      - the Hub id owner/name (or owner/name@revision) of a data set in that layout.
 
-    `size=None` keeps the size of the images, which must then be square and equal; `channels=None` is 1 if all of them
-    are stored as grey, else 3. Where the source names no splits, an image is in the test split if a hash of its name
-    is below `test_fraction`, so it stays there when others are added; with two images or more each split has one at
-    least, unless `test_fraction` is 0. Of animations the first frame is taken, EXIF orientation is applied,
-    transparency shows white, 16-bit grey is scaled to 8. `progress(done, total)` is called now and then.
+    Folders and files that are called train and test (or another keyword of the Hub's) are the splits; folders, .cls
+    files, metadata.csv or columns of labels are the classes (docs/data.md has the rules, data/names.py is what reads
+    them). Where the source names no splits, an image is in the test split if a hash of its name is below
+    `test_fraction`, so it stays there when others are added.
 
-    Broken, truncated and huge (over 64 megapixels) images are left out and listed in `skipped`. Raises AimganError for
-    a source that is missing, unreadable or without a single good image.
+    Of animations and stacks the first page is taken, EXIF orientation is applied, transparency shows white, 16-bit
+    grey is scaled to 8. Broken, truncated and huge (over 64 megapixels) images are left out and listed in `skipped`.
+    `progress(done, total)` is called now and then. Raises AimganError for a source that is missing, unreadable or
+    without a single good image.
     """
-    _check(size, channels, test_fraction)
-    name = str(source)
-    report = progress or (lambda done, total: None)
-    with ExitStack() as stack:
-        found = find(name, stack)
-        if isinstance(found, Listing):
-            pixels, tags, skipped = _decode_all(found, name, size, channels, report)
-        else:
-            pixels, tags, skipped = (*_conform_all(found, name, size, channels, report), ())
-    train, test = _divide(pixels, tags, test_fraction)
-    if not len(train) or (not len(test) and any(tag.test is not None for tag in tags)):
-        raise AimganError(f"all images of one split of {name!r} are broken: {_first(skipped)}")
-    return ImageData(train, test, skipped, name)
+    return Reader(str(source), Form(size, channels), test_fraction, progress=progress).read()
 
 
-def _check(size: int | None, channels: int | None, test_fraction: float) -> None:
-    if size is not None and not 1 <= size <= MAX_SIZE:
-        raise AimganError(f"got size {size}, expected at least 1 pixel" + f" and at most {MAX_SIZE:,}" * (size > 1))
-    if channels not in (None, 1, 3):
-        raise AimganError(f"got {channels} channels, expected 1 (grey) or 3 (RGB)")
-    if not 0 <= test_fraction < 1:
-        raise AimganError(f"got a test fraction of {test_fraction}, expected one from 0 to below 1")
+@dataclass(frozen=True)
+class Reader:
+    """A source, the form that its images are wanted in, and how they are to be read.
+
+    `packed` says whether they are packed on the disk; None leaves it to the free memory. `say` is told in a line what
+    takes disk or is waited for.
+    """
+
+    source: str
+    form: Form
+    test_fraction: float = 0.1
+    packed: bool | None = None
+    progress: Progress | None = None
+    say: Say = lambda line: None
+
+    def read(self) -> ImageData:
+        """Return the images. Raises AimganError where there is none."""
+        if not 0 <= self.test_fraction < 1:
+            raise AimganError(f"got a test fraction of {self.test_fraction}, expected one from 0 to below 1")
+        folder = self._folder()
+        with ExitStack() as stack, quiet():
+            if folder is not None and (pack := self._opened(folder)) is not None:
+                return pack
+            listing = find(self.source, stack)
+            if not len(listing):
+                raise self._nothing({}, listing)
+            if folder is not None and self._is_packed(listing):
+                return self._packed(listing, folder)
+            return self._in_memory(listing)
+
+    def _folder(self) -> Path | None:
+        """Return where the images' pack is, or would be; None where they are not to be packed, or cannot be."""
+        if self.packed is False or self.form.shape is None:
+            if self.packed:
+                raise AimganError("packing needs a size and channels: pass --size, and --set data.channels=1 or 3")
+            return None
+        try:
+            return packs.folder_of(state(self.source), self._kind, self._settings)
+        except HubError:
+            folder = packs.found(self.source, self._kind, self._settings)
+            if folder is None:
+                raise
+            self.say(f"the Hub cannot be reached: taking {self.source} as it was packed before, in {folder}")
+            return folder
+
+    @property
+    def _settings(self) -> str:
+        return f"test fraction {self.test_fraction}, scale {self.form.scale}"
+
+    @property
+    def _kind(self) -> Kind:
+        assert self.form.shape is not None
+        return Kind("|u1", self.form.shape)
+
+    def _is_packed(self, listing: Listing) -> bool:
+        """Whether the images do not fit in half of the free memory, which the processes of a launch share.
+
+        Those of the Hub are packed in any case, so that they are fetched once.
+        """
+        if self.packed is not None:
+            return self.packed
+        if listing.remote:
+            return True
+        assert self.form.shape is not None
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return here * len(listing) * math.prod(self.form.shape) > free_memory() // 2
+
+    def _in_memory(self, listing: Listing) -> ImageData:
+        test = listing.held_out(self.test_fraction)
+        decoding = Decoding(self.source, listing, self.form)
+        rows = (Rows(int((~test).sum())), Rows(int(test.sum())))
+        for first, results in decoding.chunks(0, self.progress):
+            for k, result in enumerate(results, first):
+                if isinstance(result, Picture):
+                    rows[int(test[k])].append(result.pixels, decoding.shape)
+        arrays = [own.array(decoding.shape) for own in rows]
+        return self._made(listing, test, decoding, arrays)
+
+    def _packed(self, listing: Listing, folder: Path) -> ImageData:
+        test = listing.held_out(self.test_fraction)
+        packing = packs.Packing(folder, self._kind, len(listing), self.say)
+        try:
+            if not packing.is_finished:
+                self._pack(listing, test, packing)
+        finally:
+            packing.close()
+        found = self._opened(folder)
+        if found is None:
+            raise AimganError(f"the pack in {folder} was changed while it was read: run the same command again")
+        return found
+
+    def _pack(self, listing: Listing, test: Bool[np.ndarray, " n"], packing: packs.Packing) -> None:
+        decoding = Decoding(self.source, listing, self.form)
+        decoding.recall(packing.notes)
+        together = max(1, min(PACKED_TOGETHER, PACKED_BYTES // packing.kind.size))
+        parts: tuple[list[Pixels], list[Pixels]] = ([], [])
+        notes: list[Note] = []
+        for first, results in decoding.chunks(packing.done, self.progress):
+            for k, result in enumerate(results, first):
+                if isinstance(result, Picture):
+                    parts[int(test[k])].append(result.pixels)
+            notes += decoding.notes(first, len(results))
+            end = first + len(results)
+            if end - packing.done >= together or end == len(listing):
+                packing.append(end - packing.done, *parts, notes)
+                parts, notes = ([], []), []
+        data = self._made(listing, test, decoding, packing.pixels())
+        if any(len(split) != len(split.names) for split in (data.train, data.test)):
+            raise packing.damaged()
+        about = {
+            "source": self.source,
+            "shape": list(data.shape),
+            "settings": self._settings,
+            **measured(data.shape, [*zip(packing.parts(), (data.train.labels, data.test.labels), strict=True)]),
+            "by": data.by,
+            "classes": data.classes,
+            "not_read": data.not_read,
+            "notes": data.notes,
+            "scale": data.scale,
+        }
+        splits = (data.train, data.test)
+        contents = [(None if split.labels is None else split.labels.numpy(), split.names) for split in splits]
+        packing.finish(about, contents, data.skipped)
+
+    def _opened(self, folder: Path) -> ImageData | None:
+        """Return what a finished pack holds."""
+        found = packs.opened(folder, self._kind)
+        if found is None:
+            return None
+        record, contents, skipped = found
+        train, test = (
+            Split(torch.from_numpy(pixels), None if labels is None else torch.from_numpy(labels), names)
+            for pixels, (labels, names) in contents
+        )
+        known = {name: record[name] for name in ("range", "fingerprint")}
+        notes, classes = tuple(record["notes"]), tuple(record["classes"])
+        scale = None if record["scale"] is None else (record["scale"][0], record["scale"][1])
+        about = (record["by"], classes, record["not_read"], notes, scale)
+        return ImageData(train, test, skipped, self.source, *about, folder, known)
+
+    def _made(
+        self, listing: Listing, test: Bool[np.ndarray, " n"], decoding: Decoding, arrays: Sequence[np.ndarray]
+    ) -> ImageData:
+        """Join pixels to their names and labels. Raises AimganError where a split has no good image."""
+        good = np.ones(len(listing), bool)
+        good[[*decoding.broken]] = False
+        rows = (np.flatnonzero(good & ~test), np.flatnonzero(good & test))
+        if not good.any():
+            raise self._nothing(decoding.broken, listing)
+        if not len(rows[0]) or (not len(rows[1]) and listing.test is not None):
+            k = min(decoding.broken, default=0)
+            first = f"the first, {listing.names[k]!r}: {decoding.broken.get(k, 'it is the only one')}"
+            raise AimganError(f"all images of one split of {self.source!r} are broken: {first}")
+        train, held_out = (
+            Split(torch.from_numpy(pixels), _labels(listing.labels, own), [listing.names[k] for k in own.tolist()])
+            for pixels, own in zip(arrays, rows, strict=True)
+        )
+        broken = tuple(Skipped(listing.names[k], why) for k, why in sorted(decoding.broken.items()))
+        return ImageData(
+            train,
+            held_out,
+            (*broken, *listing.skipped),
+            self.source,
+            listing.by,
+            listing.classes,
+            listing.not_read,
+            (*listing.notes, *decoding.said(listing.names)),
+            decoding.scale,
+        )
+
+    def _nothing(self, broken: Mapping[int, str], listing: Listing) -> AimganError:
+        if broken:
+            k = min(broken)
+            first = f"the first, {listing.names[k]!r}: {broken[k]}"
+            return AimganError(f"all {len(broken):,} images in {self.source!r} are broken: {first}")
+        others = ", ".join(f"{count:,} {suffix}" for suffix, count in listing.not_read.items())
+        there = f" (there are {others})" if others else ""
+        return AimganError(
+            f"no images in {self.source!r}{there}; expected files such as .jpg or .png, or .npz, .parquet, .tar"
+        )
 
 
-def _decode_all(
-    listing: Listing, source: str, size: int | None, channels: int | None, progress: Progress
-) -> tuple[UInt8[np.ndarray, "n c h w"], list[Tag], tuple[Skipped, ...]]:
-    """Decode in order, a chunk at a time, straight into one array; the broken ones leave no gap in it."""
-    pixels = np.empty((0, 0, 0, 0), np.uint8)
-    tags: list[Tag] = []
-    broken: list[Skipped] = []
-    items = iter(listing.items)
-    progress(0, listing.total)
-    with quiet(), ThreadPoolExecutor(WORKERS) as pool:
-        # One by one until the first good image has set the size and the number of channels.
-        while chunk := list(islice(items, CHUNK if tags else 1)):
-            kept = pixels.shape[2:] if tags else None
-            attempt = partial(_attempt_all, size=size, channels=channels, kept=kept)
-            openers = [opener for _, opener in chunk]
-            results = [*chain(*pool.map(attempt, [openers[i : i + GROUP] for i in range(0, len(openers), GROUP)]))]
-            sizes = [result for result in results if isinstance(result, tuple)]
-            if sizes:
-                raise _mixed(source, [*([kept] if kept else []), *sizes])
-            for (tag, _), result in zip(chunk, results, strict=True):
-                if isinstance(result, np.ndarray):
-                    pixels = _room(pixels, len(tags), result.shape, listing.total)
-                    pixels[len(tags)] = result
-                    tags.append(tag)
-                else:
-                    broken.append(Skipped(tag.name, str(result)))
-            progress(len(tags) + len(broken), listing.total)
-    if not tags:
-        raise _nothing(source, broken, listing)
-    return pixels[: len(tags)], tags, (*broken, *listing.skipped)
-
-
-def _attempt_all(
-    openers: list[Opener], size: int | None, channels: int | None, kept: tuple[int, int] | None
-) -> list[UInt8[np.ndarray, "_ _ _"] | tuple[int, int] | str]:
-    return [_attempt(opener, size, channels, kept) for opener in openers]
-
-
-def _attempt(
-    opener: Opener, size: int | None, channels: int | None, kept: tuple[int, int] | None
-) -> UInt8[np.ndarray, "c h w"] | tuple[int, int] | str:
-    """Return the pixels; or why there are none; or their height and width, where `size` is None and they do not fit."""
-    try:
-        pixels = decode(opener, size, channels)
-    except UndecodableError as error:
-        return str(error)
-    h, w = pixels.shape[1:]
-    fits = size is not None or (h == w and kept in (None, (h, w)))
-    return pixels if fits else (h, w)
-
-
-def _room(pixels: np.ndarray, count: int, shape: tuple[int, ...], total: int) -> np.ndarray:
-    """Return an array with room for `total` images of this shape, `count` of them moved there if they were grey."""
-    if count >= total:
-        raise AimganError(f"there are more images than the {total:,} that the source says it has")
-    if count and pixels.shape[1] >= shape[0]:
-        return pixels
-    require_memory(total * math.prod(shape), f"{total:,} images of {shape}", "pass a smaller --size, or take stream/*")
-    room = np.empty((total, *shape), np.uint8)
-    if count:
-        room[:count] = pixels[:count]
-    return room
-
-
-def _conform_all(
-    blocks: list[Block], source: str, size: int | None, channels: int | None, progress: Progress
-) -> tuple[UInt8[np.ndarray, "n c h w"], list[Tag]]:
-    sizes = [block.pixels.shape[2:] for block in blocks]
-    if size is None and (len(set(sizes)) > 1 or sizes[0][0] != sizes[0][1]):
-        raise _mixed(source, sizes)
-    c = channels or max(block.pixels.shape[1] for block in blocks)
-    n, side = sum(len(block.pixels) for block in blocks), size or sizes[0][0]
-    require_memory(n * c * side * side, f"{n:,} images of {(c, side, side)}", "pass a smaller --size, or take stream/*")
-    parts = [conform(block.pixels, size or sizes[0][0], c, progress) for block in blocks]
-    number = count()  # goes on from one block to the next, so that a name names one image
-    tags = [
-        Tag(f"image {next(number)}", None if block.labels is None else int(block.labels[i]), block.test)
-        for block in blocks
-        for i in range(len(block.pixels))
-    ]
-    progress(len(tags), len(tags))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts), tags
-
-
-def _divide(pixels: UInt8[np.ndarray, "n c h w"], tags: list[Tag], test_fraction: float) -> tuple[Split, Split]:
-    """Part the images into train, which stays in the memory of `pixels`, and test, in the order they are in."""
-    is_test = _is_test(tags, test_fraction)
-    test = pixels[is_test]
-    train_rows = np.flatnonzero(~is_test)
-    for to, row in enumerate(train_rows):
-        if to != row:
-            pixels[to] = pixels[row]
-    train_tags = [tags[row] for row in train_rows]
-    test_tags = [tags[row] for row in np.flatnonzero(is_test)]
-    return _split(pixels[: len(train_rows)], train_tags), _split(test, test_tags)
-
-
-def _split(pixels: UInt8[np.ndarray, "n c h w"], tags: list[Tag]) -> Split:
-    return Split(torch.from_numpy(pixels), _labels(tags), tuple(tag.name for tag in tags))
-
-
-def _is_test(tags: list[Tag], test_fraction: float) -> Bool[np.ndarray, " n"]:
-    if all(tag.test is not None for tag in tags):
-        return np.array([tag.test for tag in tags], bool)
-    return held_out(np.array([hashed(tag.name) for tag in tags]), test_fraction)
-
-
-def _labels(tags: list[Tag]) -> Int64[Tensor, " n"] | None:
-    labels = [tag.label for tag in tags if tag.label is not None]
-    return torch.tensor(labels, dtype=torch.int64) if len(labels) == len(tags) else None
-
-
-def _mixed(source: str, sizes: Sequence[tuple[int, ...]]) -> AimganError:
-    seen = [f"{w}x{h}" for w, h in sorted({(w, h) for h, w in sizes})]
-    listed = ", ".join(seen[:5]) + (", ..." if len(seen) > 5 else "")
-    return AimganError(f"{source!r} has images of {listed}; expected one square size: pass --size, such as --size 64")
-
-
-def _nothing(source: str, broken: list[Skipped], listing: Listing) -> AimganError:
-    if not broken:
-        return AimganError(f"no images in {source!r}; expected files such as .jpg or .png, or .npz, .parquet")
-    return AimganError(f"all {len(broken):,} images in {source!r} are broken: {_first(broken)}")
-
-
-def _first(broken: Sequence[Skipped]) -> str:
-    return f"the first, {broken[0].name!r}: {broken[0].reason}"
+def _labels(labels: Labels | None, rows: Int64[np.ndarray, " m"]) -> Int64[Tensor, " m"] | None:
+    return None if labels is None else torch.from_numpy(labels[rows])

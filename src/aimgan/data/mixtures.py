@@ -96,7 +96,7 @@ class Grid:
     spacing: float = 2.0
     std: float = 0.05
 
-    def load(self, progress: object = None) -> Mixture:
+    def load(self, progress: object = None, say: object = None) -> Mixture:
         """Return the mixture. Raises AimganError for more than MODES of them."""
         _require_modes("side", self.side, math.isqrt(MODES))
         line = [(i - (self.side - 1) / 2) * self.spacing for i in range(self.side)]
@@ -118,7 +118,7 @@ class Unbalanced:
     spacing: float = 2.0
     std: float = 0.05
 
-    def load(self, progress: object = None) -> Mixture:
+    def load(self, progress: object = None, say: object = None) -> Mixture:
         """Return the mixture. Raises AimganError for a ratio that is not a finite number from 1 up."""
         if not 1 <= self.ratio < math.inf:
             raise AimganError(f"ratio is {self.ratio}; expected the heaviest weight over the lightest, 1 or more")
@@ -138,7 +138,7 @@ class Ring:
     radius: float = 2.0
     std: float = 0.02
 
-    def load(self, progress: object = None) -> Mixture:
+    def load(self, progress: object = None, say: object = None) -> Mixture:
         """Return the mixture. Raises AimganError for more than MODES of them."""
         _require_modes("count", self.count, MODES)
         angles = [2 * math.pi * k / self.count for k in range(self.count)]

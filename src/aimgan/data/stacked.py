@@ -14,8 +14,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data.image_set import ImageSet, Progress, as_float
-from aimgan.data.images import ImageData, load_images
+from aimgan.data.decoding import Form, Progress
+from aimgan.data.image_data import ImageData
+from aimgan.data.image_set import ImageSet, as_float
+from aimgan.data.images import Reader, Say
 from aimgan.data.sampler import indices, order
 from aimgan.errors import AimganError
 
@@ -74,7 +76,7 @@ class StackedSet(ImageSet):
         return torch.stack(orders, dim=1)
 
     def _stacked(self, digits: UInt8[Tensor, "m 1 s s"], chosen: Int[Tensor, "n c"]) -> Float[Tensor, "n c h w"]:
-        pictures = digits[chosen.to(digits.device), 0]
+        pictures = digits[chosen.to(digits.device), 0].to(self._device)
         before, after = self.margin, self.size - self.side - self.margin
         return as_float(torch.nn.functional.pad(pictures, (before, after, before, after)))
 
@@ -103,6 +105,7 @@ class Stacked:
     size: int = 32
     test_fraction: float = 0.1
 
-    def load(self, progress: Progress | None = None) -> StackedSet:
+    def load(self, progress: Progress | None = None, say: Say = lambda line: None) -> StackedSet:
         """Decode the digits. Raises AimganError where there are none, or where they are not labelled 0 to 9."""
-        return StackedSet(load_images(self.path, self.size * 7 // 8, 1, self.test_fraction, progress), self.size)
+        form = Form(self.size * 7 // 8, 1)
+        return StackedSet(Reader(self.path, form, self.test_fraction, progress=progress, say=say).read(), self.size)

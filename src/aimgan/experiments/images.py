@@ -3,7 +3,6 @@
 aimgan train digits/aim                                  a minute on two cores, no download
 aimgan train mnist/aim --data PATH --preset cpu          minutes (experiments/presets.py)
 aimgan train folder/aim --data PATH --size 64
-aimgan train stream/aim --data PATH --size 64            larger than memory (data/streaming)
 aimgan train stacked-mnist/aim --data PATH               1,000 modes (experiments/stacked.py)
 """
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aimgan.data import Digits, Images, Stacked, Stream
+from aimgan.data import Digits, Images, Stacked
 from aimgan.experiments.recipe import Recipe
 from aimgan.networks import MLP, Table3, Table4
 from aimgan.objectives import OBJECTIVES
@@ -69,7 +68,7 @@ STACKED_MNIST = Recipe(  # as long as PacGAN's: 50 epochs of 128,000 stacks, 6.4
     epochs=100,
     evaluate_every=10,
 )
-STREAM = replace(FOLDER, name="stream/aim", data=Stream(), epochs=30, evaluate_every=1)
+STREAM = replace(FOLDER, name="stream/aim")  # what data larger than memory once needed; the same as folder/*
 
 
 # A likelihood of pixels with deviation 1, in the networks' units, would say that nearly all of an image is noise.

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from aimgan.data import Skipped
 from aimgan.data.arrays import read_arrays
-from aimgan.data.decode import UndecodableError, decode, quiet
-from aimgan.data.image_set import Progress, as_float
-from aimgan.data.images import load_images
-from aimgan.data.sources import SUFFIX
+from aimgan.data.decode import EIGHT_BITS, Scale, UndecodableError, decode, quiet
+from aimgan.data.decoding import Form, Progress
+from aimgan.data.image_set import as_float
+from aimgan.data.images import Reader
+from aimgan.data.names import is_image
 from aimgan.errors import AimganError
 
 
@@ -29,12 +30,17 @@ class Input:
     skipped: tuple[Skipped, ...] = ()
 
 
-def read(inputs: Sequence[str], shape: tuple[int, ...], progress: Progress | None = None) -> Input:
+def read(
+    inputs: Sequence[str], shape: tuple[int, ...], progress: Progress | None = None, scale: Scale | None = None
+) -> Input:
     """Read image files, folders and arrays as images of a model's shape (or points), in the order they are named.
 
-    Raises AimganError for a file that cannot be read; files of a folder are skipped, and listed.
+    `scale` is what black and white are in images of floats, as the model was trained on them. Raises AimganError for
+    a file that cannot be read; files of a folder are skipped, and listed.
     """
-    parts = [_points(Path(name), shape) if len(shape) == 1 else _images(name, shape, progress) for name in inputs]
+    parts = [
+        _points(Path(name), shape) if len(shape) == 1 else _images(name, shape, progress, scale) for name in inputs
+    ]
     return Input(
         torch.cat([part.x for part in parts]),
         tuple(name for part in parts for name in part.names),
@@ -42,17 +48,17 @@ def read(inputs: Sequence[str], shape: tuple[int, ...], progress: Progress | Non
     )
 
 
-def _images(name: str, shape: tuple[int, ...], progress: Progress | None) -> Input:
+def _images(name: str, shape: tuple[int, ...], progress: Progress | None, scale: Scale | None) -> Input:
     c, side, _ = shape
     path = Path(name)
-    if SUFFIX.search(name) and not path.is_dir():
+    if is_image(name) and not path.is_dir():
         with quiet():
             try:
-                pixels = decode(lambda: path, side, c)
+                pixels = decode(lambda: path, side, c, scale or EIGHT_BITS)
             except UndecodableError as reason:
                 raise AimganError(f"{path} is no image that can be read ({reason})") from None
         return Input(as_float(torch.tensor(pixels)[None]), (name,))
-    data = load_images(name, side, c, test_fraction=0.0, progress=progress)
+    data = Reader(name, Form(side, c, scale), test_fraction=0.0, packed=False, progress=progress).read()
     both = torch.cat((data.train.pixels, data.test.pixels))
     return Input(as_float(both), (*data.train.names, *data.test.names), data.skipped)
 

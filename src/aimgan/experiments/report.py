@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from aimgan.data.account import line
 from aimgan.experiments import document
 from aimgan.experiments.document import (
     Block,
@@ -84,8 +85,18 @@ def _what(recipe: Recipe, record: Row, rows: Sequence[Row]) -> list[Block]:
     return [
         Prose(f"{code(recipe.objective)}{f' ({options})' if options else ''} with networks of the family "
               f"{code(family)}, on {made} {source}: {seen}.", "lead"),
+        *_data(record),
         *_alarms(rows),
     ]  # fmt: skip
+
+
+def _data(record: Row) -> list[Block]:
+    """Say what was read of the images, and of those that the run was trained on before, where they were changed."""
+    earlier = [
+        Prose(f"**Other images** up to step {read['until_step']:,}: {line(read)}.", "alarm")
+        for read in record.get("earlier_data", [])
+    ]
+    return [*([Prose(f"Read: {line(record['data'])}.")] if record.get("data") else []), *earlier]
 
 
 def _alarms(rows: Sequence[Row]) -> list[Block]:

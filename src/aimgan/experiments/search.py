@@ -26,7 +26,7 @@ from aimgan.hub import load
 from aimgan.model import LatentVariableModel
 from aimgan.search.clusters import NOISE, Clusters
 from aimgan.search.clusters import cluster as find_clusters
-from aimgan.search.images import thumbnails
+from aimgan.search.images import named
 from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, query, require_model
 from aimgan.search.sheet import Section, Tile, figure, page
 
@@ -87,10 +87,7 @@ def built(model: LatentVariableModel, images: str, folder: Path, console: Consol
         index = build(model, images, folder, progress)
     record = index.record
     screen.say_skipped(console, [*record.skipped], len(index))
-    how = record.search or {}
-    recall = f", which finds {how['recall_at_10']:.1%} of the ten nearest" if "recall_at_10" in how else ""
-    searched = f"{plain(str(how.get('kind')))} search{recall}"
-    screen.say(console, f"index {folder}: {len(index):,} images, codes of {record.dim} dimensions, {searched}")
+    screen.say(console, f"index {folder}: {len(index):,} images, codes of {record.dim} dimensions")
     screen.say(
         console, f"distances are in the prior's units: two unrelated codes are about {index.unrelated:.1f} apart"
     )
@@ -100,7 +97,7 @@ def built(model: LatentVariableModel, images: str, folder: Path, console: Consol
 def _query(model: LatentVariableModel, image: str | None, code: str | None) -> tuple[Tensor, Tensor, str]:
     """Return the code that is searched for, its picture (c, h, w), and what it is."""
     if image is not None:
-        given = read([image], model.shape).x
+        given = read([image], model.shape, scale=model.config.scale).x
         if len(given) != 1:
             raise AimganError(f"--image {image} holds {len(given):,} images; expected one")
         return model.encode(given).mean[0], given[0], image
@@ -127,7 +124,7 @@ def _write_hits(output: Path, index: Index, hits: Sequence[Hit], x: Tensor, abou
         _written(output, lambda: write_json(output, {"query": about, **about_index, **found}))
         return
     pixels = (x.clamp(0, 1) * 255).round().byte().numpy()
-    small = thumbnails(index.record.source, {hit.name for hit in hits})
+    small = named(index.record.source, {hit.name for hit in hits})
     tiles = [Tile(hit.name, f"{hit.distance:.2f}", small.get(hit.name)) for hit in hits]
     sections = [Section("query", "", [Tile("", "", pixels)]), Section("nearest", "", tiles)]
     scale = f"Distances are in the prior's units; two unrelated codes are about {index.unrelated:.1f} apart."
@@ -177,7 +174,7 @@ def _numbers_of(found: Clusters) -> list[int]:
 
 def _sections(index: Index, found: Clusters) -> dict[str, Section]:
     rows = {number: found.nearest(number, SHOWN) for number in _numbers_of(found)}
-    small = thumbnails(index.record.source, {index.names[row] for near in rows.values() for row in near})
+    small = named(index.record.source, {index.names[row] for near in rows.values() for row in near})
     width = len(str(len(found.centres)))
     sections = {}
     for number, near in rows.items():

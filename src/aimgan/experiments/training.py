@@ -13,14 +13,15 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from aimgan.checked import read_json
-from aimgan.data import DataSource, ImageSet, StackedSet
+from aimgan.checked import integer, python_numbers, read_json
+from aimgan.data import ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.experiments import console as screen
-from aimgan.experiments.assemble import assemble, config_of, fit_networks, model_of, synchronise_batch_norm
+from aimgan.experiments.assemble import assemble, config_of, model_of, synchronise_batch_norm
 from aimgan.experiments.evaluation import collapse_signs, progress_scores
-from aimgan.experiments.features import FeatureNetwork, feature_network
+from aimgan.experiments.features import FeatureNetwork
 from aimgan.experiments.finish import batch_of, drawn, finish, pictures
+from aimgan.experiments.loading import fitted_or_begun, loaded, own_features, told
 from aimgan.experiments.presets import with_preset
 from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.experiments.recipes import RECIPES
@@ -51,6 +52,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     preset: str | None = None,
     extend: bool = False,
+    new_data: bool = False,
     track: Sequence[str] | None = (),
     console: Console | None = None,
 ) -> LatentVariableModel:
@@ -60,30 +62,30 @@ def train(
     checkpoints/, model/, evaluation.json, figures/, report.md and report.html. The same call goes on from the newest
     checkpoint, or returns the finished model. `preset` is paper, quick or cpu (experiments/presets.py); `settings` is
     `--set`: objective options, the recipe's numbers, `networks.*` and `data.*`. `extend` allows more steps than the run
-    was begun with. `track` names trackers, None is TensorBoard where it is installed (docs/tracking.md). Under torchrun
-    or `accelerate launch` the processes share each batch (docs/distributed.md).
+    was begun with, `new_data` other images. `track` names trackers, None is TensorBoard where it is installed
+    (docs/tracking.md). Under torchrun or `accelerate launch` the processes share each batch (docs/distributed.md).
 
     Raises AimganError for an unknown name, a bad setting, no data, or a folder that holds another run; Interrupted
     after SIGINT or SIGTERM, with the state saved.
     """
+    seed = integer("seed", seed)
     recipe, track = prepared(recipe, data, size, steps, settings, preset), trackers(track)
     accelerator = accelerator_for(resolved_device(device), mixed(recipe.precision))
+    run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
     with ends_of_others(accelerator.num_processes):
         processes = Processes.of(accelerator)
         console = console if console and processes.first else Console(quiet=True)
         batches = loaded(recipe.data, console, accelerator.device)
-        recipe = fitted(recipe, batches)
+        recipe, steps = fitted_or_begun(recipe, batches, run.read() if new_data else None, extend)
+        read = told(recipe, batches, console) if processes.first else None
         processes.share(recipe.batch_size)
         objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
-        total = recipe.length(batches.epoch_size // recipe.batch_size)
-        run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
+        total = steps or recipe.length(batches.epoch_size // recipe.batch_size)
         features = partial(own_features, recipe, batches, accelerator.device, console)
-        new = processes.first and run.read() is None
-        network = features() if new else None  # refused before there is a folder too
+        network = features() if (new := processes.first and run.read() is None) else None  # refused beforehand too
         with run.held() if processes.first else nullcontext():
-            if processes.integer(processes.first and _opened(run, settings_of(recipe, seed, total), extend, console)):
-                screen.say(console, f"{run.path} is complete: {total:,} steps")
-            else:
+            opening = partial(_opened, run, settings_of(recipe, seed, total), extend, read, new_data, console)
+            if not processes.integer(processes.first and opening()):
                 network = network if new or not processes.first else features()
                 warn = partial(screen.say, console, mark="warning:")
                 tracking = Tracking(run, track if processes.first else (), warn)
@@ -91,11 +93,21 @@ def train(
         return _loaded(run, processes, config_of(recipe, {}))
 
 
-def _opened(run: RunDir, settings: Mapping[str, Any], extend: bool, console: Console) -> bool:
+def _opened(
+    run: RunDir,
+    settings: Mapping[str, Any],
+    extend: bool,
+    read: Mapping[str, Any] | None,
+    new_data: bool,
+    console: Console,
+) -> bool:
     """Open the run's folder, say what differs from its beginning, and return whether the run is complete."""
-    for warning in run.begin(settings, extend):
+    for warning in run.begin(settings, extend, read, new_data):
         screen.say(console, warning, "warning:")
-    return _finished(run, settings["steps"])
+    if not _finished(run, settings["steps"]):
+        return False
+    screen.say(console, f"{run.path} is complete: {settings['steps']:,} steps")
+    return True
 
 
 def _loaded(run: RunDir, processes: Processes, config: ModelConfig) -> LatentVariableModel:
@@ -122,7 +134,9 @@ def _carry_out(
 ) -> None:
     """Train from wherever the run stands, then finish it on the first process while the others wait."""
     about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
-    config = config_of(recipe, about | {"options": dict(recipe.options)})
+    scale = batches.images.scale if isinstance(batches, ImageSet) else None
+    about |= {"options": dict(recipe.options), **({"scale": list(scale)} if scale else {})}
+    config = config_of(recipe, about)
     for warning in synchronise_batch_norm(objective, accelerator):
         screen.say(console, warning, "warning:")
     engine = engine_of(recipe, objective, accelerator, seed)
@@ -174,32 +188,7 @@ def prepared(
         if name in given and not hasattr(recipe.data, name.split(".")[1]):
             instead = f"leave {flag} out, or take folder/{recipe.objective}"
             raise AimganError(f"recipe {recipe.name} makes its own data: {instead}")
-    return with_settings(recipe, {**given, **(settings or {})})
-
-
-def loaded(source: DataSource, console: Console, device: torch.device | str = "cpu") -> Any:
-    """Load data, with a bar where they are decoded, and name what was left out."""
-    with screen.decoding(console) as progress:
-        batches = source.load(progress)
-    if isinstance(batches, ImageSet):
-        screen.say_skipped(console, batches.images.skipped, len(batches))
-        batches.to(torch.device(device))
-    return batches
-
-
-def fitted(recipe: Recipe, batches: Any) -> Recipe:
-    """Fit the networks to the data's shape, and the batch to a small data set."""
-    if batches.epoch_size < 2:
-        raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
-    recipe = fit_networks(recipe, batches.shape)
-    return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
-
-
-def own_features(recipe: Recipe, batches: Any, device: torch.device | str, console: Console) -> FeatureNetwork | None:
-    """Return the feature network that a recipe's images are scored by, if there is one."""
-    if not isinstance(batches, ImageSet) or isinstance(batches, StackedSet):
-        return None
-    return feature_network(batches, recipe.features, device, say=lambda text: screen.say(console, text))
+    return with_settings(python_numbers(recipe), {**given, **(settings or {})})
 
 
 def settings_of(recipe: Recipe, seed: int, steps: int) -> dict[str, Any]:

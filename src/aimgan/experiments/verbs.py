@@ -21,9 +21,10 @@ from aimgan.experiments import tables
 from aimgan.experiments.evaluation import evaluate, evaluate_data
 from aimgan.experiments.inputs import Input, read
 from aimgan.experiments.inversion import invert
+from aimgan.experiments.loading import loaded, own_features
 from aimgan.experiments.recipe import Recipe, with_settings
 from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.training import loaded, own_features, recorded, resolved_device
+from aimgan.experiments.training import recorded, resolved_device
 from aimgan.figures import grid, pairs, points_figure
 from aimgan.files import write_json
 from aimgan.hub import load
@@ -175,7 +176,7 @@ def write_arrays(output: Path, arrays: Mapping[str, Tensor], **more: Any) -> Pat
 
 def _read(model: LatentVariableModel, inputs: Sequence[str], console: Console) -> Input:
     with screen.decoding(console) as progress:
-        given = read(inputs, model.shape, progress)
+        given = read(inputs, model.shape, progress, model.config.scale)
     screen.say_skipped(console, given.skipped, len(given.x))
     return given
 

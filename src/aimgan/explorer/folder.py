@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data.decode import UndecodableError, decode, quiet
+from aimgan.data.decoding import Form
 from aimgan.data.image_set import as_float
 from aimgan.errors import AimganError, plain
 from aimgan.explorer.drawing import finite
 from aimgan.model import LatentVariableModel
 from aimgan.search import Index, build, open_index, query
-from aimgan.search.images import listing, thumbnails
+from aimgan.search.images import named
 from aimgan.search.index import INSIDE, RECORD, require_model
 
 OFFERED = 12  # images to pick from
@@ -61,24 +60,14 @@ def picks(model: LatentVariableModel, index: Index | None) -> list[Pick]:
 def _read(source: str, names: set[str], shape: tuple[int, ...]) -> list[Pick]:
     """Read images of a source by name, at the model's size; those that are gone are left out."""
     channels, side, _ = shape
-    found = []
-    with ExitStack() as stack, quiet():
-        for tag, opener in listing(source, stack).items:
-            if tag.name in names:
-                try:
-                    pixels = decode(opener, side, channels)
-                except UndecodableError:
-                    continue
-                found.append(Pick(tag.name, as_float(torch.tensor(pixels)[None])[0]))
-            if len(found) == len(names):
-                break
-    return found
+    found = named(source, names, Form(side, channels))
+    return [Pick(name, as_float(torch.tensor(pixels)[None])[0]) for name, pixels in found.items()]
 
 
 def nearest(index: Index, z: Float[Tensor, " d"]) -> list[tuple[Image.Image, str]]:
     """Return the images of the folder whose codes are nearest, with their distances and names."""
     hits = query(index, z, NEAREST)
-    small = thumbnails(index.record.source, {hit.name for hit in hits})
+    small = named(index.record.source, {hit.name for hit in hits})
     return [(_image(small[hit.name]), f"{hit.distance:.2f} · {plain(hit.name)}") for hit in hits if hit.name in small]
 
 

@@ -17,9 +17,9 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from aimgan.data.decode import Pixels
 from aimgan.errors import plain
 from aimgan.figures.blocks import THIN, WIDE, Block, Heading, stacked
-from aimgan.search.images import Pixels
 from aimgan.webpage import webpage
 
 ROW = 8  # images, in a figure

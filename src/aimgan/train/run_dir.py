@@ -124,17 +124,25 @@ class RunDir:
     def _no_run(self) -> AimganError:
         return AimganError(f"{self.path} exists and holds no run: choose another --output")
 
-    def begin(self, settings: Mapping[str, Any], extend: bool = False) -> list[str]:
+    def begin(
+        self,
+        settings: Mapping[str, Any],
+        extend: bool = False,
+        data: Mapping[str, Any] | None = None,
+        new_data: bool = False,
+    ) -> list[str]:
         """Open the folder for a run with these settings, new or to be resumed, and return warnings.
 
-        Raises AimganError where the folder holds a run with other settings, or files that are not a run's.
+        `data` is what was read of the images, with a `fingerprint`. Raises AimganError where the folder holds a run
+        with other settings, or (without `new_data`) on other images, or files that are not a run's.
         """
         recorded = self.read()
         if recorded is None:
             if self.path.exists() and not self._empty():
                 raise self._no_run()
-            self._create(settings)
+            self._create(settings, data)
             return []
+        changes = self._changed(recorded, data, new_data)
         self._same(recorded["settings"], settings, extend)
         then = recorded.get("environment", {})
         changed = [
@@ -142,7 +150,7 @@ class RunDir:
             for name, value in environment().items()
             if then.get(name) != value
         ]
-        self._keep(recorded | {"settings": dict(settings)})
+        self._keep(recorded | {"settings": dict(settings)} | changes)
         warning = f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"
         return [warning] if changed else []
 
@@ -150,9 +158,10 @@ class RunDir:
         """Whether a run can begin here: what a kill left of the first write of run.json does not count."""
         return self.path.is_dir() and all(path.name == f".{self.record.name}.new" for path in self.path.iterdir())
 
-    def _create(self, settings: Mapping[str, Any]) -> None:
+    def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
         record = {
             "settings": dict(settings),
+            **({} if data is None else {"data": dict(data)}),
             "environment": environment(),
             "git": _git_commit(),
             "command": " ".join(sys.argv),
@@ -169,13 +178,33 @@ class RunDir:
         if not self.record.exists() or as_json(record) != self.record.read_text(encoding="utf-8", errors="replace"):
             write_json(self.record, record)
 
+    def _changed(self, recorded: Mapping[str, Any], data: Mapping[str, Any] | None, new_data: bool) -> dict[str, Any]:
+        """Return what run.json is to say of the data from now on; what the run was trained on before stays beside it.
+
+        Raises AimganError for other images, unless they are asked for.
+        """
+        then = recorded.get("data")
+        if data is None or not isinstance(then, dict):
+            return {} if data is None else {"data": dict(data)}
+        if then.get("fingerprint") == data["fingerprint"]:
+            return {"data": dict(data)}
+        if not new_data:
+            raise AimganError(
+                f"{self.path} holds a run on other images: {then.get('images'):,} then, {data['images']:,} now, and "
+                "their pixels differ; give it the images that it was begun with, pass --new-data to go on with these, "
+                "or choose another --output"
+            )
+        found = checkpoint.newest(self.checkpoints)
+        earlier = {**then, "until_step": found.step if found else 0}
+        return {"data": dict(data), "earlier_data": [*recorded.get("earlier_data", []), earlier]}
+
     def _same(self, recorded: dict[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
         """Refuse to resume a run whose settings differ: another schedule is another run (science.md 4.6)."""
         then, now = dict(flat(recorded)), dict(flat(settings))
-        differing = [name for name in {**then, **now} if name not in LENGTH and then.get(name) != now.get(name)]
+        different = [name for name in differing(recorded, settings) if name not in LENGTH]
         more = now.get("steps", 0) - then.get("steps", 0)
-        if differing or more < 0 or (more > 0 and not extend):
-            name = differing[0] if differing else "steps"
+        if different or more < 0 or (more > 0 and not extend):
+            name = different[0] if different else "steps"
             hint = (
                 "pass --extend to go on with the new schedule" if name == "steps" and more > 0 else "repeat its command"
             )
@@ -230,6 +259,12 @@ def _record(record: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(record.get("environment", {}), dict) or type(settings.get("steps", 0)) is not int:
         raise ValueError("expected settings and an environment")
     return record | {"settings": settings}
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of settings that differ; what an earlier version did not record counts as None."""
+    before, after = dict(flat(then)), dict(flat(now))
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
+from aimgan.experiments.loading import fitted
 from aimgan.experiments.recipe import Recipe
-from aimgan.experiments.training import fitted, prepared, settings_of
+from aimgan.experiments.training import prepared, settings_of
 from aimgan.files import write_json
 from aimgan.train.loop import REMEDY
-from aimgan.train.run_dir import RunDir
+from aimgan.train.run_dir import RunDir, differing
 
 # Exit codes of a run that was told to stop: with its state saved, or while it had nothing new to save.
 INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM)
@@ -118,7 +119,7 @@ def outcome(cell: Cell, folder: Path) -> Outcome:
     seconds = record.get("seconds")
     try:
         made = run.read() or {}
-        if made.get("settings") != expected:
+        if "settings" not in made or differing(made["settings"], expected):
             return Outcome("missing", seconds=seconds)
         environment = {**made["environment"], "git": made.get("git")}
         if record.get("stopped"):

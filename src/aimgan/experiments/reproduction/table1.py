@@ -17,6 +17,7 @@ from aimgan.experiments import console as screen
 from aimgan.experiments import references
 from aimgan.experiments.finish import save
 from aimgan.experiments.images import TABLE_1
+from aimgan.experiments.loading import own_features
 from aimgan.experiments.recipe import to_dict
 from aimgan.experiments.reproduction import claims, table1_page
 from aimgan.experiments.reproduction.cells import Cell, Outcome
@@ -25,7 +26,6 @@ from aimgan.experiments.reproduction.parallel import run_all
 from aimgan.experiments.reproduction.request import Request, Results, write_results
 from aimgan.experiments.reproduction.statistics import by_image
 from aimgan.experiments.reproduction.table2 import cell_of, trained_as
-from aimgan.experiments.training import own_features
 from aimgan.figures import TradeOff, error_against_distance
 from aimgan.files import write_json
 from aimgan.hub import load
