@@ -23,6 +23,8 @@ from numpy.lib import format
 from aimgan.checked import regular
 from aimgan.errors import AimganError
 
+MAX_LINE = 2**24  # bytes: a longer line of a journal is taken for a torn one
+
 Line = dict[str, Any]
 Sound = Callable[[Line], bool]
 
@@ -49,7 +51,7 @@ class Growing:
         self, folder: Path, kinds: Mapping[str, Kind], journal: str, is_sound: Sound = bool, wait: bool = False
     ) -> None:
         self.folder, self.kinds, self._is_sound = folder, dict(kinds), is_sound
-        self._journal = regular(folder / journal).open("a+b")
+        self._journal = _opened(folder / journal)
         try:
             fcntl.flock(self._journal, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
@@ -60,7 +62,7 @@ class Growing:
         self.counts = dict.fromkeys(self.kinds, 0)
         try:
             for name in self.kinds:
-                self._files[name] = regular(folder / f"{name}.npy").open("a+b")
+                self._files[name] = _opened(folder / f"{name}.npy")
             self._starts = {name: _header(self._files[name], kind) for name, kind in self.kinds.items()}
             self._recover()
         except BaseException:
@@ -135,6 +137,13 @@ class Growing:
                 os.fsync(file.fileno())
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file to be added to. Raises OSError for a link, behind which is a file that is none of ours."""
+    if path.is_symlink():
+        raise OSError(0, "it is a link")
+    return regular(path).open("a+b")
+
+
 def as_line(line: Line) -> bytes:
     """Return a line of a journal: JSON in ASCII, so that no name can break it."""
     return json.dumps(line).encode() + b"\n"
@@ -144,7 +153,7 @@ def read_lines(file: BinaryIO, arrays: Collection[str], is_sound: Sound = bool) 
     """Yield each line of the journal of some arrays, and where it ends, up to the first that is torn or not sound."""
     file.seek(0)
     end = 0
-    for text in file:
+    for text in iter(lambda: file.readline(MAX_LINE), b""):
         end += len(text)
         try:
             line = json.loads(text)

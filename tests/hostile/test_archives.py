@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from properties import light, sound
 
+from aimgan.data import decoding
 from aimgan.data.arrays import read_arrays
 from aimgan.data.decode import UndecodableError, decode, quiet
 from aimgan.data.images import load_images
@@ -235,7 +236,7 @@ TABLES = {
     "other names": lambda: b"file_name,label\n" + b"".join(b"%d.jpg,1\n" % k for k in range(2 * 10**6)),
     "commas": lambda: b"file_name,label\n" + b"," * (100 * 2**20),
     "quotes": lambda: b"file_name,label\n" + b'"' * (100 * 2**20),
-    "a row of many lines": lambda: b"file_name,label\n" + b'"\n",' * (20 * 2**20),
+    "a row of many lines": lambda: b"file_name,label\n" + b'"\nabcdefgh",' * (6 * 2**20),
     "columns": lambda: b",".join(b"c%d" % k for k in range(10**6)) + b"\n1\n",
     "a field": lambda: b"file_name,label\n0.png," + b"x" * (50 * 2**20),
     "brackets": lambda: b"[" * (50 * 2**20),
@@ -251,7 +252,8 @@ def test_tables_that_unpack_to_hundreds_of_megabytes(tmp_path, what, name, monke
     """The bytes themselves, of the zip and of the member, are in memory; what is made of them is not."""
     table = TABLES[what]()
     (tmp_path / "x.zip").write_bytes(files.zipped({name: table, **dict.fromkeys(NAMES, PICTURE)}))
-    monkeypatch.setattr("aimgan.data.labels.MIN_LINE", 2**9)  # half a million lines: here each is checked
+    if what in ("lines", "rows", "other names"):
+        monkeypatch.setattr("aimgan.data.labels.MIN_LINE", 2**9)  # half a million lines: here each is checked
     with light(600, 60):
         data = load_images(tmp_path / "x.zip", 8, 1)
     sound(data)
@@ -311,7 +313,7 @@ def test_parquet_whose_rows_are_one_image_many_times(tmp_path):
         "image": pa.DictionaryArray.from_arrays(rows, pa.array([image])),
         "label": pa.DictionaryArray.from_arrays(rows, pa.array(["x" * 10**6])),
     }
-    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet", store_schema=False)  # which would say how it is stored
     assert (tmp_path / "x.parquet").stat().st_size < 2**21
     with light(200), ExitStack() as stack:
         listing = find(str(tmp_path / "x.parquet"), stack)
@@ -440,3 +442,16 @@ def test_the_largest_pictures_take_less_than_a_gigabyte(mode):
         Image.new(mode, (8_000, 8_000)).save(out, **kind, **({"transparency": 0} if mode == "P" else {}))
     with light(1024), quiet():
         assert decode(lambda: io.BytesIO(out.getvalue()), 8, 3).shape == (3, 8, 8)
+
+
+def test_a_scale_that_is_not_found_is_looked_for_once(tmp_path, monkeypatch):
+    """And not by each thread in turn: of a folder as large as may be it takes as long as all else."""
+    looked = []
+    own = decoding.scale_of
+    monkeypatch.setattr(decoding, "CHUNK", 1)
+    monkeypatch.setattr(decoding, "workers", lambda: 8)
+    monkeypatch.setattr(decoding, "scale_of", lambda *given: (looked.append(1), own(*given))[1])
+    for k in range(40):
+        Image.fromarray(np.full((8, 8), k * 10_000, np.float32)).save(tmp_path / f"{k:02d}.tif")
+    refused("say what is black and white", tmp_path)
+    assert looked == [1]

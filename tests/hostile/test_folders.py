@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from folders import index_files, tree
-from properties import RUN, bounded, sound
+from properties import RUN, bounded, light, sound
 from rich.console import Console
 
 from aimgan import hub
@@ -125,6 +125,32 @@ def test_codes_that_are_no_numbers(index, value):
     assert all(np.isfinite(hit.distance) for hit in query(found, torch.zeros(dim), 12))
     with pytest.raises(AimganError, match="NaN or above"):
         cluster(found.codes, 2)
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "rows.jsonl"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_nothing_is_written_through_a_link_in_an_index(index, tmp_path, name, begun):
+    """A stranger's photos can have an index among them whose files are links to anything."""
+    (tmp_path / "mine").write_bytes(b"what is dear to me")
+    if not begun:
+        for path in index.iterdir():
+            path.unlink()
+    (index / name).unlink(missing_ok=True)
+    (index / name).symlink_to(tmp_path / "mine")
+    one_line(r"cannot write .*index \(it is a link", lambda: build(files.model(), tree(), index))
+    assert (tmp_path / "mine").read_bytes() == b"what is dear to me"
+
+
+def test_a_line_without_end_in_an_index(index):
+    with (index / "rows.jsonl").open("r+b") as file:
+        file.truncate(2**33)  # a hole, which takes no room
+    with light(64):
+        assert len(open_index(index)) == 10
+    (index / "rows.jsonl").write_bytes(b"")
+    with (index / "rows.jsonl").open("r+b") as file:
+        file.truncate(2**33)
+    with light(64):
+        one_line("is damaged", lambda: open_index(index))
 
 
 def read(source: Path):

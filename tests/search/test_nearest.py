@@ -9,9 +9,9 @@ from aimgan.search import nearest
 
 
 def plain(codes: np.ndarray, z: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    distances = np.linalg.norm(codes[None].astype(np.float64) - z[:, None], axis=2)
+    distances = np.linalg.norm(codes[None].astype(np.float64) - z[:, None].astype(np.float64), axis=2)
     rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(distances, rows, axis=1), rows
+    return np.take_along_axis(distances, rows, axis=1).astype(np.float32), rows
 
 
 @pytest.fixture(params=[50_000, 700, 1])
@@ -51,6 +51,15 @@ def test_near_codes_far_from_zero_are_told_apart():
     assert (nearest.exact(codes, z, 50)[1] == plain(codes, z, 50)[1]).all()
 
 
+def test_codes_at_nearly_the_same_distance_are_told_apart(block):
+    """In single precision they are at the same one, or in another order: what is nearer in truth comes first."""
+    draw = np.random.default_rng(4)
+    directions = draw.normal(size=(400, 64))
+    directions *= (10 + 1e-5 * draw.random((400, 1))) / np.linalg.norm(directions, axis=1, keepdims=True)
+    codes, z = directions.astype(np.float32), np.zeros((1, 64), np.float32)
+    assert (nearest.exact(codes, z, 5)[1] == plain(codes, z, 5)[1]).all()
+
+
 def test_codes_that_are_no_numbers_come_last(block):
     codes = np.zeros((20, 2), np.float32)
     codes[:, 0] = np.arange(20)[::-1]
@@ -61,7 +70,7 @@ def test_codes_that_are_no_numbers_come_last(block):
 
 
 def test_many_are_searched_for_in_parts(monkeypatch):
-    monkeypatch.setattr(nearest, "TOGETHER", 7)
+    monkeypatch.setattr(nearest, "MOST", 7 * 60)
     draw = np.random.default_rng(3)
     codes, z = (draw.normal(size=(n, 4)).astype(np.float32) for n in (60, 50))
     assert (nearest.exact(codes, z, 3)[1] == plain(codes, z, 3)[1]).all()

@@ -67,17 +67,26 @@ class Decoder:
     def __init__(self, source: str, listing: Listing, form: Form) -> None:
         self.source, self.listing, self.form = source, listing, form
         self._lock = Lock()
+        self._refused: AimganError | None = None
 
     def __call__(self, opener: Opener) -> Picture:
-        """Return an image. Raises UndecodableError."""
+        """Return an image. Raises UndecodableError, and AimganError where no scale is found, once for all threads."""
         try:
             return picture(opener, self.form.size, self.form.channels, self.form.scale)
         except UnscaledError:
             with self._lock:
                 if self.form.scale is None:
-                    openers = (partial(self.listing.open, k) for k in range(len(self.listing)))
-                    self.form = replace(self.form, scale=scale_of(self.source, openers))
+                    self.form = replace(self.form, scale=self._scale())
             return picture(opener, self.form.size, self.form.channels, self.form.scale)
+
+    def _scale(self) -> Scale:
+        if self._refused is None:
+            openers = (partial(self.listing.open, k) for k in range(len(self.listing)))
+            try:
+                return scale_of(self.source, openers)
+            except AimganError as error:
+                self._refused = error
+        raise self._refused
 
 
 class Decoding:
