@@ -187,7 +187,7 @@ def free_memory() -> int:
     """Return the bytes of memory that this process may still take: what the machine and its container have left."""
     found = [memory()]
     with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     with suppress(OSError, ValueError):  # no container, or one without a limit
         found.append(int(CGROUP.read_text()) - int(CGROUP.with_name("memory.current").read_text()))

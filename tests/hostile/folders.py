@@ -5,9 +5,11 @@ Properties as those of properties.py, and run beside them.
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -54,6 +56,13 @@ def _tree(folder: Path) -> Path:
     return folder
 
 
+def _home() -> Path:
+    """Return a folder that is gone when the process ends."""
+    home = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return Path(home)
+
+
 # --- labels that are written beside images ----------------------------------------------------------------------------
 
 
@@ -97,7 +106,7 @@ def _as_csv(rows: Sequence[Sequence[str]]) -> bytes:
 def _pack() -> tuple[Path, dict[str, bytes]]:
     """Return a folder of images and the files of its pack, which is made once."""
     if not _PACKS:
-        home = Path(tempfile.mkdtemp())
+        home = _home()
         _packed(_tree(home / "tree"), home / "cache")
         (folder,) = (home / "cache" / "packed").iterdir()
         files_of_it = {str(path.relative_to(folder.parent)): path for path in folder.rglob("*") if path.is_file()}
@@ -159,7 +168,7 @@ def _edited_lines(draw: st.DrawFn, rows: Sequence[Any]) -> list[Any]:
 def index_files() -> dict[str, bytes]:
     """Return the files of a small index, built once."""
     if not _INDEX:
-        home = Path(tempfile.mkdtemp())
+        home = _home()
         build(files.model(), _tree(home / "tree"), home / "index")
         _INDEX.append((home / "tree", {path.name: path.read_bytes() for path in (home / "index").iterdir()}))
     return _INDEX[0][1]

@@ -89,7 +89,7 @@ def _choose_image(subject: Subject, chosen: gr.State) -> None:
     offered = gallery(source, elem_id="picks", height=240, value=[(subject.canvas.one(p.x), "") for p in subject.picks])
 
     def take(path: str) -> tuple[np.ndarray, None]:
-        return read_upload(path, subject.model.shape).numpy(), None
+        return read_upload(path, subject.model.shape, subject.model.config.scale).numpy(), None
 
     def pick(event: gr.SelectData) -> np.ndarray:
         return subject.picks[event.index].x.numpy()
