@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import largest_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,17 +136,6 @@ def test_another_one_is_told_or_waits(tmp_path):
             with pytest.raises(TimeoutError):
                 waiting.result(0.2)
         assert waiting.result(20) == 5
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Have the system refuse to write beyond so many bytes of a file, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 100, 128, 200, 1_000, 3_000, 20_000])

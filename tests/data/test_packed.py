@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from disks import largest_file
 from nasty import write_nasty_folder
 from PIL import Image
 from trees import pictures, png, tree, write_folder, write_shards, write_table, write_tables, write_tar, write_zip
@@ -314,17 +313,6 @@ def test_of_a_pack_that_is_half_there_the_other_half_needs_room(folder, monkeypa
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=(120 - 64) * 64))
     assert len(pack(folder).train) > 90
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Have the system refuse to write beyond so many bytes of a file, as it does on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 100, 128, 500, 1_500, 3_000, 6_000])

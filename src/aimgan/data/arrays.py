@@ -21,13 +21,12 @@ from aimgan.data.decode import MAX_PIXELS, reason
 from aimgan.data.files import require_deflate
 from aimgan.data.labels import COLUMNS
 from aimgan.data.listing import Listing
-from aimgan.data.names import KEYWORDS, Skipped, held_out_split, numbered, split_of
+from aimgan.data.names import SPLITS, Skipped, held_out_split, numbered, split_of
 from aimgan.errors import AimganError
 
 ZIP = b"PK\x03\x04"  # how a .npz begins
 CHANNELS = (1, 3)
 CHUNK = 2**24  # bytes that are looked at together
-SPLITS = {word: split for split, words in KEYWORDS.items() for word in words}  # in the names of arrays
 HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
 
 

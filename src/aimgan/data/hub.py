@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from aimgan.data.listing import Listing
 from aimgan.data.names import split_of
@@ -44,11 +43,11 @@ def listed_hub(source: str) -> Listing:
 
         system = HfFileSystem()
         root = f"datasets/{source.partition('@')[0]}@{at}"
-        found: Any = system.find(root, detail=True)
+        found = system.find(root)
     paths = sorted(path for path in found if path.endswith(".parquet"))
     if not paths:
         raise AimganError(f"the Hub's {source!r} has no parquet files; expected a data set in the Hub's image layout")
-    tables = [Table(path, (found[path]["size"], at), split_of(path.removeprefix(root))) for path in paths]
+    tables = [Table(path, split_of(path.removeprefix(root))) for path in paths]
     # A row group is read in one request or two: a cache that reads ahead would fetch what is not asked for.
     listing = listed_tables(source, tables, lambda path: system.open(path, "rb", cache_type="none"))
     return replace(listing, remote=True)

@@ -27,8 +27,8 @@ KEYWORDS = {
     TEST: ("test", "testing", "eval", "evaluation"),
     VALIDATION: ("validation", "valid", "val", "dev"),
 }
-_SPLITS = {word: split for split, words in KEYWORDS.items() for word in words}
-_WORD = rf"({'|'.join(_SPLITS)})(?![a-z])"
+SPLITS = {word: split for split, words in KEYWORDS.items() for word in words}
+_WORD = rf"({'|'.join(SPLITS)})(?![a-z])"
 _ANYWHERE, _PREFIX = re.compile(rf"(?<![a-z]){_WORD}"), re.compile(_WORD)
 
 Labels = Int64[np.ndarray, " n"]
@@ -77,12 +77,12 @@ def split_of(name: str) -> str | None:
 @lru_cache(maxsize=10_000)
 def _split_anywhere(part: str) -> str | None:
     found = _ANYWHERE.search(part.lower())
-    return _SPLITS[found[1]] if found else None
+    return SPLITS[found[1]] if found else None
 
 
 def _split_prefix(file: str) -> str | None:
     found = _PREFIX.match(file.lower())
-    return _SPLITS[found[1]] if found else None
+    return SPLITS[found[1]] if found else None
 
 
 def held_out_split(splits: Iterable[str | None]) -> str | None:

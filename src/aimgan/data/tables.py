@@ -29,10 +29,9 @@ KEPT = 2  # row groups in memory, as stored: threads may read from the end of on
 
 @dataclass(frozen=True)
 class Table:
-    """A parquet file: where it is, what tells its state, and the split that its path names."""
+    """A parquet file: where it is, and the split that its path names."""
 
     path: str
-    state: tuple[object, ...]
     split: str | None
 
 
@@ -59,10 +58,7 @@ class Contents(NamedTuple):
 
 def local(root: Path, paths: Sequence[Path]) -> Listing:
     """List the rows of parquet files below `root`. Raises AimganError for what is damaged, or no table of images."""
-    tables = []
-    for path in paths:
-        about = path.stat()
-        tables.append(Table(str(path), (about.st_size, about.st_mtime_ns), split_of(str(path.relative_to(root)))))
+    tables = [Table(str(path), split_of(str(path.relative_to(root)))) for path in paths]
     return listed_tables(str(root), tables, lambda path: open(path, "rb"))
 
 
