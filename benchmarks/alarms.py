@@ -22,15 +22,16 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from aimgan.experiments.assemble import assemble, config_of, model_of
-from aimgan.experiments.evaluation import collapse_signs
-from aimgan.experiments.loading import fitted, loaded
-from aimgan.experiments.training import engine_of, prepared
+from aimgan.evaluation.evaluate import collapse_signs
 from aimgan.model import to_range
-from aimgan.train.alarms import Watch
-from aimgan.train.engine import Engine
-from aimgan.train.loop import Loop, NonFiniteLoss, learning_rate
-from aimgan.train.run_dir import RunDir, environment
+from aimgan.recipes.assemble import assemble, config_of, model_of
+from aimgan.recipes.resolving import prepared
+from aimgan.runs.loading import fitted, loaded
+from aimgan.runs.train import engine_of
+from aimgan.training.alarms import Watch
+from aimgan.training.engine import Engine
+from aimgan.training.loop import Loop, NonFiniteLoss, learning_rate
+from aimgan.training.run_dir import RunDir, environment
 
 HERE = Path(__file__).parent
 SEED, LOG_EVERY, EVALUATE_EVERY = 0, 5, 25

@@ -23,9 +23,9 @@ from aimgan import noise
 from aimgan.data import Images
 from aimgan.data.image_data import ImageData, Split
 from aimgan.data.image_set import as_float
-from aimgan.experiments.digit_classifier import Settings, train
-from aimgan.experiments.tables import pipes
-from aimgan.train.run_dir import environment
+from aimgan.evaluation.digit_classifier import Settings, train
+from aimgan.pages.tables import pipes
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 LABELLED, DRAWS, SEEDS, EPOCHS = (100,), 20, 3, 4

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aimgan.experiments.reproduction import comparison, stability_page
 from aimgan.figures import stability_map
+from aimgan.paper import comparison, stability_page
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aimgan.data import Images, StackedSet
-from aimgan.experiments.digit_classifier import SETTINGS, Settings, digit_classifier
-from aimgan.experiments.stacked import real_counts
+from aimgan.evaluation.digit_classifier import SETTINGS, Settings, digit_classifier
+from aimgan.evaluation.stacked import real_counts
 from aimgan.metrics import stacked_weights
 
 RESULTS = Path(__file__).parent / "results"

@@ -28,7 +28,7 @@ from PIL import Image
 import aimgan
 from aimgan.data.images import load_images
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.train.run_dir import environment
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[1]

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from aimgan.data import Images
-from aimgan.experiments.features import feature_network
-from aimgan.experiments.finish import save
-from aimgan.experiments.image_scores import PROGRESS, seen
-from aimgan.experiments.images import TABLE_1
-from aimgan.experiments.tables import pipes
+from aimgan.evaluation.feature_networks import feature_network
+from aimgan.evaluation.image_scores import PROGRESS, seen
 from aimgan.figures import Curve, error_by_epoch, score_by_epoch
 from aimgan.metrics import inception_score
+from aimgan.pages.tables import pipes
+from aimgan.recipes.images import TABLE_1
+from aimgan.runs.finish import save
 
 HERE = Path(__file__).parent
 RESULTS, FIGURES = HERE / "results", HERE.parent / "docs" / "figures"

@@ -236,7 +236,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, scratch: Path) -> None:
     import trials
 
-    from aimgan.train.run_dir import environment
+    from aimgan.training.run_dir import environment
 
     trials.quicken()
     warnings.simplefilter("ignore")  # of this process, which looks at what the children left

@@ -164,7 +164,7 @@ def be_target(name: str, seconds: int, seed: int, folder: Path) -> None:
 def record(sections: dict[str, list[dict[str, Any]]]) -> None:
     """Put these sections in the place of the older ones, row by row, and write the tables."""
     from aimgan.files import write_json, write_text
-    from aimgan.train.run_dir import environment
+    from aimgan.training.run_dir import environment
 
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     about = {"command": " ".join(["python", *sys.argv]), "date": datetime.now(UTC).date().isoformat(),

@@ -25,10 +25,10 @@ from statistics import median
 from rich.console import Console
 
 import aimgan
-from aimgan.experiments.evaluation import within_modes
-from aimgan.experiments.reproduction.cells import Cell, Outcome
-from aimgan.experiments.reproduction.parallel import cores, run_all
-from aimgan.experiments.tables import pipes
+from aimgan.evaluation.evaluate import within_modes
+from aimgan.pages.tables import pipes
+from aimgan.paper.cells import Cell, Outcome
+from aimgan.paper.parallel import cores, run_all
 
 HERE = Path(__file__).parent
 Labelled = tuple[str, Cell]  # a row, and what it is a cell of

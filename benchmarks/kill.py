@@ -20,8 +20,8 @@ import sys
 import time
 from pathlib import Path
 
-from aimgan.train import checkpoint
-from aimgan.train.run_dir import RunDir
+from aimgan.training import checkpoint
+from aimgan.training.run_dir import RunDir
 
 HERE = Path(__file__).parent
 

@@ -17,16 +17,16 @@ from statistics import fmean, stdev
 from accelerate import Accelerator
 
 from aimgan import noise
-from aimgan.experiments import evaluation
-from aimgan.experiments.assemble import assemble, config_of, model_of
-from aimgan.experiments.reproduction.methods import METHODS
-from aimgan.experiments.tables import pipes
-from aimgan.experiments.training import recorded
-from aimgan.train import checkpoint
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
-from aimgan.train.ensemble import Member
-from aimgan.train.run_dir import RunDir
+from aimgan.evaluation import evaluate as evaluation
+from aimgan.pages.tables import pipes
+from aimgan.paper.methods import METHODS
+from aimgan.recipes.assemble import assemble, config_of, model_of
+from aimgan.recipes.resolving import recorded
+from aimgan.training import checkpoint
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
+from aimgan.training.ensemble import Member
+from aimgan.training.run_dir import RunDir
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = ("modes", "high_quality", "mode_kl", "mode_spread", "reconstruction_mse")

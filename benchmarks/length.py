@@ -26,10 +26,10 @@ from typing import Any
 
 from rich.console import Console
 
-from aimgan.experiments.reproduction.cells import Cell
-from aimgan.experiments.reproduction.methods import chosen
-from aimgan.experiments.reproduction.parallel import run_all
-from aimgan.experiments.tables import pipes
+from aimgan.pages.tables import pipes
+from aimgan.paper.cells import Cell
+from aimgan.paper.methods import chosen
+from aimgan.paper.parallel import run_all
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results" / "length"

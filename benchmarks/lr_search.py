@@ -2,7 +2,7 @@
 
     python benchmarks/lr_search.py [FOLDER]        [benchmarks/runs/lr]
 
-Chosen is the value with the most modes, then the most samples of high quality; the recipes in experiments/grid.py have
+Chosen is the value with the most modes, then the most samples of high quality; the recipes in recipes/mixtures.py have
 it. A cell that is done is not done again. Writes benchmarks/results/lr-search.json and .md.
 """
 
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aimgan.experiments.reproduction.cells import Cell
-from aimgan.experiments.reproduction.methods import chosen
-from aimgan.experiments.reproduction.parallel import cores, run_all
-from aimgan.experiments.reproduction.request import without_lists
-from aimgan.experiments.tables import pipes
+from aimgan.pages.tables import pipes
+from aimgan.paper.cells import Cell
+from aimgan.paper.methods import chosen
+from aimgan.paper.parallel import cores, run_all
+from aimgan.paper.request import without_lists
 
 HERE = Path(__file__).parent
 STEPS = 15_000

@@ -31,20 +31,20 @@ import torch
 from rich.console import Console
 
 from aimgan.data import ImageSet
-from aimgan.experiments.assemble import assemble, config_of, model_of
-from aimgan.experiments.evaluation import reconstruction, renormalised
-from aimgan.experiments.finish import batch_of
-from aimgan.experiments.loading import fitted, loaded
-from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.tables import pipes
-from aimgan.experiments.training import engine_of
+from aimgan.evaluation.evaluate import reconstruction, renormalised
 from aimgan.metrics import ReconstructionError
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import OBJECTIVES
-from aimgan.train.engine import Engine
-from aimgan.train.loop import learning_rate
-from aimgan.train.processes import accelerator_for
-from aimgan.train.run_dir import environment
+from aimgan.pages.tables import pipes
+from aimgan.recipes.assemble import assemble, config_of, model_of
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.runs.finish import batch_of
+from aimgan.runs.loading import fitted, loaded
+from aimgan.runs.train import engine_of
+from aimgan.training.engine import Engine
+from aimgan.training.loop import learning_rate
+from aimgan.training.processes import accelerator_for
+from aimgan.training.run_dir import environment
 
 HERE = Path(__file__).parent
 RUNS, RESULTS = HERE / "runs" / "normalisation", HERE / "results"

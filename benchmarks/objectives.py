@@ -26,12 +26,12 @@ from accelerate import Accelerator
 from step import RESULTS, seconds
 from textbook import Textbook
 
-from aimgan.experiments.assemble import assemble
-from aimgan.experiments.recipes import RECIPES
 from aimgan.objectives import OBJECTIVES
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine, players
-from aimgan.train.run_dir import environment
+from aimgan.recipes.assemble import assemble
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine, players
+from aimgan.training.run_dir import environment
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "reference"))
 from arithmetic import PASSES, flops, formula

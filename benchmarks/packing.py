@@ -37,12 +37,12 @@ from aimgan.data import ImageSet
 from aimgan.data.decoding import Form
 from aimgan.data.image_data import Split
 from aimgan.data.images import Reader
-from aimgan.experiments.assemble import assemble, fit_networks
-from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.training import engine_of
 from aimgan.model import to_range
 from aimgan.networks import Table4
-from aimgan.train.run_dir import environment
+from aimgan.recipes.assemble import assemble, fit_networks
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.runs.train import engine_of
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("make", "pack", "kill", "full", "training")

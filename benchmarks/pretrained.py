@@ -15,8 +15,8 @@ from pathlib import Path
 
 import aimgan
 from aimgan.files import write_text
-from aimgan.hub import described
 from aimgan.model import CARD
+from aimgan.sharing.hub import described
 
 LIMIT = 16 * 2**20
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from aimgan.objectives import OBJECTIVES
-from aimgan.train.run_dir import environment
+from aimgan.training.run_dir import environment
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "processes.json"

@@ -29,8 +29,8 @@ from scaling_pages import draw, efficiency_page, fit_page, outcome_page, predict
 from scaling_runs import family, in_turns, launched
 from scipy.optimize import nnls
 
-from aimgan.train import checkpoint
-from aimgan.train.run_dir import environment
+from aimgan.training import checkpoint
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = [(width, batch) for width in (32, 64, 128) for batch in (16, 48, 96)]  # Table 4's networks at 32 x 32

@@ -19,10 +19,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aimgan.experiments.assemble import make_player
 from aimgan.networks import StandardNormal, Table4
 from aimgan.objectives.aim import AIM
-from aimgan.train.engine import Engine
+from aimgan.recipes.assemble import make_player
+from aimgan.training.engine import Engine
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "reference"))
 from arithmetic import formula

@@ -22,12 +22,12 @@ from accelerate import Accelerator
 from torch import distributed
 from torch.distributed import TCPStore
 
-from aimgan.experiments.assemble import assemble
-from aimgan.experiments.recipe import Recipe
-from aimgan.experiments.recipes import RECIPES
 from aimgan.networks import Table3, Table4
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
+from aimgan.recipes.assemble import assemble
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes.recipe import Recipe
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
 LAUNCHES = {1: [], 2: ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
 LONG = timedelta(hours=1)

@@ -31,7 +31,7 @@ import aimgan
 from aimgan import noise
 from aimgan.search import build, open_index
 from aimgan.search.nearest import exact
-from aimgan.train.run_dir import environment
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 MODEL = str(Path(__file__).parents[1] / "pretrained" / "mnist-aim")

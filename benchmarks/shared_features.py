@@ -23,14 +23,14 @@ from torch import Tensor
 import aimgan
 from aimgan import noise
 from aimgan.data import Images
-from aimgan.experiments.evaluation import evaluate
-from aimgan.experiments.features import feature_network
-from aimgan.experiments.presets import with_preset
-from aimgan.experiments.tables import pipes
+from aimgan.evaluation.evaluate import evaluate
+from aimgan.evaluation.feature_networks import feature_network
 from aimgan.networks.batch_norm import reestimate
 from aimgan.objectives import AIM, OBJECTIVES, Update
 from aimgan.objectives.terms import fake, gaussian_nll, likelihood_loss, real
-from aimgan.train.run_dir import environment
+from aimgan.pages.tables import pipes
+from aimgan.recipes.presets import with_preset
+from aimgan.training.run_dir import environment
 
 HERE = Path(__file__).parent
 SCORES = {

@@ -27,7 +27,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.utils.estimator_checks import check_estimator
 
 from aimgan.sklearn import AIMEncoder
-from aimgan.train.run_dir import environment
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 SEED, STEPS, DIMS, FOLDS = 0, 1_000, (4, 16), 2

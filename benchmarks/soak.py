@@ -32,8 +32,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from aimgan.figures.style import LABEL, PALETTE, page, panel, plain
-from aimgan.train import checkpoint
-from aimgan.train.run_dir import RunDir, environment
+from aimgan.training import checkpoint
+from aimgan.training.run_dir import RunDir, environment
 
 HERE = Path(__file__).parent
 DEFAULT = HERE / "results" / "soak.json"
@@ -44,7 +44,7 @@ EARLY, LATE = (1 / 6, 1 / 2), (2 / 3, 1.0)  # of the run's time
 OFTEN = ["--steps=1000000000", "--set=checkpoint_seconds=3"]
 MAIN = "from aimgan.cli import main; main()"
 LEAK = f"""
-from aimgan.train.run_dir import RunDir
+from aimgan.training.run_dir import RunDir
 kept, append = [], RunDir.append
 def leaking(run, row):
     append(run, row)

@@ -27,15 +27,15 @@ from textbook import Textbook
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from aimgan.experiments.assemble import assemble
-from aimgan.experiments.recipe import Recipe
-from aimgan.experiments.recipes import RECIPES
 from aimgan.networks import Table4
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
-from aimgan.train.graph import WARM_UP
-from aimgan.train.precision import float32_products, mixed
-from aimgan.train.run_dir import environment
+from aimgan.recipes.assemble import assemble
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes.recipe import Recipe
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
+from aimgan.training.graph import WARM_UP
+from aimgan.training.precision import float32_products, mixed
+from aimgan.training.run_dir import environment
 
 RESULTS = Path(__file__).parent / "results"
 GROUPS = {

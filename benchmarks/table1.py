@@ -22,12 +22,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aimgan.experiments.reproduction import claims, table1_page
-from aimgan.experiments.reproduction.cells import Outcome, outcome
-from aimgan.experiments.reproduction.image_figures import draw_figure
-from aimgan.experiments.reproduction.methods import IMAGE_METHODS, Method
-from aimgan.experiments.reproduction.request import Request, read, write_results
-from aimgan.experiments.reproduction.table1 import collected, table1, write
+from aimgan.paper import claims, table1_page
+from aimgan.paper.cells import Outcome, outcome
+from aimgan.paper.image_figures import draw_figure
+from aimgan.paper.methods import IMAGE_METHODS, Method
+from aimgan.paper.request import Request, read, write_results
+from aimgan.paper.table1 import collected, table1, write
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

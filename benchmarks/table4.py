@@ -25,15 +25,15 @@ from rich.console import Console
 from step import RESULTS
 from torch import Tensor, nn
 
-from aimgan.experiments.assemble import assemble
-from aimgan.experiments.loading import fitted, loaded
-from aimgan.experiments.recipe import Recipe
-from aimgan.experiments.training import prepared
 from aimgan.model import to_range
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
-from aimgan.train.loop import learning_rate
-from aimgan.train.run_dir import environment
+from aimgan.recipes.assemble import assemble
+from aimgan.recipes.recipe import Recipe
+from aimgan.recipes.resolving import prepared
+from aimgan.runs.loading import fitted, loaded
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
+from aimgan.training.loop import learning_rate
+from aimgan.training.run_dir import environment
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "reference"))
 from arithmetic import flops, formula

@@ -14,17 +14,19 @@ from aimgan._version import __version__
 from aimgan.errors import AimganError
 
 if TYPE_CHECKING:
-    from aimgan.experiments import RECIPES, Recipe, train
-    from aimgan.hub import load
     from aimgan.model import LatentVariableModel
     from aimgan.objectives import OBJECTIVES
+    from aimgan.recipes import RECIPES, Recipe
+    from aimgan.runs.train import train
+    from aimgan.sharing.hub import load
 
 _HOMES = {
     "LatentVariableModel": "aimgan.model",
     "OBJECTIVES": "aimgan.objectives",
-    "RECIPES": "aimgan.experiments",
-    "Recipe": "aimgan.experiments",
-    "load": "aimgan.hub",
+    "RECIPES": "aimgan.recipes",
+    "Recipe": "aimgan.recipes",
+    "load": "aimgan.sharing.hub",
+    "train": "aimgan.runs.train",
 }
 
 __all__ = [
@@ -40,8 +42,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "train":
-        return import_module("aimgan.train")  # a package that can be called (its docstring says why)
     if name not in _HOMES:
         raise AttributeError(f"module 'aimgan' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

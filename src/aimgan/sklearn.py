@@ -22,15 +22,15 @@ from torch import Tensor
 from aimgan.checked import integer, positive, values_for
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError, near_miss
-from aimgan.experiments.assemble import assemble, model_of, normalised_by
-from aimgan.experiments.recipe import Recipe
-from aimgan.experiments.training import resolved_device
 from aimgan.model import LatentVariableModel, ModelConfig, to_range
 from aimgan.networks import MLP, NETWORKS, Networks
 from aimgan.objectives import OBJECTIVES
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
-from aimgan.train.loop import learning_rate
+from aimgan.recipes.assemble import assemble, model_of, normalised_by
+from aimgan.recipes.recipe import Recipe
+from aimgan.runs.train import resolved_device
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
+from aimgan.training.loop import learning_rate
 
 FLOATS = [np.float64, np.float32]  # kept as they come; the networks are float32
 

@@ -13,11 +13,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.experiments.assemble import make_player, player_names
 from aimgan.networks import MLP, Networks, StandardNormal, Table4
 from aimgan.objectives import OBJECTIVES, Objective
-from aimgan.train.adam import Adam, Rule
-from aimgan.train.engine import Engine, players
+from aimgan.recipes.assemble import make_player, player_names
+from aimgan.training.adam import Adam, Rule
+from aimgan.training.engine import Engine, players
 
 FAMILIES: dict[str, Networks] = {
     "plain": MLP(shape=(2,), dim=3, width=8, generator_depth=2),

@@ -28,12 +28,12 @@ from torch import Tensor
 import aimgan
 from aimgan import cli
 from aimgan.errors import AimganError, Interrupted
-from aimgan.experiments import training
 from aimgan.objectives import OBJECTIVES
-from aimgan.train import checkpoint
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
-from aimgan.train.run_dir import RunDir
+from aimgan.runs import train as training
+from aimgan.training import checkpoint
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
+from aimgan.training.run_dir import RunDir
 
 TYPES = {"float64": torch.float64, "float32": torch.float32}
 STEPS, KILLED, TOLD = 120, 30, 60

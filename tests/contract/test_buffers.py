@@ -11,10 +11,10 @@ from contract_players import FAMILIES, assert_equal, data, engine, every_case, e
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from aimgan.experiments.assemble import model_of
 from aimgan.model import ModelConfig
 from aimgan.objectives import OBJECTIVES
-from aimgan.train.engine import players
+from aimgan.recipes.assemble import model_of
+from aimgan.training.engine import players
 
 PASSES = {  # forward passes of each player in a step: real and generated images pass D apart, nothing passes twice
     "aim": {"G": 1, "D": 2, "E": 1},

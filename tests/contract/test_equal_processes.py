@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from aimgan.objectives import OBJECTIVES
-from aimgan.train import checkpoint
+from aimgan.training import checkpoint
 
 pytestmark = pytest.mark.slow
 FLOAT32 = 1e-4  # of losses about 1, averaged over processes

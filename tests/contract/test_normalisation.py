@@ -22,15 +22,15 @@ from contract_players import every_case, every_objective, make
 from torch import Tensor, nn
 
 from aimgan.data import Digits
-from aimgan.experiments.assemble import assemble, config_of, model_of
-from aimgan.experiments.recipes import RECIPES
 from aimgan.model import LatentVariableModel
 from aimgan.networks import Discriminator, Table4
 from aimgan.objectives import OBJECTIVES
 from aimgan.objectives.base import as_tuple
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
-from aimgan.train.processes import accelerator_for
+from aimgan.recipes.assemble import assemble, config_of, model_of
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
+from aimgan.training.processes import accelerator_for
 
 DOCS = Path(__file__).parents[2] / "docs" / "objectives"
 STEPS, BATCH, HELD_OUT = 300, 100, 3  # of training; images a batch; held-out batches

@@ -34,8 +34,8 @@ from torch import Tensor
 from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.objectives import Update
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine, players
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine, players
 
 LR = 0.05
 

@@ -147,10 +147,12 @@ def _script(words: list[str]) -> None:
 
 def shrink() -> None:
     """Cut every training and evaluation from here on."""
-    from aimgan.experiments import evaluation, finish, training
-    from aimgan.experiments.recipe import Recipe, with_settings
+    from aimgan.evaluation import evaluate as evaluation
     from aimgan.metrics import prior_matching
     from aimgan.model import LatentVariableModel
+    from aimgan.recipes.recipe import Recipe, with_settings
+    from aimgan.runs import finish
+    from aimgan.runs import train as training
 
     prepared = training.prepared
 

@@ -24,13 +24,14 @@ from injection import Ended, Fault
 from PIL import Image
 from safetensors.torch import load, save
 
-import aimgan.experiments.training  # noqa: F401  # once, before the forks
+import aimgan.runs.train  # noqa: F401  # once, before the forks
 from aimgan import cli
-from aimgan.experiments import evaluation, finish
+from aimgan.evaluation import evaluate as evaluation
 from aimgan.metrics import prior_matching
-from aimgan.train import checkpoint
-from aimgan.train.checkpoint import Checkpoint
-from aimgan.train.engine import Engine
+from aimgan.runs import finish
+from aimgan.training import checkpoint
+from aimgan.training.checkpoint import Checkpoint
+from aimgan.training.engine import Engine
 
 TINY = ("--seed=3", "--device=cpu", "--track=off", "--set=checkpoint_seconds=0", "--set=networks.width=8")
 COMMANDS = {

@@ -25,14 +25,14 @@ from PIL import Image
 from properties import MODEL, RUN, Property, damaged, edited, headers, lines, lines_of, odd, sound, text_of
 from rich.console import Console
 
-from aimgan import hub
 from aimgan.data import images
 from aimgan.data.decoding import Form
 from aimgan.data.images import Reader, load_images
 from aimgan.errors import AimganError
-from aimgan.experiments.compare import compare
+from aimgan.pages.compare import compare
 from aimgan.search.clusters import cluster
 from aimgan.search.index import build, open_index, query
+from aimgan.sharing import hub
 
 MARKUP = st.sampled_from(
     ["<script>x()</script>", "<img src=x onerror=x()>", "</style><b>", '"><svg onload=x()>', "](javascript:x)", "`<b>`"]

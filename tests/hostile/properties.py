@@ -23,21 +23,21 @@ from rich.console import Console
 
 import aimgan
 from aimgan import checked
+from aimgan.cli import inputs
+from aimgan.cli.info import tell
 from aimgan.data import account
 from aimgan.data.decode import UndecodableError, decode, quiet
 from aimgan.data.image_data import ImageData
 from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, near_miss
-from aimgan.experiments import inputs
-from aimgan.experiments.inception_weights import _from_safetensors
-from aimgan.experiments.info import tell
-from aimgan.experiments.recipe import from_dict, to_dict, with_settings
-from aimgan.experiments.training import recorded, settings_of
+from aimgan.evaluation.inception_weights import _from_safetensors
 from aimgan.model import LatentVariableModel
 from aimgan.networks import Posterior
-from aimgan.train import checkpoint
-from aimgan.train.run_dir import RunDir
+from aimgan.recipes.recipe import from_dict, to_dict, with_settings
+from aimgan.recipes.resolving import recorded, settings_of
+from aimgan.training import checkpoint
+from aimgan.training.run_dir import RunDir
 
 SECONDS, MEMORY = 60, 2**28  # of one example, and what aimgan is told the machine has
 

@@ -17,10 +17,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from aimgan import cli
-from aimgan.experiments import evaluation, finish, training
-from aimgan.experiments.training import settings_of
+from aimgan.evaluation import evaluate as evaluation
 from aimgan.files import write_json
 from aimgan.metrics import prior_matching
+from aimgan.recipes.resolving import settings_of
+from aimgan.runs import finish
+from aimgan.runs import train as training
 
 SECONDS, MEMORY = 60, 24 * 2**30  # of one command; of address space, of which torch's libraries are most
 
@@ -102,7 +104,7 @@ def furnish(folder: Path) -> None:
     files.model(files.POINTS).save(folder / "points")
     run = folder / "run"
     files.model().save(run / "model")
-    record = {"settings": settings_of(training.RECIPES["digits/aim"], 0, 3), "environment": {}}
+    record = {"settings": settings_of(RECIPES["digits/aim"], 0, 3), "environment": {}}
     write_json(run / "run.json", record)
     for name, content in (
         ("bad-run/run.json", b'{"settings": {"recipe": [' + b"[" * 5_000),

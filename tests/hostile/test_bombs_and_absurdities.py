@@ -19,18 +19,19 @@ from rich.console import Console
 
 import aimgan
 from aimgan import checked
+from aimgan.cli import inputs
+from aimgan.cli import model_verbs as verbs
+from aimgan.cli.info import tell
 from aimgan.data.arrays import read_arrays
 from aimgan.data.decode import UndecodableError, decode
 from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, plain
-from aimgan.experiments import inputs, verbs
-from aimgan.experiments.info import tell
-from aimgan.experiments.recipe import from_dict, with_settings
-from aimgan.experiments.training import recorded
 from aimgan.figures import curves
-from aimgan.hub import load
-from aimgan.train.run_dir import RunDir
+from aimgan.recipes.recipe import from_dict, with_settings
+from aimgan.recipes.resolving import recorded
+from aimgan.sharing.hub import load
+from aimgan.training.run_dir import RunDir
 
 
 @pytest.fixture(autouse=True)
@@ -401,7 +402,7 @@ def test_hostile_mixtures(setting):
 
 
 def test_every_recipe_survives_being_written_and_read():
-    from aimgan.experiments.recipe import to_dict
+    from aimgan.recipes.recipe import to_dict
 
     begun = time.perf_counter()
     for recipe in aimgan.RECIPES.values():

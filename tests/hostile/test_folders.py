@@ -15,15 +15,15 @@ from folders import index_files, tree
 from properties import RUN, bounded, light, sound
 from rich.console import Console
 
-from aimgan import hub
 from aimgan.data import packed
 from aimgan.data.decoding import Form
 from aimgan.data.images import Reader, load_images
 from aimgan.errors import AimganError
-from aimgan.experiments.compare import compare
 from aimgan.figures import curves
+from aimgan.pages.compare import compare
 from aimgan.search import build, cluster, open_index, query
-from aimgan.train.run_dir import RunDir
+from aimgan.sharing import hub
+from aimgan.training.run_dir import RunDir
 
 
 @pytest.fixture(autouse=True)

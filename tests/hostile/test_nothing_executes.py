@@ -14,13 +14,14 @@ import pytest
 import torch
 
 import aimgan
+from aimgan.cli import inputs
+from aimgan.cli import model_verbs as verbs
 from aimgan.data.images import load_images
 from aimgan.errors import AimganError
-from aimgan.experiments import inputs, verbs
-from aimgan.experiments.features import torchscript
-from aimgan.experiments.training import settings_of
+from aimgan.evaluation.feature_networks import torchscript
 from aimgan.files import write_json
-from aimgan.train import checkpoint
+from aimgan.recipes.resolving import settings_of
+from aimgan.training import checkpoint
 
 SOURCE = Path(__file__).parents[2] / "src" / "aimgan"
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "code", "runpy", "imp"}
@@ -38,7 +39,7 @@ ATTRIBUTES = {
 }
 # What is allowed, and why: docs/security.md.
 ALLOWED = {
-    ("experiments/inception_weights.py", "torch.jit.load"),  # a file with a known checksum, or one that the user names
+    ("evaluation/inception_weights.py", "torch.jit.load"),  # a file with a known checksum, or one that the user names
 }
 
 

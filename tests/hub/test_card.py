@@ -14,9 +14,9 @@ from huggingface_hub import ModelCard
 from rich.console import Console
 
 from aimgan.card import LIMITS
+from aimgan.cli.info import tell
 from aimgan.errors import AimganError
-from aimgan.experiments.info import tell
-from aimgan.hub import described, push
+from aimgan.sharing.hub import described, push
 
 POINTS = {"width": 8}
 

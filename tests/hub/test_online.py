@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimgan import doctor
-from aimgan.doctor import NOTE, OK, PROBLEM, examine
+from aimgan.cli import doctor
+from aimgan.cli.doctor import NOTE, OK, PROBLEM, examine
 
 
 @pytest.mark.parametrize(("token", "fails", "state", "said"), [

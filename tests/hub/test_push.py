@@ -11,7 +11,7 @@ from fake_run import made
 
 import aimgan
 from aimgan import AimganError
-from aimgan.hub import described, push
+from aimgan.sharing.hub import described, push
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")  # of huggingface_hub's httpx2
 OWN = {"README.md", "config.json", "model.safetensors", ".gitattributes"}

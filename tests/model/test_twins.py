@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from aimgan import AimganError, load
-from aimgan.experiments.evaluation import reconstruction, renormalised
+from aimgan.evaluation.evaluate import reconstruction, renormalised
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import ModelConfig
 
@@ -126,7 +126,7 @@ def test_the_renormalised_error_is_by_codes_of_training_images_for_every_model()
 
 
 def test_a_model_with_the_statistics_of_an_earlier_version_is_told() -> None:
-    from aimgan.experiments.verbs import normalised_otherwise
+    from aimgan.cli.model_verbs import normalised_otherwise
 
     assert not normalised_otherwise(made())  # symmetric-vae: both
     assert normalised_otherwise(made("prior", "data"))

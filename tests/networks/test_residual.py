@@ -18,14 +18,14 @@ import aimgan
 from aimgan import noise
 from aimgan.data import Digits
 from aimgan.errors import AimganError
-from aimgan.experiments.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.networks import NETWORKS, POSTERIORS, Networks, Residual, StandardNormal, Table4
 from aimgan.networks.residual import GAIN, Block
 from aimgan.objectives.aim import AIM
 from aimgan.objectives.gan import GAN
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
+from aimgan.recipes.recipe import Recipe, from_dict, to_dict, with_settings
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
 SMALL = Residual(shape=(1, 8, 8), dim=5, width=16)
 

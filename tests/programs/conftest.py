@@ -8,8 +8,9 @@ from typing import NamedTuple
 import pytest
 
 from aimgan import cli
-from aimgan.experiments import evaluation, finish
+from aimgan.evaluation import evaluate as evaluation
 from aimgan.metrics import prior_matching
+from aimgan.runs import finish
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))  # nasty.py, the folder of difficult images
 

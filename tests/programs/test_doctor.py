@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from aimgan import AimganError
-from aimgan import doctor as module
-from aimgan.doctor import NOTE, OK, PROBLEM, Finding, doctor, examine
+from aimgan.cli import doctor as module
+from aimgan.cli.doctor import NOTE, OK, PROBLEM, Finding, doctor, examine
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_a_check_that_fails_is_a_problem_and_the_others_go_on(monkeypatch):
 def test_a_torch_that_cannot_be_imported_is_no_traceback(home):
     (home / "torch").mkdir()
     (home / "torch" / "__init__.py").write_text("raise OSError('libtorch.so: invalid ELF header')")
-    code = "from rich.console import Console; from aimgan.doctor import doctor; raise SystemExit(doctor(Console()))"
+    code = "from rich.console import Console; from aimgan.cli.doctor import doctor; raise SystemExit(doctor(Console()))"
     source = str(Path(module.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False,

@@ -17,7 +17,7 @@ from saved import arrays_of
 
 from aimgan import cli
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.train import checkpoint
+from aimgan.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_files_without_a_picture_where_one_is_named(refused):
 
 def test_a_run_that_does_not_fit_is_named_with_both_values(aimgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aimgan.experiments.training.finish", lambda model, data, run, *_: model.save(run.model) or {})
+    monkeypatch.setattr("aimgan.runs.train.finish", lambda model, data, run, *_: model.save(run.model) or {})
     assert aimgan("train", "grid/aim", "--steps", 4, "-o", "run").code == 0
     record = Path("run/run.json").read_text()
     for words, message in (
@@ -180,7 +180,7 @@ def test_a_run_that_does_not_fit_is_named_with_both_values(aimgan, tmp_path, mon
 
 def test_warnings_are_lines_and_a_torn_checkpoint_is_one(aimgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aimgan.experiments.training.finish", lambda model, data, run, *_: model.save(run.model) or {})
+    monkeypatch.setattr("aimgan.runs.train.finish", lambda model, data, run, *_: model.save(run.model) or {})
     assert aimgan("train", "grid/aim", "--steps", 3, "-o", "run", "--set", "checkpoint_seconds=0").code == 0
     whole = Path("run/model/model.safetensors").read_bytes()
     torn = Path("run/checkpoints/000000003") / checkpoint.TENSORS

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from aimgan import AimganError
-from aimgan import export as exporting
-from aimgan.export import BATCHES, TOLERANCE, export, graphs_of
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.networks import StandardNormal, StochasticGenerator
+from aimgan.sharing import export as exporting
+from aimgan.sharing.export import BATCHES, TOLERANCE, export, graphs_of
 
 ALL = {"generator", "encoder", "reconstruction"}
 SMALL = {"shape": [3, 16, 16], "dim": 5, "width": 32}

@@ -7,7 +7,7 @@ import torch
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.experiments.inversion import invert
+from aimgan.evaluation.inversion import invert
 from aimgan.model import LatentVariableModel, ModelConfig
 
 

@@ -16,12 +16,12 @@ from rich.console import Console
 
 import aimgan
 from aimgan.errors import AimganError
-from aimgan.experiments import document, scores
-from aimgan.experiments.compare import compare
-from aimgan.experiments.recipes import RECIPES
-from aimgan.experiments.recorded import alarms, command
-from aimgan.experiments.training import prepared
 from aimgan.figures.charts import Line, chart, inline_svg
+from aimgan.pages import document, scores
+from aimgan.pages.compare import compare
+from aimgan.pages.recorded import alarms, command
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes.resolving import prepared
 
 EVIL = '<script>alert(1)</script>`"|[red]'
 TRAINED = {"device": "cpu", "steps": 40, "settings": {"networks.width": 16, "evaluate_every": 1.0}}

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aimgan.experiments.reproduction import methods, parallel, stability
-from aimgan.experiments.reproduction.cells import Cell, Outcome, outcome
-from aimgan.experiments.reproduction.comparison import latex, markdown
-from aimgan.experiments.reproduction.methods import Method
-from aimgan.experiments.reproduction.request import read
+from aimgan.paper import methods, parallel, stability
+from aimgan.paper.cells import Cell, Outcome, outcome
+from aimgan.paper.comparison import latex, markdown
+from aimgan.paper.methods import Method
+from aimgan.paper.request import read
 
 STEPS = 20
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from aimgan.experiments import image_scores, references
-from aimgan.experiments.reproduction import methods
+from aimgan.evaluation import image_scores, references
+from aimgan.paper import methods
 
 
 @pytest.fixture(scope="module")

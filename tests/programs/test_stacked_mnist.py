@@ -14,8 +14,8 @@ from saved import arrays_of
 
 from aimgan.data import Stacked
 from aimgan.data.digits import load_digits
-from aimgan.experiments import digit_classifier, stacked
-from aimgan.experiments.digit_classifier import Settings
+from aimgan.evaluation import digit_classifier, stacked
+from aimgan.evaluation.digit_classifier import Settings
 
 SMALL = ("--size", 8, "--set", "networks.width=16", "--steps", 4, "--device", "cpu")
 ROOT = Path(__file__).parents[2]

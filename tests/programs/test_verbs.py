@@ -15,7 +15,7 @@ from saved import arrays_of
 
 import aimgan as library
 from aimgan.data import Digits, Grid
-from aimgan.train.run_dir import RunDir
+from aimgan.training.run_dir import RunDir
 
 SMALL = {"grid/aim": 40, "grid/gan": 20, "digits/aim": 20, "folder/aim": 6}
 

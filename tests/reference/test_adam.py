@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aimgan.train.adam import MOMENTS, Adam
+from aimgan.training.adam import MOMENTS, Adam
 
 
 def network() -> nn.Module:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.experiments.assemble import make_player, player_names
 from aimgan.networks import MLP, StandardNormal
 from aimgan.objectives import OBJECTIVES, Update
 from aimgan.objectives.unrolled_gan import unrolled
-from aimgan.train.engine import players
+from aimgan.recipes.assemble import make_player, player_names
+from aimgan.training.engine import players
 
 N, DIM, LR = 5, 3, 0.001
 POINTS, IMAGES = MLP(shape=(2,), dim=DIM, width=8), MLP(shape=(1, 2, 2), dim=DIM, width=8)

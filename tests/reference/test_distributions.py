@@ -16,8 +16,8 @@ from torch.distributions import Independent, Normal
 from aimgan import noise
 from aimgan.networks import MLP, GaussianHead, Posterior, StandardNormal, StochasticGenerator
 from aimgan.objectives.aim import AIM
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -14,11 +14,11 @@ from accelerate import Accelerator
 from arithmetic import PASSES, cost, flops, formula
 from torch import Tensor
 
-from aimgan.experiments.assemble import make_player, player_names
 from aimgan.networks import MLP, Networks, StandardNormal, Table3, Table4
 from aimgan.objectives import OBJECTIVES
 from aimgan.objectives.aim import AIM
-from aimgan.train.engine import Engine
+from aimgan.recipes.assemble import make_player, player_names
+from aimgan.training.engine import Engine
 
 N = 100
 FAMILIES: dict[str, Networks] = {

@@ -9,11 +9,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from aimgan.experiments.assemble import make_player
 from aimgan.networks import StandardNormal, Table4
 from aimgan.objectives.aim import AIM
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
+from aimgan.recipes.assemble import make_player
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from scaling import SIZES, fitted

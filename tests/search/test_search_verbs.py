@@ -12,10 +12,10 @@ from PIL import Image
 from rich.console import Console
 from tiny import tiny, write
 
+from aimgan.cli.search_verbs import cluster, search
 from aimgan.errors import AimganError, plain
-from aimgan.experiments.search import cluster, search
+from aimgan.pages.contact_sheet import Section, Tile, figure, page
 from aimgan.search.index import INSIDE
-from aimgan.search.sheet import Section, Tile, figure, page
 
 HOSTILE = ['"><script>alert(1)<script>.png', "a\nb $x_1$ {title}.png", "\u202egnp.exe.png", "\x1b[31mred.png", "名.png"]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from aimgan.networks import GaussianHead, StandardNormal
 from aimgan.objectives import Prior, Update
 from aimgan.objectives.terms import gaussian_nll, likelihood_loss
-from aimgan.train.adam import Adam
-from aimgan.train.engine import Engine
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
 
 class Level(nn.Module):

@@ -51,7 +51,7 @@ def train(
     aimgan train grid/aim --set weighting=none --set lr=1e-3 --output runs/plain
     aimgan train grid/aim --track wandb --output runs/tracked
     """  # fmt: skip
-    from aimgan.experiments.training import train as run
+    from aimgan.runs.train import train as run
 
     settings = dict(_setting(text) for text in set_ or ())
     run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings,
@@ -76,7 +76,7 @@ def evaluate(
     aimgan evaluate runs/grid-aim --json scores.json
     aimgan evaluate runs/cifar10-aim --features inception --json scores.json
     """
-    from aimgan.experiments.verbs import evaluate_run
+    from aimgan.cli.model_verbs import evaluate_run
 
     evaluate_run(run, json_, data, seed, device, console(), features, samples)
 
@@ -111,7 +111,7 @@ def reproduce(
     aimgan reproduce figure2 --data mnist --images PATH --preset cpu
     aimgan reproduce stability --methods gan,aim
     """
-    from aimgan.experiments.reproduction.reproduce import reproduce as run
+    from aimgan.paper.reproduce import reproduce as run
 
     names = None if methods is None else methods.split(",")
     run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, path=images, output=output,
@@ -125,7 +125,7 @@ def recipes() -> None:
     \b
     aimgan recipes
     """
-    from aimgan.experiments.verbs import recipe_table
+    from aimgan.cli.model_verbs import recipe_table
 
     console().print(recipe_table().rich())
 
@@ -137,7 +137,7 @@ def info(run: Run) -> None:
     \b
     aimgan info runs/grid-aim
     """
-    from aimgan.experiments.info import tell
+    from aimgan.cli.info import tell
 
     tell(run, console())
 
@@ -154,7 +154,7 @@ def compare(
     \b
     aimgan compare runs/grid-aim runs/grid-ali --output compare.html
     """
-    from aimgan.experiments.compare import compare as beside
+    from aimgan.pages.compare import compare as beside
 
     beside(runs, output, console())
 

@@ -20,8 +20,8 @@ def export(
     \b
     aimgan export runs/digits-aim --format onnx --output exported
     """
-    from aimgan.export import export as write
-    from aimgan.hub import load
+    from aimgan.sharing.export import export as write
+    from aimgan.sharing.hub import load
 
     for line in write(load(run), output, format_).lines():
         typer.echo(line)
@@ -44,7 +44,7 @@ def push(
     aimgan push runs/photos-aim you/photos --dry-run page
     aimgan push runs/photos-aim you/photos --private
     """
-    from aimgan.hub import push as send
+    from aimgan.sharing.hub import push as send
 
     told = send(run, repo, private=private, revision=revision, figures=figures, license=license_, dry_run=dry_run)
     for line in told.lines():
@@ -67,8 +67,8 @@ def doctor(
     aimgan doctor --json doctor.json
     aimgan doctor --remove-pack all
     """
-    from aimgan.doctor import doctor as look
-    from aimgan.doctor import removed
+    from aimgan.cli.doctor import doctor as look
+    from aimgan.cli.doctor import removed
 
     if remove_pack is not None:
         for line in removed(remove_pack):

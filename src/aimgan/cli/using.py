@@ -20,7 +20,7 @@ def generate(
     \b
     aimgan generate runs/mnist-aim -n 64 --output samples.png
     """
-    from aimgan.experiments import verbs
+    from aimgan.cli import model_verbs as verbs
 
     wrote(verbs.generate(run, n, output, seed, device))
 
@@ -39,7 +39,7 @@ def reconstruct(
     aimgan reconstruct runs/mnist-aim 3.png 7.png --output both.png
     aimgan reconstruct runs/mnist-gan 3.png --optimise 500 --output both.png
     """
-    from aimgan.experiments import verbs
+    from aimgan.cli import model_verbs as verbs
 
     wrote(verbs.reconstruct(run, images, output, device, console(), optimise))
 
@@ -55,7 +55,7 @@ def neighbours(
     \b
     aimgan neighbours runs/mnist-aim 7.png -m 8 --output near.png
     """
-    from aimgan.experiments import verbs
+    from aimgan.cli import model_verbs as verbs
 
     wrote(verbs.neighbours(run, image, m, output, seed, device, console()))
 
@@ -71,7 +71,7 @@ def interpolate(
     \b
     aimgan interpolate runs/mnist-aim 3.png 8.png --output line.png
     """
-    from aimgan.experiments import verbs
+    from aimgan.cli import model_verbs as verbs
 
     wrote(verbs.interpolate(run, a, b, steps, output, device, console()))
 
@@ -87,7 +87,7 @@ def encode(
     \b
     aimgan encode runs/mnist-aim photos --output codes.npz
     """
-    from aimgan.experiments import verbs
+    from aimgan.cli import model_verbs as verbs
 
     wrote(verbs.encode(run, data, output, device, console()))
 
@@ -111,7 +111,7 @@ def search(
     aimgan search runs/photos --index photos --image cat.jpg
     aimgan search runs/photos --index index --images photos --image cat.jpg -k 24 --output near.html
     """
-    from aimgan.experiments.search import search as find
+    from aimgan.cli.search_verbs import search as find
 
     find(run, index, images, image, code, k, output, device, console())
 
@@ -128,7 +128,7 @@ def cluster(
     \b
     aimgan cluster runs/photos photos --output groups --k 10
     """
-    from aimgan.experiments.search import cluster as group
+    from aimgan.cli.search_verbs import cluster as group
 
     group(run, source, output, k, method, seed, device, console())
 
@@ -154,7 +154,7 @@ def explore(
     aimgan explore runs/photos --index photos
     aimgan explore runs/digits-aim --compare runs/digits-ali
     """
-    from aimgan.experiments.training import resolved_device
     from aimgan.explorer import explore as serve
+    from aimgan.runs.train import resolved_device
 
     serve(run, index, compare, host, port, resolved_device(device), typer.echo)

@@ -1,7 +1,7 @@
 """Stacked MNIST: three random digits as the red, green and blue of one picture, 1,000 modes (Metz et al. 2017).
 
 Mode (a, b, c) is the class of the digit in each channel, so a picture's mode is known, and a generated one's can be
-found by a classifier of digits (experiments/stacked.py).
+found by a classifier of digits (evaluation/stacked.py).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aimgan.errors import AimganError
 from aimgan.explorer.folder import indexed
 from aimgan.explorer.subject import Subject, require_alike, subject
-from aimgan.hub import load
+from aimgan.sharing.hub import load
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -17,7 +17,7 @@ class Inversion:
     """G, D: a GAN (equation 7).      E: min  E_q(x)|x - G(E(x))|^2, whose gradient G never sees.
 
     E learns on real images to choose the code whose image is nearest, the paper's equation 4. The error is a mean over
-    samples and elements. Optimisation of each image's code is `aimgan.experiments.invert`.
+    samples and elements. Optimisation of each image's code is `aimgan.evaluation.inversion.invert`.
     """
 
     G: nn.Module

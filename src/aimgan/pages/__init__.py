@@ -1,0 +1,1 @@
+"""Pages for people: reports, comparisons and contact sheets."""

@@ -1,0 +1,119 @@
+"""From a recipe to players, and from trained players to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from aimgan import noise
+from aimgan.model import LatentVariableModel, ModelConfig
+from aimgan.networks import Networks, StandardNormal, generator_for
+from aimgan.networks.batch_norm import batch_norms
+from aimgan.networks.sizes import require_sizes
+from aimgan.objectives import OBJECTIVES, Objective
+from aimgan.recipes.recipe import Recipe, is_player, to_dict
+from aimgan.training.engine import Engine, players
+from aimgan.training.ensemble import Member
+
+
+def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
+    """Return the recipe with networks for samples of this shape. Raises AimganError where the family cannot."""
+    networks: Any = recipe.networks
+    require_sizes(networks)
+    return replace(recipe, networks=replace(networks, shape=tuple(shape)))
+
+
+def player_names(objective: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the networks that an objective has with these options: its fields but the prior and the options.
+
+    A field that is None by default is a player only with the option that `only_with` names.
+    """
+    cls: Any = OBJECTIVES[objective]
+    needed = getattr(cls, "only_with", {})
+    given = {f.name: f.default for f in fields(cls)} | dict(options)
+    return [
+        f.name
+        for f in fields(cls)
+        if is_player(f.name) and (f.name not in needed or given[needed[f.name][0]] == needed[f.name][1])
+    ]
+
+
+def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
+    """Make one player with fresh weights from torch's generator."""
+    if name == "E":
+        return family.E(objective.reads_features, objective.posterior)
+    network = family.D() if name == "D_m" else getattr(family, name)()
+    return generator_for(objective.posterior, network) if name == "G" else network
+
+
+def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> Objective:
+    """Make the objective's players with weights drawn from (seed, player), equal for every objective that has them."""
+    objective: Any = OBJECTIVES[recipe.objective]
+    family: Networks = recipe.networks
+    made: dict[str, nn.Module] = {"prior": StandardNormal(family.dim)}
+    for name in player_names(recipe.objective, recipe.options):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(noise.mix(seed, "weights", name) >> 1)
+            made[name] = make_player(name, family, objective)
+    return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
+
+
+def synchronise_batch_norm(objective: Objective, accelerator: Accelerator) -> list[str]:
+    """Take batch-norm statistics over the whole batch where GPUs share it; return warnings where that cannot be.
+
+    Parameters, buffers and their names stay. Before the engine: it keeps what it is given. torch's layer has no kernel
+    for CPUs.
+    """
+    networks = players(objective).values()
+    if accelerator.num_processes == 1 or not any(batch_norms(network) for network in networks):
+        return []
+    if accelerator.device.type == "cpu":
+        share = f"its own share of the batch, 1/{accelerator.num_processes}"
+        return [f"on a CPU each process normalises by {share}: the run differs from one of another number of processes"]
+    for network in networks:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return []
+
+
+def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
+    """Describe the model that training this recipe leaves."""
+    objective: Any = OBJECTIVES[recipe.objective]
+    arguments = to_dict(recipe)["networks"]
+    return ModelConfig(
+        networks=arguments.pop("kind"),
+        arguments=arguments,
+        objective=recipe.objective,
+        posterior=objective.posterior,
+        reads_features=objective.reads_features,
+        about=about,
+        **normalised_by(objective),
+    )
+
+
+def normalised_by(objective: Any) -> dict[str, str]:
+    """Return what an objective declares that its networks see in training, as a ModelConfig takes it."""
+    return {name: getattr(objective, name) for name in ("G_sees", "E_sees") if hasattr(objective, name)}
+
+
+def model_of(engine: Engine | Member, config: ModelConfig) -> LatentVariableModel:
+    """Return a model with copies of the engine's networks (their averages, if it keeps any)."""
+    made: dict[str, Any] = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
+    E = made.get("E")
+    if E is not None and config.reads_features:
+        E = nn.Sequential(made["D"].features, E)
+    model = LatentVariableModel(made["G"], E, deepcopy(engine.objective.prior), config)  # type: ignore[attr-defined]
+    return _alone(model) if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()) else model
+
+
+def _alone(model: LatentVariableModel) -> LatentVariableModel:
+    """Return the model with batch norm that asks no other process: only the first one evaluates and saves."""
+    with torch.random.fork_rng(devices=[]):
+        plain = LatentVariableModel.build(model.config).to(model.prior.origin)
+    plain.load_state_dict(model.state_dict())
+    return plain

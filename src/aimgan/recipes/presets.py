@@ -1,0 +1,62 @@
+"""How large and how long: the same code path as the paper's runs, at a price that a smaller machine can pay.
+
+paper    the recipe as it stands: Tables 3 and 4, 400 and 300 epochs
+quick    the paper's networks, ten epochs
+cpu      networks of a quarter of the width, colour at 32 x 32 pixels, three epochs: minutes on two cores
+residual, residual-cpu
+         beyond the paper, of aim and gan on colour: residual networks without batch norm, a relativistic game with
+         gradient penalties on both sides (R3GAN, Huang et al. 2024), averaged weights; at 64 and 32 pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aimgan.errors import AimganError, near_miss
+from aimgan.networks import Residual
+from aimgan.recipes.recipe import Recipe, objective_options, with_settings
+
+Settings = Mapping[str, Any]
+
+# Adam moves a weight by about lr whatever the width, so a layer's output moves with its number of inputs: a quarter
+# of them takes four times the rate (Yang et al. 2022, muP). At the paper's 2e-4 D wins outright (docs/images.md).
+_LR = 8e-4
+_R3GAN: Settings = {"value": "relativistic", "penalty": 1.0, "ema": 0.999, "beta1": 0.0, "beta2": 0.99}
+_R3GAN_OPTIONS = ("value", "penalty")
+_COLOUR = ("cifar10", "celeba")
+_CPU_COLOUR: Settings = {
+    "data.size": 32,
+    "networks.width": 256,
+    "lr": _LR,
+    "epochs": 3,
+    "samples": 10_000,
+    "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
+}
+PRESETS: dict[str, dict[str, Settings]] = {
+    "paper": {"mnist": {}, "cifar10": {}, "celeba": {}},
+    "quick": {"mnist": {"epochs": 10}, "cifar10": {"epochs": 10}, "celeba": {"epochs": 10}},
+    "cpu": {
+        "mnist": {"networks.width": 256, "lr": _LR, "epochs": 3, "samples": 10_000},
+        "cifar10": _CPU_COLOUR,
+        "celeba": _CPU_COLOUR,
+    },
+    "residual": {data: {"networks": Residual(shape=(3, 64, 64), width=512), **_R3GAN} for data in _COLOUR},
+    "residual-cpu": {data: {**_CPU_COLOUR, "networks": Residual(), "lr": 2e-4, **_R3GAN} for data in _COLOUR},
+}
+
+
+def with_preset(recipe: Recipe, preset: str) -> Recipe:
+    """Return the recipe at a preset's size and length. Raises AimganError for a preset that its data have not."""
+    if preset not in PRESETS:
+        raise near_miss("preset", preset, PRESETS)
+    data = recipe.name.split("/")[0]
+    if data not in PRESETS[preset]:
+        having = ", ".join(PRESETS[preset])
+        raise AimganError(f"{recipe.name} has no preset {preset!r}; expected a recipe of {having}, or no --preset")
+    settings = dict(PRESETS[preset][data])
+    unknown = set(settings) & set(_R3GAN_OPTIONS) - objective_options(recipe.objective)
+    if unknown:
+        raise AimganError(f"preset {preset!r} is of aim and gan: {recipe.objective} has no option {min(unknown)!r}")
+    return with_settings(replace(recipe, networks=settings.pop("networks", recipe.networks)), settings)

@@ -1,0 +1,121 @@
+"""The end of a run: the model, its scores, figures and report. All of it can be done again from a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+
+from aimgan import noise
+from aimgan.data import ImageSet, Mixture
+from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
+from aimgan.evaluation.feature_networks import FeatureNetwork
+from aimgan.figures import curves, figure3, grid, pairs
+from aimgan.files import save_array, write_json
+from aimgan.model import LatentVariableModel
+from aimgan.pages import tables
+from aimgan.pages.report import write_report
+from aimgan.recipes.recipe import Recipe
+from aimgan.training.run_dir import RunDir
+
+DATA_POINTS, OTHER_POINTS = 100_000, 10_000  # figure 3: "the number of points in (b, c, d) is 10 % of (a)"
+
+
+def finish(
+    model: LatentVariableModel,
+    data: Mixture | ImageSet,
+    run: RunDir,
+    recipe: Recipe,
+    seed: int,
+    console: Console,
+    network: FeatureNetwork | None = None,
+) -> dict[str, Any]:
+    """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
+    with console.status("evaluating"):
+        model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
+        model.save(run.model)
+        scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
+        if model.E is not None and isinstance(data, ImageSet) and len(data.images.test):
+            save_array(run.errors, image_errors(model, data).numpy())
+    run.figures.mkdir(exist_ok=True)
+    paths = draw(model, data, run, recipe, seed)
+    real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
+    table = tables.of_run(recipe, scores, real)
+    paths += write_report(run, recipe, seed, scores, paths, model.E is not None, real, table if real else None)
+    write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
+    console.print(table.rich())
+    for path in [run.model, *paths]:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return scores
+
+
+def batch_of(data: Mixture | ImageSet, seed: int, k: int) -> torch.Tensor:
+    """Return training batch k of 100 samples, or of all where there are fewer."""
+    return data.batch(seed, k, min(100, data.epoch_size))
+
+
+def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int) -> list[Path]:
+    """Draw the run's figures into its folder and return their paths."""
+    made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), f"{recipe.name}, seed {seed}")}
+    if isinstance(data, Mixture) and data.shape == (2,):
+        made["figure3"] = figure_3(model, data, recipe, seed)
+    made |= pictures(model, data, seed)
+    return [save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
+
+
+def pictures(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) -> dict[str, Image.Image]:
+    """Return samples, reconstructions and neighbours of a model of images, none of one of points."""
+    if isinstance(data, Mixture):
+        return {}
+    x = data.test(32).cpu()
+    made = {"samples": grid(model.generate(64, noise.generator(seed, "figure samples")), columns=8)}
+    if model.E is not None and len(x):
+        made["reconstructions"] = grid(pairs(x, model.reconstruct(x)), columns=8)
+        near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours", device=model.device))
+        made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)
+    return made
+
+
+def drawn(run: RunDir) -> dict[str, np.ndarray]:
+    """Return the pictures in a run's folder but its curves, (h, w, 3) of uint8."""
+    paths = sorted(path for path in run.figures.glob("*.png") if path.stem != "curves")
+    return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in paths}
+
+
+def figure_3(model: LatentVariableModel, data: Mixture, recipe: Recipe, seed: int) -> Figure:
+    """Draw figure 3 of a model of 2-D data."""
+    title = f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps"
+    return figure3(data_points(data, seed), *points_of(model, data, seed), title)
+
+
+def data_points(data: Mixture, seed: int) -> torch.Tensor:
+    """Return panel (a) of figure 3."""
+    return data.sample(DATA_POINTS, noise.generator(seed, "figure data"))
+
+
+def points_of(
+    model: LatentVariableModel, data: Mixture, seed: int
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
+    """Return panels (b) codes and (c) reconstructions of held-out data, None without an encoder, and (d) samples."""
+    samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples"))
+    if model.E is None:
+        return None, None, samples
+    codes = model.encode(data.test(OTHER_POINTS)).mean
+    return codes, model.decode(codes, inferred=True), samples
+
+
+def save(figure: Figure | Image.Image, path: Path) -> Path:
+    """Write a picture; without the writer's version and the day in it, so that the same run gives the same bytes."""
+    nameless = ("CreationDate", "Creator", "Producer") if path.suffix == ".pdf" else ("Software",)
+    if isinstance(figure, Image.Image):
+        figure.save(path)
+    else:
+        with rc_context({"pdf.fonttype": 42}):  # the letters as letters, which printers ask for
+            figure.savefig(path, metadata=dict.fromkeys(nameless))
+    return path

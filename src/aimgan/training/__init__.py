@@ -1,0 +1,1 @@
+"""The engine, its loop, its checkpoints, and the folder of a run."""

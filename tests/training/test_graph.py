@@ -1,0 +1,301 @@
+"""The path that a GPU records as one graph, without a GPU: the same bits as the eager step, whatever happens to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+from aimgan import noise
+from aimgan.networks import StandardNormal, Table4
+from aimgan.objectives.base import Update
+from aimgan.recipes.assemble import assemble
+from aimgan.recipes.catalogue import RECIPES
+from aimgan.training import graph
+from aimgan.training.adam import MOMENTS, Adam
+from aimgan.training.engine import Engine
+from aimgan.training.graph import WARM_UP, EagerWarning, StaticStep
+
+NETWORKS = Table4(shape=(3, 8, 8), dim=4, width=16)  # batch norm, whose statistics move too
+CASES = [
+    ("aim", {}), ("aim", {"weighting": "generator"}), ("gan", {}), ("vae", {}), ("alice", {"cycle": "adversarial"}),
+    ("unrolled-gan", {"unrolling": 2}), ("mdgan", {"variant": "manifold-diffusion"}), ("avb", {}),
+]  # fmt: skip
+every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
+
+
+def engine(name: str = "aim", options: dict | None = None, ema: float = 0.9, **given) -> Engine:
+    recipe = replace(RECIPES[f"folder/{name}"], networks=NETWORKS)
+    recipe = replace(recipe, options={**recipe.options, **(options or {})})
+    return Engine(assemble(recipe, 0), Adam(), Accelerator(cpu=True), 3, ema, **given)
+
+
+def batch(step: int, n: int = 6) -> Tensor:
+    return noise.normal(n, 3, 8, 8, generator=noise.generator("x", step)).tanh()
+
+
+def train(trained: Engine, steps: range) -> list[dict[str, Tensor]]:
+    return [trained.step(batch(step), step, 1e-2 / (step + 1)) for step in steps]
+
+
+def assert_same(a: Engine, b: Engine) -> None:
+    expected = b.state()
+    assert all(torch.equal(value, expected[name]) for name, value in a.state().items())
+
+
+# --- the same bits --------------------------------------------------------------------------------------------------
+
+
+@every_case
+def test_it_is_the_eager_step_bit_for_bit(name, options):
+    """Losses, weights, buffers, moments and averages, with another learning rate in each step."""
+    eager, static = engine(name, options), engine(name, options, graph=True)
+    logs = [train(one, range(WARM_UP + 4)) for one in (eager, static)]
+    for a, b in zip(*logs, strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(value, b[term]) for term, value in a.items())
+    assert_same(static, eager)
+
+
+@pytest.mark.parametrize("stop", [1, WARM_UP, WARM_UP + 2])
+def test_a_run_goes_on_in_either_path(stop):
+    """The averages' share and the draws are the step's, not those of the step in which a graph was recorded."""
+    whole = engine()
+    train(whole, range(10))
+    for first, second in ((True, True), (True, False), (False, True)):
+        begun, resumed = engine(graph=first), engine(graph=second)
+        train(begun, range(stop))
+        resumed.load_state({name: value.clone() for name, value in begun.state().items()})
+        train(resumed, range(stop, 10))
+        assert_same(resumed, whole)
+
+
+def test_a_state_loaded_into_a_recorded_step_is_what_it_goes_on_from():
+    whole, static = engine(), engine(graph=True)
+    train(static, range(WARM_UP + 2))
+    train(whole, range(2))
+    static.load_state(whole.state())
+    train(static, range(2, 6))
+    train(whole, range(2, 6))
+    assert_same(static, whole)
+
+
+def test_what_a_step_returns_is_not_overwritten_by_the_next():
+    static = engine(graph=True)
+    logs = train(static, range(WARM_UP + 3))
+    assert len({float(log["loss/D"]) for log in logs}) == len(logs)
+
+
+def test_a_batch_of_another_size_is_trained_on_as_well():
+    eager, static = engine(), engine(graph=True)
+    for step in range(WARM_UP + 5):
+        for one in (eager, static):
+            one.step(batch(step, 5 if step in (1, WARM_UP + 2) else 6), step, 1e-3)
+    assert_same(static, eager)
+
+
+# --- what is recorded -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Recording:
+    """A graph's stand-in that counts. Like a graph, it repeats the body that it was given and no other."""
+
+    recorded: int = 0
+    replayed: int = 0
+    error: Exception | None = None
+
+    def warm_up(self):
+        return nullcontext()
+
+    def record(self, body: Callable[[], graph.Log]) -> Callable[[], graph.Log]:
+        if self.error:
+            raise self.error
+        self.recorded += 1
+
+        def replay() -> graph.Log:
+            self.replayed += 1
+            return body()
+
+        return replay
+
+
+def static_engine(capture: Recording, **given) -> Engine:
+    made = engine(**given)
+    made._static = StaticStep(made._body, made._stream, made._share, torch.device("cpu"), capture)
+    return made
+
+
+def test_it_is_recorded_once_after_the_warm_up_and_every_step_is_taken_once():
+    capture = Recording()
+    train(static_engine(capture), range(WARM_UP + 5))
+    assert (capture.recorded, capture.replayed) == (1, 5)
+
+
+def test_nothing_is_seeded_or_drawn_inside(monkeypatch):
+    """A graph would repeat the numbers that it saw."""
+    capture = Recording()
+    static = static_engine(capture)
+    train(static, range(WARM_UP + 1))
+    static._static._fill(batch(9), 9, 1e-3)
+    monkeypatch.setattr(torch, "randn", lambda *_, **__: pytest.fail("drew"))
+    monkeypatch.setattr(noise, "of_step", lambda *_: pytest.fail("seeded"))
+    static._static._replay()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("operation not permitted\nwhen capturing"), KeyError(0.5)])
+def test_a_step_that_cannot_be_recorded_runs_eagerly_and_says_why_once(error, recwarn):
+    eager, static = engine(), static_engine(Recording(error=error))
+    train(eager, range(WARM_UP + 3))
+    with pytest.warns(EagerWarning, match=rf"runs eagerly, not as one CUDA graph: {type(error).__name__}: ") as caught:
+        train(static, range(WARM_UP + 3))
+    assert len(caught) == 1
+    assert "\n" not in str(caught[0].message)
+    assert_same(static, eager)
+
+
+class FakeCuda:
+    """torch.cuda's part of a capture, as a list of what was asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
+        self.calls: list[str] = []
+        self.fails = fails
+        here = self
+
+        class Stream:
+            def __init__(self, name: str = "side") -> None:
+                self.name = name
+
+            def wait_stream(self, other) -> None:
+                here.calls.append(f"{self.name} waits for {other.name}")
+
+        class CUDAGraph:
+            def replay(self) -> None:
+                here.calls.append("replay")
+
+        main = Stream("main")
+        made = {
+            "Stream": Stream, "CUDAGraph": CUDAGraph, "current_stream": lambda: main,
+            "stream": lambda stream: self.within(stream.name), "graph": lambda _, stream: self.captured(stream.name),
+        }  # fmt: skip
+        for name, value in made.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+
+    @contextmanager
+    def within(self, name: str):
+        self.calls.append(f"on {name}")
+        try:
+            yield
+        finally:
+            self.calls.append(f"off {name}")
+
+    @contextmanager
+    def captured(self, name: str):
+        self.calls.append(f"capture on {name}")
+        yield
+        if self.fails:
+            raise RuntimeError("operation not permitted")
+
+
+def test_a_capture_asks_torch_for_what_its_documentation_says(monkeypatch):
+    cuda = FakeCuda(monkeypatch)
+    capture = graph.CudaCapture()
+    with capture.warm_up():
+        cuda.calls.append("step")
+    assert cuda.calls == ["side waits for main", "on side", "step", "off side", "main waits for side"]
+    cuda.calls.clear()
+    log = {"loss": torch.ones(())}
+    replay = capture.record(lambda: (cuda.calls.append("body"), log)[1])
+    assert cuda.calls == ["on main", "capture on side", "body", "off main"]
+    assert [replay() is log, replay() is log] == [True, True]
+    assert cuda.calls[-3:] == ["off main", "replay", "replay"]
+    cuda.fails = True
+    with pytest.raises(RuntimeError, match="operation not permitted"):
+        capture.record(dict)
+    assert cuda.calls[-2:] == ["capture on side", "off main"]  # the main stream is the current one again
+
+
+@dataclass(eq=False)
+class Fickle:
+    """Draws as many codes as its last loss says: its step has no fixed shape."""
+
+    G: nn.Module
+    prior: StandardNormal
+    n: int = 1
+
+    reads_features = False
+    posterior = None
+
+    def step(self, x: Tensor):
+        loss = self.G(self.prior.sample(self.n)).square().mean()
+        self.n += 1
+        yield Update(self.G, loss)
+
+
+def test_a_step_whose_draws_change_runs_eagerly():
+    def made(graph: bool) -> Engine:
+        torch.manual_seed(0)
+        return Engine(Fickle(nn.Linear(2, 2), StandardNormal(2)), Adam(), Accelerator(cpu=True), graph=graph)
+
+    eager, static = made(False), made(True)
+    train(eager, range(6))
+    with pytest.warns(EagerWarning, match="its steps ask for different draws"):
+        train(static, range(6))
+    assert_same(static, eager)
+
+
+def test_several_processes_have_no_graph():
+    class Two(Accelerator):
+        num_processes = property(lambda self: 2)
+
+    recipe = replace(RECIPES["folder/gan"], networks=NETWORKS)
+    with pytest.warns(EagerWarning, match="several processes"):
+        made = Engine(assemble(recipe, 0), Adam(), Two(cpu=True), graph=True)
+    assert made._static is None
+
+
+# --- numbers as tensors ---------------------------------------------------------------------------------------------
+
+
+def test_adam_moves_as_before_and_as_far_by_a_rate_in_a_tensor():
+    """30 steps: the kernel called plainly, our rule, and our rule with the rate as a tensor, byte for byte."""
+    start = [torch.randn(7, 5), torch.randn(4, 3, 2, 2), torch.randn(1)]
+    plain, ours, tensors = ([value.clone() for value in start] for _ in range(3))
+    moments: tuple[list[Tensor], ...] = ([*map(torch.zeros_like, start)], [*map(torch.zeros_like, start)])
+    counts, rule, rule_by_tensor = [torch.tensor(0.0) for _ in start], Adam(), Adam()
+    for step in range(30):
+        gradients, lr = [torch.randn_like(value) for value in start], 0.1 / (step + 3)
+        adam(plain, gradients, *moments, [], counts, fused=True, amsgrad=False, maximize=False, beta1=0.5,
+             beta2=0.999, lr=lr, weight_decay=0.0, eps=1e-8)  # fmt: skip
+        rule.move(ours, gradients, lr)
+        rule_by_tensor.move(tensors, gradients, torch.tensor(lr, dtype=torch.float64))
+    for values in zip(plain, ours, tensors, strict=True):
+        assert len({value.numpy().tobytes() for value in values}) == 1
+
+
+def test_adam_reads_a_gradient_in_another_order_of_memory():
+    parameters = [torch.zeros(2, 3, 4, 4) for _ in range(2)]
+    gradient = torch.randn(2, 3, 4, 4)
+    for parameter, given in zip(parameters, (gradient, gradient.to(memory_format=torch.channels_last)), strict=True):
+        rule = Adam()
+        for _ in range(2):
+            rule.move([parameter], [given], 0.1)
+        assert set(rule.state(parameter)) == set(MOMENTS)
+    assert torch.equal(*parameters)
+
+
+def test_numbers_are_exact_on_a_cpu_and_float32_where_adams_kernel_reads_that():
+    cpu, other = torch.device("cpu"), torch.device("meta")
+    lr = math.pi / 1000
+    assert graph.numbers(lr, 0.1, cpu).rate(0.1) == lr * 0.1
+    assert float(graph._number(lr, cpu)) == lr
+    given = graph.numbers(lr, 0.1, other)
+    assert {given.rate(1.0).dtype, given.share.dtype} == {torch.float32}
+    assert {given.rate(1.0).device.type, given.share.device.type} == {"meta"}

@@ -1,0 +1,175 @@
+"""What processes agree on: alone nothing is sent, two threads over gloo stand for two processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import distributed, nn
+
+import aimgan
+from aimgan.errors import AimganError, Interrupted
+from aimgan.networks.batch_norm import batch_norms
+from aimgan.recipes import assemble
+from aimgan.recipes.resolving import prepared
+from aimgan.runs import loading
+from aimgan.runs import train as training
+from aimgan.training.engine import players
+from aimgan.training.loop import Loop
+from aimgan.training.processes import GO_ON, SAVE, STOP, Processes, accelerator_for, ends_of_others
+from aimgan.training.signals import interrupt, on_signal
+
+
+def test_one_process_sends_nothing():
+    alone, tensors = Processes(), {"a": torch.arange(3.0)}
+    assert alone.first
+    assert [alone.agreed(wish) for wish in (GO_ON, SAVE, STOP)] == [GO_ON, SAVE, STOP]
+    assert alone.tensors(tensors)["a"] is tensors["a"]
+    assert alone.mean(tensors["a"]).equal(tensors["a"])
+    assert alone.share(7) == 7
+    alone.wait()
+    alone.compare(tensors, "now")
+
+
+@pytest.fixture
+def in_two(monkeypatch) -> Callable[[Callable[[Processes], Any]], list[Any]]:
+    """Run a function as each of two processes that talk over gloo, in threads, and return what both returned."""
+
+    def run(function: Callable[[Processes], Any]) -> list[Any]:
+        answers: list[Any] = [None, None]
+        store = distributed.HashStore()  # a fresh one each time: in an old one are the addresses of an ended group
+
+        def one(rank: int) -> None:
+            try:
+                group = distributed.ProcessGroupGloo(store, rank, 2, timedelta(seconds=30))
+                answers[rank] = function(Processes(rank, 2, group))
+            except AimganError as error:
+                answers[rank] = str(error)
+
+        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        return answers
+
+    def all_reduce(tensor, op=distributed.ReduceOp.SUM, group=None, async_op=False):
+        options = distributed.AllreduceOptions()
+        options.reduceOp = op
+        work = group.allreduce([tensor], options)
+        return work if async_op else work.wait()
+
+    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(distributed, "broadcast", lambda tensor, root, group: group.broadcast(tensor, root).wait())
+    monkeypatch.setattr(distributed, "barrier", lambda group, async_op: group.barrier())
+    return run
+
+
+def test_all_do_what_the_largest_wish_was_a_step_later_and_once(in_two):
+    def asked(processes: Processes) -> list[int]:
+        wishes = {0: [GO_ON, SAVE, SAVE, GO_ON, GO_ON, GO_ON], 1: [GO_ON, GO_ON, GO_ON, GO_ON, STOP, STOP]}
+        answers = [processes.agreed(wish) for wish in wishes[processes.rank]]
+        processes.wait()
+        return answers
+
+    assert in_two(asked) == [[GO_ON, GO_ON, SAVE, GO_ON, GO_ON, STOP]] * 2
+
+
+def test_tensors_of_every_kind_are_those_of_the_first(in_two):
+    kept = {
+        "a": torch.randn(2, 3).to(torch.bfloat16), "b": torch.tensor(7), "c": torch.zeros(0, 4),
+        "d": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "e": torch.tensor([True, False]),
+    }  # fmt: skip
+    for got in in_two(lambda processes: processes.tensors(kept if processes.first else {})):
+        assert got.keys() == kept.keys()
+        assert all(got[name].equal(value) and got[name].dtype == value.dtype for name, value in kept.items())
+    assert in_two(lambda processes: float(processes.mean(torch.tensor(float(processes.rank))))) == [0.5, 0.5]
+
+
+def test_one_bit_of_difference_is_found_and_named(in_two):
+    def compared(processes: Processes) -> None:
+        same, other = torch.ones(5), torch.ones(2, 2)
+        other[1, 1] += processes.rank * torch.finfo(torch.float32).eps
+        processes.compare({"G.same": same, "D.other": other}, "after step 3")
+
+    for told in in_two(compared):
+        assert told.startswith("2 processes have different D.other after step 3; expected equal bits")
+
+
+def test_a_batch_that_is_no_multiple_is_refused_with_one_that_is():
+    assert Processes(1, 4).share(256) == 64
+    with pytest.raises(AimganError, match=r"batch_size is 100, but 3 processes share it; .* --set batch_size=99, or"):
+        Processes(0, 3).share(100)
+
+
+def test_only_a_lost_connection_is_another_process_end():
+    with pytest.raises(AimganError, match="another process of this launch has ended"), ends_of_others(2):
+        raise RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer")
+    for world, text in ((1, "gloo"), (2, "shapes differ")):
+        with pytest.raises(RuntimeError, match=text), ends_of_others(world):
+            raise RuntimeError(text)
+
+
+def test_a_second_precision_in_one_python_process_is_no_error():
+    for precision in ("no", "bf16", "no"):
+        assert accelerator_for("cpu", precision).mixed_precision == precision
+    first = accelerator_for("cpu")
+    assert accelerator_for("cpu").state.__dict__ is first.state.__dict__
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_signal_while_a_run_is_finished_is_a_stop_like_any(tmp_path, monkeypatch):
+    arguments = {"steps": 4, "device": "cpu"}
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "finish", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted, match="stopped after step 4 of 4, before the run's evaluation was written"):
+            aimgan.train("grid/aim", tmp_path, **arguments)
+    assert not (tmp_path / "evaluation.json").exists()
+    monkeypatch.setattr(Loop, "train", lambda self, start: None if start == 4 else pytest.fail("trained again"))
+    aimgan.train("grid/aim", tmp_path, **arguments)
+    assert (tmp_path / "evaluation.json").exists()
+
+
+def test_signals_go_back_to_whoever_had_them():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="now"), on_signal(interrupt("now")):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Two(Accelerator):
+    """What batch norm asks of an Accelerator, without its global state."""
+
+    def __init__(self, device: str) -> None:
+        self.of = torch.device(device)
+
+    num_processes = property(lambda self: 2)
+    device = property(lambda self: self.of)
+
+
+def test_batch_norm_is_of_the_whole_batch_on_gpus_and_each_process_own_on_a_cpu():
+    recipe = loading.fitted(prepared("mnist/aim", settings={"networks.width": 16}), _Shape())
+    objective = assemble.assemble(recipe, 0)
+    names = {name: list(network.state_dict()) for name, network in players(objective).items()}
+    assert assemble.synchronise_batch_norm(objective, Two("cpu"))
+    assert not any(_synchronised(objective))
+    assert not assemble.synchronise_batch_norm(objective, Two("cuda"))
+    assert all(_synchronised(objective))
+    assert any(_synchronised(objective))
+    assert names == {name: list(network.state_dict()) for name, network in players(objective).items()}
+
+
+class _Shape:
+    shape, epoch_size = (1, 28, 28), 1_000
+
+
+def _synchronised(objective: Any) -> list[bool]:
+    layers = [layer for network in players(objective).values() for layer in batch_norms(network)]
+    return [isinstance(layer, nn.SyncBatchNorm) for layer in layers]
