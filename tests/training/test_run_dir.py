@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from aimgan.train import checkpoint, run_dir
+from aimgan.training import checkpoint, run_dir
 
 from aimgan.errors import AimganError
 from aimgan.training.run_dir import RunDir, environment
