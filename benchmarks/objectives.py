@@ -27,8 +27,8 @@ from step import RESULTS, seconds
 from textbook import Textbook
 
 from aimgan.objectives import OBJECTIVES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
 from aimgan.training.run_dir import environment

@@ -23,8 +23,8 @@ from torch import distributed
 from torch.distributed import TCPStore
 
 from aimgan.networks import Table3, Table4
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.recipes.recipe import Recipe
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine

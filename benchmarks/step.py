@@ -28,8 +28,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from aimgan.networks import Table4
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.recipes.recipe import Recipe
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine

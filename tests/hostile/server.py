@@ -20,6 +20,7 @@ from aimgan import cli
 from aimgan.evaluation import evaluate as evaluation
 from aimgan.files import write_json
 from aimgan.metrics import prior_matching
+from aimgan.recipes import RECIPES
 from aimgan.recipes.resolving import settings_of
 from aimgan.runs import finish
 from aimgan.runs import train as training

@@ -1,4 +1,4 @@
-"""What a sceptic puts beside an encoder: principal components of equal d, and codes by optimisation."""
+"""Baselines for an encoder: principal components of the same dimension, and codes found by optimisation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ INVERTED, STEPS = 100, 500  # test images, and steps of Adam for each
 
 
 def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, Any]:
-    """Score test images rebuilt from their `dim` first principal components, found in all training images.
+    """Score test images that are rebuilt from their `dim` first principal components, found in all training images.
 
-    About the best that a linear encoder and decoder do; scores as `evaluate` names them. Training images are taken in
-    batches of a thousand (IncrementalPCA, a close approximation; a part smaller than `dim` is left out), and what is
-    rebuilt is clamped to [0, 1]. Nothing where there are fewer training images than `dim`, or none to test.
+    This is about the best that a linear encoder and decoder can do; the scores have the names that `evaluate` gives
+    them. Training images are taken in batches of a thousand (IncrementalPCA, a close approximation; a batch smaller
+    than `dim` is left out), and the rebuilt images are clamped to [0, 1]. Returns nothing where there are fewer
+    training images than `dim`, or no test images.
     """
     if data.epoch_size < dim or not len(data.images.test):
         return {}
@@ -39,17 +40,17 @@ def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, A
         codes = components.transform(x.flatten(1).cpu().numpy())
         return torch.from_numpy(components.inverse_transform(codes)).to(x.dtype).view_as(x).clamp(0, 1)
 
-    errors = reduce(add, (ReconstructionError.of(x.cpu(), rebuilt(x.cpu())) for x in data.chunks()))
-    scores = with_signed_scale(errors.compute())
+    errors = [ReconstructionError.of(x.cpu(), rebuilt(x.cpu())) for x in data.chunks()]
+    scores = with_signed_scale(reduce(add, errors).compute())
     if network is not None:
         scores |= preserved(seen(network, data.chunks()), seen(network, (rebuilt(x.cpu()) for x in data.chunks())))
     return {"dim": dim, **scores}
 
 
 def inversion(model: LatentVariableModel, data: ImageSet) -> dict[str, Any]:
-    """Score codes that are optimised for 100 test images, 500 steps each: what a better encoder could do.
+    """Score codes that are optimised for 100 test images, 500 steps each: what a better encoder could reach.
 
-    `reconstruction_mse_encoder` is of the same images by the encoder, where there is one; both come with their seconds.
+    `reconstruction_mse_encoder` is the error of the encoder on the same images, where there is one.
     """
     x = data.test(INVERTED).cpu()
     scores: dict[str, Any] = {"images": len(x), "steps": STEPS}
