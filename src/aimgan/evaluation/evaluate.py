@@ -21,6 +21,7 @@ from aimgan.evaluation.image_scores import (
     inception_score_so_far,
     scores_without_network,
 )
+from aimgan.evaluation.pca import principal_components, rebuilding_error
 from aimgan.metrics import (
     Calibration,
     PixelMoments,
@@ -71,7 +72,7 @@ def _inference(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) 
         scores |= reconstruction(model, data)
         if isinstance(data, ImageSet):
             scores |= renormalised(model, data, seed)
-            scores |= anchors(data)
+            scores |= anchors(data, model.dim)
         else:
             scores |= within_modes(model, data, seed)
     if not model.config.deterministic:  # a point has no density that could be calibrated
@@ -148,10 +149,12 @@ def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[
     return {"reconstruction_mse_renormalised": reconstruction(model, data)["reconstruction_mse"]}
 
 
-def anchors(data: ImageSet) -> dict[str, Any]:
-    """Return the errors that any error is read against: of unrelated pairs of test images, and of the mean image.
+def anchors(data: ImageSet, dim: int) -> dict[str, Any]:
+    """Return the errors that any error is read against, on the same test images.
 
-    The mean is taken over 10,000 training images, or over all whole thousands (or fewer) that there are.
+    mean_image_mse         of the mean of 10,000 training images, or of all whole thousands (or fewer) that there are
+    pca_mse                of `dim` principal components of the same images (evaluation/pca.py)
+    unrelated_pair_mse     of one image taken for another
     """
     size = min(1_000, data.epoch_size)
     batches = range(min(10, data.epoch_size // size))
@@ -159,6 +162,9 @@ def anchors(data: ImageSet) -> dict[str, Any]:
     mean_image = train.mean_image.float().cpu()
     errors = [ReconstructionError.of(x.cpu(), mean_image.expand_as(x)) for x in data.chunks()]
     scores = {"mean_image_mse": reduce(add, errors).mean}
+    rebuild = principal_components(data, dim, n=10_000)
+    if rebuild is not None:
+        scores["pca_mse"] = rebuilding_error(data, rebuild).mean
     test = reduce(add, [PixelMoments.of(x.cpu()) for x in data.chunks()])
     if test.count > 1:
         scores["unrelated_pair_mse"] = test.unrelated_pair_mse

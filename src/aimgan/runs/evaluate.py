@@ -13,6 +13,7 @@ from aimgan.data import Images, Mixture
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
 from aimgan.evaluation.evaluate import evaluate, evaluate_data
+from aimgan.evaluation.verdict import judged
 from aimgan.model import LatentVariableModel
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.objectives import OBJECTIVES
@@ -60,7 +61,9 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
         screen.say(console, EARLIER_STATISTICS, "warning:")
     network = network_for(recipe, data, model.device, console)
     scores = evaluate(model, data, seed, network, recipe.samples)
+    scores["verdict"] = judged(model, data, scores, seed, recipe.name).sentence
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
+    screen.say(console, scores["verdict"])
     console.print(tables.of_run(recipe, scores, real).rich())
     return scores
 

@@ -16,6 +16,7 @@ from aimgan import noise
 from aimgan.data import ImageSet, Mixture
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
 from aimgan.evaluation.feature_networks import FeatureNetwork
+from aimgan.evaluation.verdict import judged
 from aimgan.figures import curves, figure3, grid, pairs
 from aimgan.files import save_array, write_json
 from aimgan.model import LatentVariableModel
@@ -42,6 +43,8 @@ def finish(
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
         scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
+        sentence = judged(model, data, scores, seed, recipe.name).sentence
+        scores["verdict"] = sentence
         if model.E is not None and isinstance(data, ImageSet) and len(data.images.test):
             save_array(run.errors, image_errors(model, data).numpy())
     run.figures.mkdir(exist_ok=True)
@@ -50,6 +53,7 @@ def finish(
     table = tables.of_run(recipe, scores, real)
     paths += write_report(run, recipe, seed, scores, paths, model.E is not None, real, table if real else None)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(table.rich())
     for path in [run.model, *paths]:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
