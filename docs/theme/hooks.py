@@ -64,7 +64,7 @@ def _text(text: str, page: str) -> str:
 
 
 def in_site(path: str) -> str:
-    """Return where the site has a file of the repository: docs/gpu.md is gpu.md, make.py is repository/make.py.md."""
+    """Return where the site has a file of the repository: docs/data.md is data.md, make.py is repository/make.py.md."""
     if path.startswith("docs/"):
         return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     return COPIES + (path if path.endswith(".md") else f"{path}.md")
