@@ -1,6 +1,6 @@
 """A model's card: what it is, how it was made, what it scores, what it is for and what not.
 
-README.md of a saved model, its page on the Hub (docs/hub.md), and what `aimgan info` shows.
+README.md of a saved model, its page on the Hub (docs/sharing.md), and what `aimgan info` shows.
 """
 
 from __future__ import annotations

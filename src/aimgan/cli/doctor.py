@@ -1,4 +1,4 @@
-"""Whether this machine has what aimgan needs: a line for each thing looked at, with what to do (docs/hub.md).
+"""Whether this machine has what aimgan needs: a line for each thing looked at, with what to do (docs/sharing.md).
 
 Nothing heavy is imported before it is looked at, so that a broken package is a line here and no traceback.
 """

@@ -4,7 +4,7 @@
     features, logits = network(x)
     network = FeatureNetwork.of(module, "my network")   # one's own
 
-docs/feature-networks.md says which are there, where their weights are from, and what may be compared with what.
+docs/metrics.md#feature-networks says which are there, where their weights are from, and what may be compared with what.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from aimgan.networks.inception import RESIZERS, Inception, from_published
 
 NAMES = ("digits", "inception", "efficientnet-lite0", "off")
 BATCH = 50  # images at a time: at 299 pixels they take about a gigabyte
-LITE_SIDE = 128  # of EfficientNet-lite0: a quarter of the cost of the 224 it was trained at (docs/feature-networks.md)
+LITE_SIDE = 128  # pixels, of EfficientNet-lite0: a quarter of the cost of the 224 it was trained at
 MNIST_SHA256 = "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"  # of the 60,000 training images
 
 Say = Callable[[str], None]
@@ -128,7 +128,7 @@ def feature_network(
     """
     wanted = wanted or default_for(data)
     if wanted is None:
-        say("no feature network for these images: no Inception Score or FID (docs/feature-networks.md has the choice)")
+        say("no feature network for these images: no Inception Score or FID (see docs/metrics.md#feature-networks)")
         return None
     found = _named(data, wanted, say)
     if found is not None:

@@ -3,7 +3,7 @@
 The folder is ~/.cache/aimgan, or the one that AIMGAN_CACHE names. It may hold one of
 
     inception-2015-12-05.pt             NVIDIA's TorchScript file (stylegan2-ada-pytorch), which is what is downloaded
-    inception-2015-12-05.safetensors    pytorch-fid's weights, converted as docs/feature-networks.md tells
+    inception-2015-12-05.safetensors    pytorch-fid's weights, converted as docs/metrics.md#feature-networks tells
 
 The checksum of the first is not the publisher's own: NVIDIA states none. It is the one that public projects pin for
 this address (k-diffusion among them) and that the Hub stores for copies of it. Only the weights are taken from the
@@ -70,7 +70,7 @@ def download(path: Path, say: Say) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _fetch(fresh, say)
-        _require(sha256_of(fresh), URL, "try again later, or take the other file of docs/feature-networks.md")
+        _require(sha256_of(fresh), URL, "try again later, or take the other file of docs/metrics.md#feature-networks")
         fresh.replace(path)
     except (OSError, HTTPException) as error:
         raise AimganError(

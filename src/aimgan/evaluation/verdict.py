@@ -2,7 +2,7 @@
 
 Reconstructions are judged against the mean training image, which needs no model, and against the principal components
 of as many numbers as the code has (PCA), which need no training. The thresholds are tested and documented
-(docs/your-images.md).
+(docs/start.md).
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def train(
         preset: paper, quick, cpu, residual or residual-cpu (recipes/presets.py).
         extend: allow more steps than the run was begun with.
         new_data: allow other images than the run was begun with.
-        track: names of trackers; None is TensorBoard where it is installed (docs/tracking.md).
+        track: names of trackers; None is TensorBoard where it is installed (docs/training.md).
 
     The same call goes on from the newest checkpoint, or returns the finished model. Under torchrun or `accelerate
     launch` the processes share each batch (docs/distributed.md).

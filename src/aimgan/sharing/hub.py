@@ -1,4 +1,4 @@
-"""Models by name: a run, a saved model's folder, or a Hub id; and how one gets to the Hub (docs/hub.md)."""
+"""Models by name: a run, a saved model's folder, or a Hub id; and how one gets to the Hub (docs/sharing.md)."""
 
 from __future__ import annotations
 

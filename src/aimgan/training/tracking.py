@@ -1,4 +1,4 @@
-"""What a run writes while it trains, sent to trackers: TensorBoard and others, through Accelerate (docs/tracking.md).
+"""What a run writes while it trains, sent to trackers: TensorBoard and others, through Accelerate (docs/training.md).
 
 A tracker has a thread of its own: training hands a row over and goes on. One that fails is told in one line and left;
 what a run computes and writes is the same with and without. Only the first process of a launch has trackers.
