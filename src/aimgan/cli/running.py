@@ -83,9 +83,9 @@ def evaluate(
 
 @app.command()
 def reproduce(
-    target: Annotated[str, typer.Argument(help="table1, table2, figure2 to figure10, or stability.")],
+    target: Annotated[str, typer.Argument(help="table1, table2, or figure2 to figure10.")],
     methods: Annotated[str | None, typer.Option(help="Names with commas between: gan,ali,aim. [all]")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds, of table2 and stability.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds, of a table.")] = None,
     seed: Annotated[int | None, typer.Option(help="Which seed, of figure3. [0]")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each run. [the recipes']")] = None,
     data: Annotated[
@@ -109,7 +109,6 @@ def reproduce(
     aimgan reproduce figure3 --methods ali,aim
     aimgan reproduce table1 --data mnist --images PATH --preset cpu --seeds 3
     aimgan reproduce figure2 --data mnist --images PATH --preset cpu
-    aimgan reproduce stability --methods gan,aim
     """
     from aimgan.paper.reproduce import reproduce as run
 

@@ -17,7 +17,6 @@ from aimgan.paper.image_figures import draw_figure
 from aimgan.paper.methods import IMAGES, MIXTURES, chosen
 from aimgan.paper.parallel import workers_for
 from aimgan.paper.request import Request
-from aimgan.paper.stability import METHODS, stability
 from aimgan.paper.table1 import table1
 from aimgan.paper.table2 import table2
 from aimgan.runs.train import resolved_device
@@ -25,7 +24,7 @@ from aimgan.runs.train import resolved_device
 
 @dataclass(frozen=True)
 class Target:
-    """What can be reproduced: how, of which data, the default folder, methods and seeds; one seed, CPU only?"""
+    """What can be reproduced: how, of which data, the default folder, methods and seeds; one seed?"""
 
     run: Callable[[Request, Console], tuple[list[Path], list[Outcome]]]
     folder: str
@@ -33,14 +32,12 @@ class Target:
     methods: tuple[str, ...] | None = None  # None: all
     seeds: int = 1
     one_seed: bool = False
-    cpu_only: bool = False
 
 
 FACES_FIRST = tuple(reversed(IMAGES))  # what the paper draws these figures of
 TARGETS = {
     "table2": Target(table2, "table2", seeds=5),
     "figure3": Target(figure3, "table2", one_seed=True),  # of the table's own runs
-    "stability": Target(stability, "stability", methods=METHODS, seeds=2, cpu_only=True),
     "table1": Target(table1, "table1", IMAGES),
     **{
         name: Target(draw_figure, "table1", data, methods, one_seed=True)  # of the table's own runs
@@ -85,7 +82,7 @@ def reproduce(
         raise near_miss("target", target, TARGETS)
     seeds, seed, steps, workers = map(python_number, (seeds, seed, steps, workers))
     found, console = TARGETS[target], console or Console(quiet=True)
-    place = _place(target, found, device)
+    place = resolved_device(device)
     data = _data(target, found, data, preset, path)
     request = Request(
         target=target,
@@ -104,13 +101,6 @@ def reproduce(
     paths, outcomes = found.run(request, console)
     _report(paths, outcomes, request.folder, console)
     return paths
-
-
-def _place(name: str, target: Target, device: str) -> str:
-    place = resolved_device(device)
-    if target.cpu_only and device == "cuda":
-        raise AimganError(f"{name} trains its runs side by side on the CPU's cores: leave --device out")
-    return "cpu" if target.cpu_only else place
 
 
 def _data(name: str, target: Target, data: str | None, preset: str | None, path: object) -> str:
