@@ -208,7 +208,7 @@ def _compared(one: Comparison, sides: Sides, other: str, results: Mapping[str, A
         "verdict": found.verdict(one.lower),
         "p": found.p,
         "difference": found.value,
-        "half_width": found.half,
+        "half_width": found.half_width,
         "interval": found.over,
     }
 
