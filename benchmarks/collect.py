@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aimgan.paper import comparison
+from aimgan.paper import table2
+from aimgan.paper.results_page import provenance
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,9 +36,9 @@ def main(kind: str, source: Path, name: str) -> None:
         results = merged(results, name)
     pages = {
         f"{name}.json": json.dumps(results, indent=1) + "\n",
-        f"{name}.md": comparison.markdown(results),
-        f"{name}.tex": comparison.latex(results),
-        f"{name}-short.md": comparison.short_markdown(results),
+        f"{name}.md": table2.page(results).markdown(),
+        f"{name}.tex": table2.page(results).latex(),
+        f"{name}-short.md": f"{provenance(results)}\n\n{table2.short(results).markdown()}\n",
     }
     for page, text in pages.items():
         (RESULTS / page).write_text(text, encoding="utf-8")

@@ -23,10 +23,10 @@ from rich.console import Console
 from scipy.stats import binomtest
 
 from aimgan.pages.tables import Table
-from aimgan.paper.cells import Cell
 from aimgan.paper.methods import METHODS
 from aimgan.paper.parallel import cores, run_all
-from aimgan.paper.request import provenance
+from aimgan.paper.results_page import provenance
+from aimgan.paper.training_run import TrainingRun
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "stability.json"
@@ -57,7 +57,7 @@ def measure(methods: list[str], seeds: int, steps: int, folder: Path) -> dict[st
                 for value in values:
                     places.append({"method": key, "lr": lr, "value": value, "seed": seed})
                     settings = {**method.settings, "batch_size": BATCH, "lr": lr, axis: value}
-                    runs.append(Cell(about["recipe"], settings, seed, steps))
+                    runs.append(TrainingRun(about["recipe"], settings, seed, steps))
     workers = cores()
     outcomes = run_all(runs, folder, workers, Console())
     cells, environments = [], []

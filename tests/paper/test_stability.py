@@ -21,7 +21,7 @@ def test_two_runs_of_which_one_diverges(tmp_path, monkeypatch, capsys):
     assert set(finished["scores"]) == {"modes", "high_quality", "mode_kl", "mode_spread"}
     assert "not finite" in stopped["error"] or "nan" in stopped["error"]
     assert stability.measure(["gan"], 1, 10, tmp_path)["cells"] == results["cells"]
-    assert "2 of 2 cells are done already" in capsys.readouterr().out
+    assert "2 of 2 runs are done already" in capsys.readouterr().out
 
     good = {"modes": 25, "high_quality": 0.9}
     scores = (good, good, {**good, "high_quality": 0.8999}, {**good, "modes": 24})
