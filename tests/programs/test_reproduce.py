@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from aimgan.paper import methods, parallel
 from aimgan.paper.methods import Method
 from aimgan.paper.table2 import page as page_of
-from aimgan.paper.training_run import Outcome, TrainingRun, outcome
+from aimgan.paper.training_run import Attempt, Outcome, TrainingRun, outcome
 
 STEPS = 20
 
@@ -151,6 +152,17 @@ def test_mistakes(aimgan, words, message):
     assert done.error.count("\n") == 1
     assert message in done.error
     assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def test_a_run_that_is_killed_says_so_and_keeps_its_log(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho step 1\nkill -9 $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    run = TrainingRun("grid/gan")
+    found = Attempt(run, tmp_path).outcome()
+    assert found == Outcome("failed", error="the process ended with code -9 (was it killed?)")
+    assert (tmp_path / f"{run.name}.log").read_text() == "step 1\n"
 
 
 def test_an_objective_can_be_asked_for_by_its_own_name():

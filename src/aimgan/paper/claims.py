@@ -164,16 +164,13 @@ def _compare(one: Comparison, ours: Row, other: Row, paired: Sequence[Mapping[st
     for pair in paired:
         if (pair["score"], pair["ours"], pair["other"]) == (one.score, *names):
             measured += f"; {_by_image(pair)}"
-    return {
-        "claim": one.claim,
-        "where": one.where,
-        "measured": measured,
-        "verdict": difference.verdict(one.lower),
-        "p": difference.p,
-        "difference": difference.value,
-        "half_width": difference.half_width,
-        "interval": difference.over,
-    }
+    claim = _claim(one.claim, one.where, measured, difference.verdict(one.lower), difference.p)
+    numbers = {"difference": difference.value, "half_width": difference.half_width, "interval": difference.over}
+    return claim | numbers
+
+
+def _claim(claim: str, where: str, measured: str, verdict: str, p: float | None) -> Claim:
+    return {"claim": claim, "where": where, "measured": measured, "verdict": verdict, "p": p}
 
 
 def _not_compared(claim: str, where: str, subject: str, *methods: Row) -> Claim:
@@ -186,8 +183,7 @@ def _not_compared(claim: str, where: str, subject: str, *methods: Row) -> Claim:
             details.append(f'seed {run["seed"]} of {method}: "{error}"')
         if diverged:
             counts.append(f"{len(diverged)} of {len(row.runs)} seeds of {method} diverged")
-    verdict = f"not compared: {' and '.join(counts)}"
-    return {"claim": claim, "where": where, "measured": subject + "; ".join(details), "verdict": verdict, "p": None}
+    return _claim(claim, where, subject + "; ".join(details), f"not compared: {' and '.join(counts)}", None)
 
 
 def _by_image(pair: Mapping[str, Any]) -> str:
@@ -227,8 +223,7 @@ def _codes_match_prior(aim: Row) -> Claim | None:
     over = seeds_text(len(found))
     if p is not None:
         over = f"90 % intervals over {over}, equivalence"
-    measured = f"{', '.join(map(str, effects))}: {over}"
-    return {"claim": CODES, "where": "5.3, 5.4", "measured": measured, "verdict": verdict, "p": p}
+    return _claim(CODES, "5.3, 5.4", f"{', '.join(map(str, effects))}: {over}", verdict, p)
 
 
 def _convergence(aim: Row) -> Claim | None:
@@ -248,8 +243,7 @@ def _convergence(aim: Row) -> Claim | None:
     ratio = mean_of(ratios, CONVERGED)
     measured = f"error at epoch {EPOCH} over that at epoch {last:g}, at most {CONVERGED} if it converged: "
     measured += str(ratio)[1:]  # without the sign
-    verdict = ratio.verdict(lower=True, than=CONVERGED)
-    return {"claim": CONVERGENCE, "where": "A.2", "measured": measured, "verdict": verdict, "p": ratio.p}
+    return _claim(CONVERGENCE, "A.2", measured, ratio.verdict(lower=True, than=CONVERGED), ratio.p)
 
 
 def claims_table(results: Results) -> str:
