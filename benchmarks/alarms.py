@@ -25,8 +25,7 @@ from rich.console import Console
 from aimgan.evaluation.collapse import collapse_signs
 from aimgan.model import to_range
 from aimgan.recipes.assemble import assemble, config_of, model_of
-from aimgan.recipes.resolving import prepared
-from aimgan.runs.loading import fitted, loaded
+from aimgan.recipes.resolving import fitted, loaded, prepared
 from aimgan.runs.train import engine_of
 from aimgan.training.alarms import Watch
 from aimgan.training.engine import Engine

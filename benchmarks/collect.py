@@ -2,7 +2,6 @@
 
     python benchmarks/collect.py table2 FOLDER NAME       -> benchmarks/results/NAME.json, .md, .tex and NAME-short.md
     python benchmarks/collect.py merged FOLDER NAME       -> the same; methods that FOLDER has not got stay as they were
-    python benchmarks/collect.py stability FOLDER NAME    -> benchmarks/results/NAME.json, .md and docs/figures/NAME.png
 
 FOLDER is what `aimgan reproduce` wrote, or a results file, to render it anew.
 """
@@ -14,11 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aimgan.figures import stability_map
-from aimgan.paper import comparison, stability_page
+from aimgan.paper import table2
+from aimgan.paper.results_page import provenance
 
 RESULTS = Path(__file__).parent / "results"
-FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
 def merged(results: dict[str, Any], name: str) -> dict[str, Any]:
@@ -32,25 +30,22 @@ def merged(results: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def main(kind: str, source: Path, name: str) -> None:
-    file = "stability.json" if kind == "stability" else "table2.json"
-    results = json.loads((source if source.suffix == ".json" else source / file).read_text(encoding="utf-8"))
+    file = source if source.suffix == ".json" else source / "table2.json"
+    results = json.loads(file.read_text(encoding="utf-8"))
     if kind == "merged":
-        results, kind = merged(results, name), "table2"
-    pages = {f"{name}.json": json.dumps(results, indent=1) + "\n"}
-    if kind == "table2":
-        pages[f"{name}.md"] = comparison.markdown(results)
-        pages[f"{name}.tex"] = comparison.latex(results)
-        pages[f"{name}-short.md"] = comparison.short_markdown(results)
-    else:
-        pages[f"{name}.md"] = stability_page.markdown(results)
-        panels = stability_page.panels(results)
-        stability_map(panels).savefig(FIGURES / f"{name}.png", metadata={"Software": None})
-    for file, text in pages.items():
-        (RESULTS / file).write_text(text, encoding="utf-8")
-        print(f"wrote benchmarks/results/{file}")
+        results = merged(results, name)
+    pages = {
+        f"{name}.json": json.dumps(results, indent=1) + "\n",
+        f"{name}.md": table2.page(results).markdown(),
+        f"{name}.tex": table2.page(results).latex(),
+        f"{name}-short.md": f"{provenance(results)}\n\n{table2.short(results).markdown()}\n",
+    }
+    for page, text in pages.items():
+        (RESULTS / page).write_text(text, encoding="utf-8")
+        print(f"wrote benchmarks/results/{page}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in ("table2", "merged", "stability"):
+    if len(sys.argv) != 4 or sys.argv[1] not in ("table2", "merged"):
         raise SystemExit(__doc__)
     main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

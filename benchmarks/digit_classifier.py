@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from aimgan.evaluation.stacked import real_counts
+
 from aimgan.data import Images, StackedSet
 from aimgan.evaluation.digit_classifier import SETTINGS, Settings, digit_classifier
-from aimgan.evaluation.stacked import real_counts
 from aimgan.metrics import stacked_weights
 
 RESULTS = Path(__file__).parent / "results"

@@ -27,16 +27,16 @@ from rich.console import Console
 import aimgan
 from aimgan.evaluation.evaluate import within_modes
 from aimgan.pages.tables import pipes
-from aimgan.paper.cells import Cell, Outcome
 from aimgan.paper.parallel import cores, run_all
+from aimgan.paper.training_run import Outcome, TrainingRun
 
 HERE = Path(__file__).parent
-Labelled = tuple[str, Cell]  # a row, and what it is a cell of
+Labelled = tuple[str, TrainingRun]  # a row, and what it is a cell of
 
 
 PLAIN = {"weighting": "none"}
 SEEDS: list[Labelled] = [
-    (row, Cell(recipe, given, seed))
+    (row, TrainingRun(recipe, given, seed))
     for row, recipe, given, seeds in (
         ("AIM, weighted likelihood (grid/aim)", "grid/aim", {}, range(5)),
         ("AIM, the paper's loss", "grid/aim", PLAIN, range(5)),
@@ -47,7 +47,7 @@ SEEDS: list[Labelled] = [
     for seed in seeds
 ]
 ABLATION: list[Labelled] = [
-    (row, Cell("grid/aim", given))
+    (row, TrainingRun("grid/aim", given))
     for row, given in {
         "plain (the paper's loss)": PLAIN,
         "weighted in both (grid/aim)": {},
@@ -59,7 +59,7 @@ ABLATION: list[Labelled] = [
     }.items()
 ]
 TRIED: list[Labelled] = [
-    (row, Cell("grid/aim", {**PLAIN, **given}))
+    (row, TrainingRun("grid/aim", {**PLAIN, **given}))
     for row, given in {
         "plain": {},
         "plain, 60,000 steps": {"steps": 60_000},
@@ -74,7 +74,7 @@ TRIED: list[Labelled] = [
     }.items()
 ]
 SUCCESS: list[Labelled] = [
-    (row, Cell("grid/aim", given, seed))
+    (row, TrainingRun("grid/aim", given, seed))
     for row, given in (("AIM, weighted likelihood (grid/aim)", {}), ("AIM, the paper's loss", PLAIN))
     for seed in range(10, 30)
 ]
@@ -92,7 +92,7 @@ FAILED_RUN: dict[str, Callable[[dict], float | None]] = {  # what a failed run l
 }
 
 
-def measured(cell: Cell, result: Outcome, folder: Path) -> Outcome:
+def measured(cell: TrainingRun, result: Outcome, folder: Path) -> Outcome:
     """Return a cell's result with its reconstructions read against the modes, of the saved model where need be."""
     scores = result.scores or {}
     if "reconstruction_mse" not in scores or "wrong_mode" in scores:
@@ -101,7 +101,7 @@ def measured(cell: Cell, result: Outcome, folder: Path) -> Outcome:
     return result._replace(scores={**scores, **within_modes(model, cell.ready[1], cell.seed)})
 
 
-def told(row: str, cell: Cell, result: Outcome) -> dict:
+def told(row: str, cell: TrainingRun, result: Outcome) -> dict:
     """Return a row of the results file: the scores and the command, or why it stopped."""
     made = {"row": row, "seed": cell.seed, "command": " ".join(cell.command)}
     if result.scores is None:

@@ -27,9 +27,9 @@ from typing import Any
 from rich.console import Console
 
 from aimgan.pages.tables import pipes
-from aimgan.paper.cells import Cell
 from aimgan.paper.methods import chosen
 from aimgan.paper.parallel import run_all
+from aimgan.paper.training_run import TrainingRun
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results" / "length"
@@ -43,18 +43,18 @@ RATES = {  # the first is the one that 15,000 steps chose
 ALICE = 100.0  # lambda at three epochs; `lambdas` looks at 20
 
 
-def grid(key: str, seed: int, **given: Any) -> Cell:
+def grid(key: str, seed: int, **given: Any) -> TrainingRun:
     """A method of Table 2 at the demo's length."""
     (method,) = chosen([key], "grid")
-    return Cell(method.recipe("grid"), {**method.settings, **given}, seed, 30_000)
+    return TrainingRun(method.recipe("grid"), {**method.settings, **given}, seed, 30_000)
 
 
-def images(recipe: str, seed: int, epochs: int, path: str, **given: Any) -> Cell:
+def images(recipe: str, seed: int, epochs: int, path: str, **given: Any) -> TrainingRun:
     """A method of Table 1 at a quarter of the width."""
-    return Cell(recipe, {**given, "epochs": epochs, "evaluate_every": 5}, seed, preset="cpu", path=path)
+    return TrainingRun(recipe, {**given, "epochs": epochs, "evaluate_every": 5}, seed, preset="cpu", path=path)
 
 
-def groups(mnist: str, cifar10: str) -> dict[str, list[Cell]]:
+def groups(mnist: str, cifar10: str) -> dict[str, list[TrainingRun]]:
     """Return the cells by group."""
     digits = [images(f"mnist/{name}", seed, 100, mnist) for seed in (0, 1, 2)
               for name in ("vae", "ali", "aim-minus", "aim", "gan")]  # fmt: skip
@@ -72,7 +72,7 @@ def groups(mnist: str, cifar10: str) -> dict[str, list[Cell]]:
     }
 
 
-def kept(cell: Cell) -> Path:
+def kept(cell: TrainingRun) -> Path:
     """Return where a finished cell is kept."""
     return KEPT / f"{cell.name}.json"
 
@@ -99,7 +99,7 @@ def keep(folder: Path) -> list[str]:
     return found
 
 
-def run(cells: Sequence[Cell], folder: Path) -> None:
+def run(cells: Sequence[TrainingRun], folder: Path) -> None:
     """Do the cells that are not kept, one at a time, and keep each."""
     for cell in cells:
         if not kept(cell).exists():

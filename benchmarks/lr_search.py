@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.console import Console
 
 from aimgan.pages.tables import pipes
-from aimgan.paper.cells import Cell
+from aimgan.paper.experiment import without_lists
 from aimgan.paper.methods import chosen
 from aimgan.paper.parallel import cores, run_all
-from aimgan.paper.request import without_lists
+from aimgan.paper.training_run import TrainingRun
 
 HERE = Path(__file__).parent
 STEPS = 15_000
@@ -36,11 +36,11 @@ METHODS = {
 LENGTHS = {"unrolled-gan": 3_000}
 
 
-def cells() -> dict[tuple[str, str], Cell]:
+def cells() -> dict[tuple[str, str], TrainingRun]:
     """Every method with each of its settings."""
     methods = {method.key: method for method in chosen(list(METHODS), "grid")}
     return {
-        (key, ", ".join(f"{name} {value}" for name, value in settings.items())): Cell(
+        (key, ", ".join(f"{name} {value}" for name, value in settings.items())): TrainingRun(
             methods[key].recipe("grid"), {**methods[key].settings, **settings}, 0, LENGTHS.get(key, STEPS)
         )
         for key, tried in METHODS.items()

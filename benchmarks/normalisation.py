@@ -38,8 +38,8 @@ from aimgan.objectives import OBJECTIVES
 from aimgan.pages.tables import pipes
 from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, config_of, model_of
+from aimgan.recipes.resolving import fitted, loaded
 from aimgan.runs.finish import batch_of
-from aimgan.runs.loading import fitted, loaded
 from aimgan.runs.train import engine_of
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate

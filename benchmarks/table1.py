@@ -6,28 +6,29 @@
     python benchmarks/table1.py cifar10-cpu --images PATH        (a folder with train.npz and test.npz)
     python benchmarks/table1.py faces-cpu --images PATH
 
-Cells are kept in benchmarks/runs/<name> (not in git); a stopped table goes on with the same command. What is written is
+Runs are kept in benchmarks/runs/<name> (not in git); a stopped table goes on with the same command. What is written is
 what `aimgan reproduce table1` writes: the results file, Markdown, LaTeX, and the figure of error against distance.
-`--report` writes what there is without running anything; cells that are not here are taken from the committed results
-as they were measured then, with their own machine and commit. `--again` only judges the committed results anew.
+`--report` writes what there is without running anything; runs that are not here are taken from the committed results
+as they were measured then, with their own machine and commit. `--again` only tests the committed results' claims anew.
 Faces may not be published: their figures stay in the run's folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from aimgan.paper import claims, table1_page
-from aimgan.paper.cells import Outcome, outcome
-from aimgan.paper.image_figures import draw_figure
+from aimgan.paper import claims, figures, table1_page
+from aimgan.paper.experiment import Experiment, write_results
 from aimgan.paper.methods import IMAGE_METHODS, Method
-from aimgan.paper.request import Request, read, write_results
+from aimgan.paper.parallel import run_all
 from aimgan.paper.table1 import collected, table1, write
+from aimgan.paper.training_run import Outcome, outcome
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -96,54 +97,54 @@ FIGURES: dict[str, dict[str, tuple[str, ...]]] = {
 SHOWN = {"mnist": ("figure10",), "mnist-cpu": ("figure4",), "cifar10-cpu": ("figure10",)}
 
 
-def draw(request: Request, table: str) -> None:
+def draw(experiment: Experiment, table: str) -> None:
     """Draw a table's figures into its folder."""
     methods = {
         method.key: method
-        for method in request.methods
-        if outcome(request.cell(method, request.seeds[0]), request.folder).state == "finished"
+        for method in experiment.methods
+        if outcome(experiment.run(method, experiment.seeds[0]), experiment.folder).state == "finished"
     }
     for target, keys in FIGURES[table].items():
         chosen = tuple(methods[key] for key in keys if key in methods)
         if not chosen:
             continue
-        asked = replace(request, target=target, methods=chosen, seeds=request.seeds[:1])
-        paths, _ = draw_figure(asked, Console())
-        for path in paths:
+        one = replace(experiment, target=target, methods=chosen, seeds=experiment.seeds[:1])
+        if target == "figure4":
+            one = replace(one, methods=tuple(figures.with_two_dimensions(method) for method in chosen))
+        outcomes = run_all(one.runs, one.folder, one.workers, Console())
+        for path in figures.draw(one, outcomes, Console()):
             print(f"wrote {path}")
             if target in SHOWN.get(table, ()) and path.suffix == ".png":
                 shutil.copy(path, HERE.parent / "docs" / "figures" / f"{table.removesuffix('-cpu')}-{target}.png")
 
 
-def reported(request: Request, table: str) -> tuple[list[Path], list[Outcome]]:
+def reported(experiment: Experiment, table: str) -> tuple[list[Path], list[Outcome]]:
     """Write what there is, without running what is missing: that is taken from the committed results."""
-    todo = [request.cell(method, seed) for method in request.methods for seed in request.seeds]
-    outcomes = [outcome(cell, request.folder) for cell in todo]
-    results = collected(request, todo, outcomes, Console())
-    committed = read(RESULTS / f"table1-{table}.json")
-    before = {(cell["method"], cell["seed"]): cell for cell in committed["cells"]}
+    outcomes = [outcome(run, experiment.folder) for run in experiment.runs]
+    results = collected(experiment, outcomes, Console())
+    committed = json.loads((RESULTS / f"table1-{table}.json").read_text(encoding="utf-8"))
+    before = {(run["method"], run["seed"]): run for run in committed["cells"]}
     results["cells"] = [
-        before.get((cell["method"], cell["seed"]), cell) if cell["state"] == "missing" else cell
-        for cell in results["cells"]
+        before.get((run["method"], run["seed"]), run) if run["state"] == "missing" else run for run in results["cells"]
     ]
     results["references"] = {**committed["references"], **results["references"]}
     results["claims"] = claims.tested(results)
-    return write(results, request.output), outcomes
+    return write(results, experiment.output), outcomes
 
 
 def judged_again(table: str) -> list[Path]:
-    """Judge the claims of the committed results anew, and write their pages."""
+    """Test the claims of the committed results anew, and write their pages."""
     path = RESULTS / f"table1-{table}.json"
-    results = dict(read(path))
+    results = json.loads(path.read_text(encoding="utf-8"))
     results["claims"] = claims.tested(results)
-    return write_results(results, path, table1_page.render(results))
+    return write_results(results, path, table1_page.page(results).files())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--images")
-    parser.add_argument("--again", action="store_true", help="judge the committed results anew, run nothing")
+    parser.add_argument("--again", action="store_true", help="test the committed results' claims anew, run nothing")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="write what there is, run nothing")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
@@ -155,8 +156,8 @@ def main() -> None:
     if not given.images:
         parser.error("expected --images PATH: where the images are")
     data, preset, seeds, methods = TABLES[given.table]
-    output = HERE / "runs" / f"table1-{given.table.replace('changed', 'cpu')}"  # they have cells in common
-    request = Request(
+    output = HERE / "runs" / f"table1-{given.table.replace('changed', 'cpu')}"  # they have runs in common
+    experiment = Experiment(
         target="table1",
         methods=methods,
         data=data,
@@ -170,13 +171,17 @@ def main() -> None:
         preset=preset,
         path=given.images,
     )
-    paths, outcomes = reported(request, given.table) if given.report else table1(request, Console())
+    if given.report:
+        paths, outcomes = reported(experiment, given.table)
+    else:
+        outcomes = run_all(experiment.runs, experiment.folder, experiment.workers, Console())
+        paths = table1(experiment, outcomes, Console())
     for path in paths:
         if path.suffix in (".json", ".md", ".tex"):
             shutil.copy(path, RESULTS / f"table1-{given.table}{path.suffix}")
     states = [outcome.state for outcome in outcomes]
-    draw(request, given.table)
-    print(f"{states.count('finished')} of {len(states)} cells are finished; {output}")
+    draw(experiment, given.table)
+    print(f"{states.count('finished')} of {len(states)} runs are finished; {output}")
 
 
 if __name__ == "__main__":

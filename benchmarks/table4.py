@@ -28,8 +28,7 @@ from torch import Tensor, nn
 from aimgan.model import to_range
 from aimgan.recipes.assemble import assemble
 from aimgan.recipes.recipe import Recipe
-from aimgan.recipes.resolving import prepared
-from aimgan.runs.loading import fitted, loaded
+from aimgan.recipes.resolving import fitted, loaded, prepared
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate

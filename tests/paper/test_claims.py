@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from aimgan.paper import claims, table1
-from aimgan.paper.claims_page import claims_table
+from aimgan.paper.claims import claims_table
 
 MSE, RENORMALISED = claims.ERROR, claims.RENORMALISED
 BETTER_THAN_ALI = "AIM reconstructs better than ALI"
@@ -31,9 +31,9 @@ def of(name: str, *values: float) -> list[dict]:
     return [{name: value} for value in values]
 
 
-def results(*cells: dict, data: str = "cifar10", **more: object) -> dict:
-    methods = [{"method": name} for name in dict.fromkeys(cell["method"] for cell in cells)]
-    return {"data": data, "methods": methods, "cells": list(cells), **more}
+def results(*runs: dict, data: str = "cifar10", **more: object) -> dict:
+    methods = [{"method": name} for name in dict.fromkeys(run["method"] for run in runs)]
+    return {"data": data, "methods": methods, "cells": list(runs), **more}
 
 
 def verdicts(found: dict) -> dict[str, dict]:
@@ -73,7 +73,7 @@ def test_it_takes_three_seeds_of_both(aim, ali, verdict, over):
 
 
 @pytest.mark.parametrize(
-    ("cells", "verdict"),
+    ("runs", "verdict"),
     [
         ([*finished("aim", *of(MSE, 1, 2, 3)), *finished("ali", *of(MSE, 7, 9)), stopped("ali", 2)],
          "not compared: 1 of 3 seeds of ali diverged"),
@@ -83,8 +83,8 @@ def test_it_takes_three_seeds_of_both(aim, ali, verdict, over):
          "not compared: 2 of 2 seeds of ali diverged"),
     ],
 )  # fmt: skip
-def test_survivors_are_not_compared(cells, verdict):
-    claim = verdicts(results(*cells))[BETTER_THAN_ALI]
+def test_survivors_are_not_compared(runs, verdict):
+    claim = verdicts(results(*runs))[BETTER_THAN_ALI]
     assert claim["verdict"] == verdict
     assert claim["p"] is None
     assert 'of ali: "ALI: loss is nan at step 7"' in claim["measured"]
@@ -93,10 +93,10 @@ def test_survivors_are_not_compared(cells, verdict):
 
 
 def test_a_seed_that_is_missing_is_a_seed_less():
-    cells = [*finished("aim", *of(MSE, 1, 2, 3)), *finished("ali", *of(MSE, 7, 9))]
+    runs = [*finished("aim", *of(MSE, 1, 2, 3)), *finished("ali", *of(MSE, 7, 9))]
     missing = {**stopped("ali", 2), "state": "failed"}
-    assert verdicts(results(*cells, missing))[BETTER_THAN_ALI]["verdict"] == "2 seeds: not tested"
-    assert BETTER_THAN_ALI not in verdicts(results(*cells[:3], missing))
+    assert verdicts(results(*runs, missing))[BETTER_THAN_ALI]["verdict"] == "2 seeds: not tested"
+    assert BETTER_THAN_ALI not in verdicts(results(*runs[:3], missing))
 
 
 def test_no_variance_and_no_number_are_not_tested():
@@ -109,13 +109,13 @@ def test_a_verdict_that_does_not_survive_the_correction_says_so():
     aim, ali = (0.030, 0.036, 0.033), (0.040, 0.046, 0.043)
     assert errors(aim, ali)["verdict"] == "holds"
     assert 0.01 < errors(aim, ali)["p"] < 0.05 / 2
-    cells = [
+    runs = [
         *finished("aim", *({MSE: e, "inception_score": s} for e, s in zip(aim, (8.0, 8.2, 8.1), strict=True))),
         *finished("ali", *({MSE: e, "inception_score": s} for e, s in zip(ali, (8.0, 8.3, 8.1), strict=True))),
         *finished("gan", *of("inception_score", 8.1, 8.2, 8.0)),
         *finished("aim-minus", *({MSE: e, "inception_score": 8.1 + e} for e in (0.031, 0.035, 0.034))),
     ]
-    found = verdicts(results(*cells))
+    found = verdicts(results(*runs))
     claim = found[BETTER_THAN_ALI]
     assert claim["verdict"] == "holds (not after Holm's correction)"
     assert claim["p_holm"] == pytest.approx(claim["p"] * sum(one["p"] is not None for one in found.values()))
@@ -128,32 +128,32 @@ def test_the_page_says_how_many_were_tested_at_once():
         return claims_table(results(*finished("aim", *scores[0]), *finished("gan", *scores[1])))
 
     assert "| claim | where | measured here | verdict | p (Holm's) |" in page(3)
-    assert "1 claim was tested at once, each at the level 5 %." in page(3)
+    assert "Claims that were tested: 1, each at the significance level 5 %." in page(3)
     assert "| holds | 0.00" in page(3)
-    assert "No claim was tested. A test takes 3 seeds" in page(1)
+    assert "No claim was tested. A test needs 3 seeds" in page(1)
     assert "| one seed: not tested | - |" in page(1)
     assert claims_table(results(*finished("gan", *of("inception_score", 8.0)))) == ""
 
 
 def test_alice_is_taken_at_the_lambda_that_reconstructs_best():
     claim = "AIM reconstructs better than ALICE at the λ of its best MSE"
-    cells = [
+    runs = [
         *finished("aim", *of(MSE, 0.03)),
         *finished("alice-1", *of(MSE, 0.08)),
         *finished("alice-10", *of(MSE, 0.02)),
     ]
-    one = verdicts(results(*cells))[claim]
+    one = verdicts(results(*runs))[claim]
     assert "aim - alice-10: +0.01 (one seed)" in one["measured"]
     # Of a lambda with a seed that diverged only survivors are known: the best of the others is taken.
-    assert "aim - alice-1:" in verdicts(results(*cells, stopped("alice-10", 1)))[claim]["measured"]
-    both = verdicts(results(*cells, stopped("alice-10", 1), stopped("alice-1", 1)))[claim]
+    assert "aim - alice-1:" in verdicts(results(*runs, stopped("alice-10", 1)))[claim]["measured"]
+    both = verdicts(results(*runs, stopped("alice-10", 1), stopped("alice-1", 1)))[claim]
     assert both["verdict"] == "not compared: 1 of 2 seeds of alice-10 diverged"
 
 
 def test_backgrounds_are_asked_of_data_that_have_some():
-    cells = [*finished("aim", *of("border_mse", 1)), *finished("alice-1", *of("border_mse", 2))]
-    assert len(verdicts(results(*cells))) == 1
-    assert verdicts(results(*cells, data="mnist")) == {}
+    runs = [*finished("aim", *of("border_mse", 1)), *finished("alice-1", *of("border_mse", 2))]
+    assert len(verdicts(results(*runs))) == 1
+    assert verdicts(results(*runs, data="mnist")) == {}
 
 
 def test_each_claim_on_errors_has_a_row_with_all_generators_normalised_alike():
@@ -175,14 +175,14 @@ def test_models_are_compared_image_by_image(tmp_path):
     generator = np.random.default_rng(0)
     hard, extra, more = generator.gamma(4, 0.01, 500), generator.normal(0, 0.004, 500), generator.normal(0, 0.004, 500)
     a, b = (hard + 0.9 * extra - 0.002).astype(np.float32), (hard + 0.3 * more).astype(np.float32)
-    cells = [*finished("aim", *of(MSE, 0.03, 0.031)), *finished("ali", *of(MSE, 0.06, 0.061, 0.062))]
-    for cell in cells:
-        cell["folder"] = f"{cell['method']}-{cell['seed']}"
-        (tmp_path / cell["folder"]).mkdir()
+    runs = [*finished("aim", *of(MSE, 0.03, 0.031)), *finished("ali", *of(MSE, 0.06, 0.061, 0.062))]
+    for run in runs:
+        run["folder"] = f"{run['method']}-{run['seed']}"
+        (tmp_path / run["folder"]).mkdir()
     for seed in (0, 1):
         np.save(tmp_path / f"aim-{seed}" / "errors.npy", a - np.float32(0.001 * seed))
         np.save(tmp_path / f"ali-{seed}" / "errors.npy", b)
-    found = results(*cells, seeds=[0, 1, 2])
+    found = results(*runs, seeds=[0, 1, 2])
     pairs = table1.paired(found, tmp_path)
 
     assert len(pairs) == 1
@@ -207,16 +207,16 @@ def test_models_are_compared_image_by_image(tmp_path):
 
 @pytest.mark.parametrize("left", [None, b"", b"no array", np.zeros(3), np.zeros((4, 2)), np.array([1, 2, 3, np.nan])])
 def test_errors_of_other_images_or_none_are_not_paired(tmp_path, left):
-    cells = [*finished("aim", *of(MSE, 0.03)), *finished("ali", *of(MSE, 0.06))]
-    for cell in cells:
-        cell["folder"] = cell["method"]
-        (tmp_path / cell["folder"]).mkdir()
+    runs = [*finished("aim", *of(MSE, 0.03)), *finished("ali", *of(MSE, 0.06))]
+    for run in runs:
+        run["folder"] = run["method"]
+        (tmp_path / run["folder"]).mkdir()
     np.save(tmp_path / "ali" / "errors.npy", np.arange(4.0))
     if isinstance(left, bytes):
         (tmp_path / "aim" / "errors.npy").write_bytes(left)
     elif left is not None:
         np.save(tmp_path / "aim" / "errors.npy", left)
-    found = results(*cells, seeds=[0])
+    found = results(*runs, seeds=[0])
     assert table1.paired(found, tmp_path) == []
     # A file from before errors were kept has no "paired" at all.
     assert "image by image" not in verdicts(found)[BETTER_THAN_ALI]["measured"]
@@ -261,11 +261,11 @@ def test_codes_without_a_floor_or_with_diverged_seeds():
 
 
 def converged(*lasts: float, epochs: int = 20, more: tuple[dict, ...] = ()) -> dict | None:
-    cells = []
+    runs = []
     for seed, last in enumerate(lasts):
         rows = [{"epoch": float(k), MSE: 0.1 / k if k < epochs else last} for k in range(1, epochs + 1)]
-        cells += [{**finished("aim", {MSE: last}, epochs=rows)[0], "seed": seed}]
-    return verdicts(results(*cells, *more)).get(claims.CONVERGENCE)
+        runs += [{**finished("aim", {MSE: last}, epochs=rows)[0], "seed": seed}]
+    return verdicts(results(*runs, *more)).get(claims.CONVERGENCE)
 
 
 def test_convergence_takes_more_than_ten_epochs_to_tell():

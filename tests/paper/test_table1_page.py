@@ -5,20 +5,20 @@ from __future__ import annotations
 from aimgan.paper import table1_page
 from aimgan.paper.claims import ERROR as MSE
 from aimgan.paper.claims import RENORMALISED
-from aimgan.paper.columns import Row
+from aimgan.paper.results_table import Row
 
 FINISHED = {"seed": 0, "state": "finished", "error": None, "epochs": [], "seconds": 1.0, "environment": None}
 
 
 def page_of(**errors_of: tuple[float, float]) -> str:
     about = {"objective": "aim", "steps": 10, "batch_size": 1, "lr": 1, "beta1": 0.5, "paper": {}, "networks": {}}
-    cells = []
+    runs = []
     for method, (own, alike) in errors_of.items():
         scores = {MSE: own, "reconstruction_mse_signed": 4 * own, RENORMALISED: alike, "mean_image_mse": 0.07}
-        cells.append({**FINISHED, "method": method, "scores": scores})
+        runs.append({**FINISHED, "method": method, "scores": scores})
     methods = [{**about, "method": name, "label": name.upper()} for name in errors_of]
     head = {"data": "cifar10", "command": "x", "date": "today", "workers": 1, "seeds": [0], "references": {}}
-    return table1_page.markdown({**head, "methods": methods, "cells": cells})
+    return table1_page.page({**head, "methods": methods, "cells": runs}).markdown()
 
 
 def test_no_error_above_the_mean_images_is_bold():
@@ -31,8 +31,11 @@ def test_no_error_above_the_mean_images_is_bold():
 
 
 def test_an_error_without_an_anchor_is_ranked():
-    row = Row("AIM", {}, [{MSE: 0.5}])
-    assert table1_page.MSE.passes(row)
-    assert not table1_page.MSE.passes(Row("AIM", {}, [{MSE: 0.5, "mean_image_mse": 0.4}]))
-    assert not table1_page.SIGNED.passes(Row("AIM", {}, [{"reconstruction_mse_signed": 1.7, "mean_image_mse": 0.4}]))
-    assert table1_page.SIGNED.passes(Row("AIM", {}, [{"reconstruction_mse_signed": 1.5, "mean_image_mse": 0.4}]))
+    def beats(column: str, **scores: float) -> bool:
+        found = next(one for one in table1_page.MAIN if one.head == column)
+        return found.beats_anchor(Row("AIM", [table1_page.with_anchor(scores)]))
+
+    assert beats("MSE [0, 1]", reconstruction_mse=0.5)
+    assert not beats("MSE [0, 1]", reconstruction_mse=0.5, mean_image_mse=0.4)
+    assert not beats("MSE [-1, 1]", reconstruction_mse_signed=1.7, mean_image_mse=0.4)
+    assert beats("MSE [-1, 1]", reconstruction_mse_signed=1.5, mean_image_mse=0.4)

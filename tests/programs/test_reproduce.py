@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,11 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aimgan.paper import methods, parallel, stability
-from aimgan.paper.cells import Cell, Outcome, outcome
-from aimgan.paper.comparison import latex, markdown
+from aimgan.paper import methods, parallel
 from aimgan.paper.methods import Method
-from aimgan.paper.request import read
+from aimgan.paper.table2 import page as page_of
+from aimgan.paper.training_run import Attempt, Outcome, TrainingRun, outcome
 
 STEPS = 20
 
@@ -27,13 +27,13 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _look_often(monkeypatch):
-    monkeypatch.setattr(parallel, "LOOK", 0.02)
+def _poll_often(monkeypatch):
+    monkeypatch.setattr(parallel, "POLL", 0.02)
 
 
-def train_here(aimgan, cell: Cell, folder: str) -> None:
-    """Make a cell in this process: a cell is an ordinary run, however it was made."""
-    words = [*cell.command[1:], f"--output={folder}/{cell.name}"]
+def train_here(aimgan, run: TrainingRun, folder: str) -> None:
+    """Train a run in this process: it counts as done, however it was made."""
+    words = [*run.command[1:], f"--output={folder}/{run.name}"]
     assert aimgan(*words).code == 0
 
 
@@ -41,9 +41,9 @@ def test_table_2_and_figure_3(aimgan, monkeypatch):
     """A method that works, one that diverges, one whose folder is taken, and one that is done already."""
     monkeypatch.setitem(methods.METHODS, "wild", Method("wild", "Wild & 100 %", "gan", {"lr": 1e30}))
     monkeypatch.setitem(methods.METHODS, "taken", Method("taken", "Taken", "gan", {"lr": 0.5}))
-    aim = Cell("grid/aim", {}, 0, STEPS)
+    aim = TrainingRun("grid/aim", {}, 0, STEPS)
     train_here(aimgan, aim, "out/cells")
-    obstacle = Path("out/cells", Cell("grid/gan", {"lr": 0.5}, 0, STEPS).name)
+    obstacle = Path("out/cells", TrainingRun("grid/gan", {"lr": 0.5}, 0, STEPS).name)
     obstacle.mkdir()
     (obstacle / "mine.txt").write_text("not a run")
 
@@ -51,25 +51,25 @@ def test_table_2_and_figure_3(aimgan, monkeypatch):
     words = (*words, "--output", "out", "--workers", 3, "--device", "cpu")
     done = aimgan(*words)
     assert done.code == 1
-    assert done.error.startswith("aimgan: 1 of 4 cells failed (logs in out/cells); the first: ")
+    assert done.error.startswith("aimgan: 1 of 4 runs failed (logs in out/cells); the first: ")
     assert "exists and holds no run: choose another --output" in done.error
     assert (obstacle.parent / f"{obstacle.name}.log").is_file()
-    assert "1 of 4 cells are done already" in done.out
+    assert "1 of 4 runs are done already" in done.out
     assert "grid-gan-lr=1e+30-steps=20-seed0: stopped: GAN: " in done.out
 
     words = [word.replace("taken,", "") if isinstance(word, str) else word for word in words]
     done = aimgan(*words)
     assert (done.code, done.error) == (0, "")
-    assert "3 of 3 cells are done already" in done.out  # the one that diverged is a result
-    results = read(Path("out/table2.json"))
+    assert "3 of 3 runs are done already" in done.out  # the one that diverged is a result
+    results = json.loads(Path("out/table2.json").read_text())
     check_results(results)
     page = Path("out/table2.md").read_text(encoding="utf-8")
-    assert page == markdown(results)
+    assert page == page_of(results).markdown()
     assert "| Wild & 100 % | - | - | - |" in page
     assert "- wild, seed 0: stopped: GAN: loss/" in page
     assert "PacGAN4" in page
-    assert Path("out/table2.tex").read_text(encoding="utf-8") == latex(results)
-    assert r"Wild \& 100 \% &" in latex(results)
+    assert Path("out/table2.tex").read_text(encoding="utf-8") == page_of(results).latex()
+    assert r"Wild \& 100 \% &" in page_of(results).latex()
 
     done = aimgan("reproduce", "figure3", "--methods", "aim-weighted,gan,wild", "--steps", STEPS, "--output", "out",
                   "--device", "cpu")  # fmt: skip
@@ -102,10 +102,10 @@ def check_results(results) -> None:
 
 
 def test_a_stop_saves_what_runs_and_says_so(aimgan):
-    cell, folder = Cell("grid/gan", {}, 0, 1_500), Path("out/cells")
+    run, folder = TrainingRun("grid/gan", {}, 0, 1_500), Path("out/cells")
 
     def stop_when_it_trains() -> None:
-        log = folder / cell.name / "metrics.jsonl"
+        log = folder / run.name / "metrics.jsonl"
         while not log.exists():
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
@@ -115,46 +115,15 @@ def test_a_stop_saves_what_runs_and_says_so(aimgan):
     threading.Thread(target=stop_when_it_trains, daemon=True).start()
     done = aimgan(*words)
     assert done.code == 130
-    assert done.error == "aimgan: stopped with 0 of 2 cells done; run the same command again to go on\n"
-    assert "stopping: the running cells save their state" in done.out
-    saved = [path for path in (folder / cell.name / "checkpoints").iterdir() if path.name.isdecimal()]
+    assert done.error == "aimgan: stopped with 0 of 2 runs done; run the same command again to go on\n"
+    assert "stopping: the runs in progress save their state" in done.out
+    saved = [path for path in (folder / run.name / "checkpoints").iterdir() if path.name.isdecimal()]
     assert 0 < int(max(path.name for path in saved)) < 1_500
-    assert not (folder / Cell("grid/gan", {}, 1, 1_500).name).exists()
+    assert not (folder / TrainingRun("grid/gan", {}, 1, 1_500).name).exists()
     assert "0/2, 2 missing" in Path("out/table2.md").read_text(encoding="utf-8")
-    record = json.loads((folder / f"{cell.name}.json").read_text())
+    record = json.loads((folder / f"{run.name}.json").read_text())
     assert (record["attempts"], record["stopped"]) == (1, None)
-    assert outcome(cell, folder) == Outcome("missing", seconds=record["seconds"])
-
-
-def test_stability(aimgan, monkeypatch):
-    monkeypatch.setattr(stability, "LRS", (1e-3, 1e30))
-    monkeypatch.setitem(stability.AXES, "gan", ("beta1", (0.5,)))
-    monkeypatch.setitem(stability.AXES, "aim", ("weight", (0.1, 0.5)))
-    words = ("reproduce", "stability", "--methods", "gan,aim", "--seeds", 1, "--steps", 10, "--output", "out",
-             "--workers", 1, "--device", "cpu")  # fmt: skip
-    done = aimgan(*words)
-    assert (done.code, done.error) == (0, "")
-    assert "6 of 6  grid-aim-weighting=none-batch_size=64-lr=1e+30-weight=0.5-steps=10-seed0: stopped: " in done.out
-    results = read(Path("out/stability.json"))
-    states = [(cell["method"], cell["lr"], cell["value"], cell["state"]) for cell in results["cells"]]
-    assert states == [
-        ("gan", 1e-3, 0.5, "finished"), ("gan", 1e30, 0.5, "stopped"),
-        ("aim", 1e-3, 0.1, "finished"), ("aim", 1e-3, 0.5, "finished"),
-        ("aim", 1e30, 0.1, "stopped"), ("aim", 1e30, 0.5, "stopped"),
-    ]  # fmt: skip
-    assert "| GAN | 0/2 | 0 | 0-66 | 0/2 | 1 |" in Path("out/stability.md").read_text(encoding="utf-8")
-    with Image.open("out/stability.png") as picture:
-        assert picture.width > 500
-
-    lines = Path("out/cells.jsonl").read_text().splitlines()
-    Path("out/cells.jsonl").write_text("\n".join(lines[:5]) + '\n{"key": "torn')
-    done = aimgan(*words)
-    assert done.code == 0
-    assert "5 of 6 runs are done already" in done.out
-    assert done.out.count(" of 6  ") == 1
-    assert len(Path("out/cells.jsonl").read_text().splitlines()) == 6
-    again = read(Path("out/stability.json"))
-    assert [cell["scores"] for cell in again["cells"]] == [cell["scores"] for cell in results["cells"]]
+    assert outcome(run, folder) == Outcome("missing", seconds=record["seconds"])
 
 
 @pytest.mark.parametrize(
@@ -166,10 +135,10 @@ def test_stability(aimgan, monkeypatch):
         ("table2 --methods ,", "--methods names nothing"),
         ("table2 --data rign", "unknown data set 'rign'; did you mean 'ring'? Valid: grid, ring, unbalanced"),
         ("table2 --seeds 0", "--seeds is 0; expected how many, at least 1"),
-        ("table2 --seed 1", "table2 is of several seeds: pass --seeds N (how many) instead of --seed 1"),
-        ("figure3 --seeds 2", "figure3 is of one seed: pass --seed N instead of --seeds 2"),
+        ("table2 --seed 1", "table2 has several seeds: pass --seeds N (how many) instead of --seed 1"),
+        ("figure3 --seeds 2", "figure3 has one seed: pass --seed N instead of --seeds 2"),
         ("table2 --methods gan --steps 0", "steps is 0; expected a number above zero"),
-        ("stability --methods gan --steps -1", "steps is -1; expected a number above zero"),
+        ("stability", "unknown target 'stability'"),
         ("table2 --workers 0", "--workers is 0; expected at least 1"),
         ("table2 --device gpu", "unknown device 'gpu'"),
         ("table2 --methods gan --output file", "cannot write in file"),
@@ -185,6 +154,17 @@ def test_mistakes(aimgan, words, message):
     assert [path.name for path in Path().iterdir()] == ["file"]
 
 
+def test_a_run_that_is_killed_says_so_and_keeps_its_log(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho step 1\nkill -9 $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    run = TrainingRun("grid/gan")
+    found = Attempt(run, tmp_path).outcome()
+    assert found == Outcome("failed", error="the process ended with code -9 (was it killed?)")
+    assert (tmp_path / f"{run.name}.log").read_text() == "step 1\n"
+
+
 def test_an_objective_can_be_asked_for_by_its_own_name():
     found = methods.chosen(["aim-minus", "vae", "aim", "vae"], "ring")
     assert [method.recipe("ring") for method in found] == ["ring/aim-minus", "ring/vae", "ring/aim"]
@@ -192,12 +172,15 @@ def test_an_objective_can_be_asked_for_by_its_own_name():
     assert [method.key for method in methods.chosen(None, "grid")] == list(methods.METHODS)
 
 
-def test_names_of_cells_are_unique_and_readable():
-    cells = [Cell("grid/aim"), Cell("grid/aim-minus"), Cell("grid/aim", {"weight": 0.5}), Cell("grid/aim", {}, 1),
-             Cell("grid/aim", {}, 0, 10), Cell("grid/aim", {}, 0, None, "cuda"), Cell("ring/aim"),
-             Cell("grid/aim", {"networks.generator_norm": True}), Cell("grid/aim", {"value": "a/b"})]  # fmt: skip
-    names = [cell.name for cell in cells]
+def test_names_of_runs_are_unique_and_readable():
+    ways = (
+        ("grid/aim",), ("grid/aim-minus",), ("grid/aim", {"weight": 0.5}), ("grid/aim", {}, 1), ("grid/aim", {}, 0, 10),
+        ("grid/aim", {}, 0, None, "cuda"), ("ring/aim",), ("grid/aim", {"networks.generator_norm": True}),
+        ("grid/aim", {"value": "a/b"}),
+    )  # fmt: skip
+    runs = [TrainingRun(*way) for way in ways]
+    names = [run.name for run in runs]
     assert names[:3] == ["grid-aim-seed0", "grid-aim-minus-seed0", "grid-aim-weight=0.5-seed0"]
     assert len(set(names)) == len(names)
     assert not any("/" in name for name in names)
-    assert "--set=networks.generator_norm=true" in cells[7].command
+    assert "--set=networks.generator_norm=true" in runs[7].command

@@ -85,7 +85,7 @@ def test_a_run_is_followed_by_error_and_score(aimgan, folder, tmp_path):
 def test_flags_of_images_are_for_images(aimgan, tmp_path):
     done = aimgan("reproduce", "table2", "--preset", "cpu", "--output", tmp_path)
     assert done.code == 1
-    assert "--preset and --images are of images, but table2 is of grid" in done.error
+    assert "--preset and --images are for images, but table2 is of grid" in done.error
     done = aimgan("reproduce", "table1", "--data", "minst", "--output", tmp_path)
     assert done.code == 1
     assert "did you mean 'mnist'" in done.error

@@ -88,10 +88,10 @@ def evaluate(
 
 @app.command()
 def reproduce(
-    target: Annotated[str, typer.Argument(help="table1, table2, figure2 to figure10, or stability.")],
+    target: Annotated[str, typer.Argument(help="table1, table2, or figure2 to figure10.")],
     methods: Annotated[str | None, typer.Option(help="Names with commas between: gan,ali,aim. [all]")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds, of table2 and stability.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Which seed, of figure3. [0]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds, of a table.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which seed, of a figure. [0]")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each run. [the recipes']")] = None,
     data: Annotated[
         str | None, typer.Option(help="grid, ring, unbalanced; mnist, cifar10, celeba of the images' targets.")
@@ -114,13 +114,24 @@ def reproduce(
     aimgan reproduce figure3 --methods ali,aim
     aimgan reproduce table1 --data mnist --images PATH --preset cpu --seeds 3
     aimgan reproduce figure2 --data mnist --images PATH --preset cpu
-    aimgan reproduce stability --methods gan,aim
     """
-    from aimgan.paper.reproduce import reproduce as run
+    from aimgan.paper import reproduce as paper
 
-    names = None if methods is None else methods.split(",")
-    run(target, names, seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, path=images, output=output,
-        workers=workers, device=device, retry=retry, console=console())  # fmt: skip
+    request = paper.Request(
+        target,
+        None if methods is None else methods.split(","),
+        seeds=seeds,
+        seed=seed,
+        steps=steps,
+        data=data,
+        preset=preset,
+        images=images,
+        output=output,
+        workers=workers,
+        device=device,
+        retry=retry,
+    )
+    paper.reproduce(request, console())
 
 
 @app.command()

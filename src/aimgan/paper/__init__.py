@@ -1,1 +1,1 @@
-"""`aimgan reproduce`: methods x seeds as cells, run side by side, and the paper's tables and figures made of them."""
+"""`aimgan reproduce`: the tables, figures and claims of the paper, from training to the page."""

@@ -1,18 +1,22 @@
-"""The paper's claims on images, what was measured about each, and which way each comes out: science.md 5.
+"""The paper's claims on images (science.md 5), each tested on a results file of Table 1.
 
-A difference is that of the method the claim is about minus the other's. A verdict is over seeds: it takes three of both
-methods, and none that diverged, because a mean over the survivors of a method is not compared. What two models did to
-the same test images stands beside, and says nothing about other seeds. The tests are in statistics.py.
+Most claims compare two methods in one score: the difference of the means over seeds, with Welch's t-test. A test needs
+three seeds of both methods. A method with a seed that diverged is not compared, because the mean over its other seeds
+would flatter it. How two models differ on the same test images is stated too; it says nothing about other seeds. The
+tests are in statistics.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from aimgan.pages.tables import pipes
+from aimgan.paper.experiment import Results
+from aimgan.paper.results_table import NONE, Row, rows_of
 from aimgan.paper.statistics import (
     FEWEST,
     LEVEL,
@@ -27,272 +31,247 @@ from aimgan.paper.statistics import (
 ERROR, RENORMALISED = "reconstruction_mse", "reconstruction_mse_renormalised"
 BY_CODES = ", all generators normalised by codes of images"
 CODES, CONVERGENCE = "AIM's codes match the prior", "the error converges within 10 epochs"
-DISTANCE_MARGIN = 0.1  # standard deviations of the prior, beyond the distance of as many draws of the prior
+DISTANCE_MARGIN = 0.1  # standard deviations of the prior, beyond the distance that draws of the prior itself have
 SHARE_MARGIN = 0.02  # of the codes
 EPOCH = 10
-CONVERGED = 1.1  # times the last epoch's error, at most, is the error at epoch 10
+CONVERGED = 1.1  # the error at epoch 10 is at most so many times the last epoch's
+SMALLEST = 0.0001  # the smallest p value that a page writes out
 
 Claim = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Side:
-    """A method in a claim: the scores of its finished seeds, and the seeds that diverged with what was said then."""
-
-    key: str
-    cells: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def scores(self) -> list[dict[str, Any]]:
-        """The scores of the seeds that have some."""
-        return [_with_derived(cell["scores"]) for cell in self.cells if cell["scores"]]
-
-    @property
-    def diverged(self) -> list[Mapping[str, Any]]:
-        """The cells that diverged."""
-        return [cell for cell in self.cells if cell["state"] == "stopped"]
-
-    def values(self, name: str) -> list[float]:
-        """Return a score of every seed that has it."""
-        return [scores[name] for scores in self.scores if scores.get(name) is not None]
-
-    def has(self, name: str) -> bool:
-        """Whether there is something to say about a score: a seed has it, or all seeds that were scored diverged."""
-        return bool(self.values(name)) or (bool(self.diverged) and not self.scores)
-
-
-Sides = Mapping[str, Side]
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """A claim that `ours` is lower or higher than each of `others` (keys of methods) in a score."""
+    """A claim that the method `ours` is lower, or higher, than the method `other` in a score.
+
+    `other` may also be BEST_ALICE or EVERY_ALICE.
+    """
 
     claim: str
-    where: str
+    where: str  # the section of the paper
     ours: str
-    others: Callable[[Sides], list[str]]
+    other: str
     score: str
     lower: bool
 
 
-def _alices(sides: Sides) -> list[str]:
-    return [key for key in sides if key.startswith("alice")]
-
-
-def _best_alice(sides: Sides) -> list[str]:
-    """Return ALICE at the lambda whose reconstructions are the best, of those that were run.
-
-    A lambda with a seed that diverged, or with too few seeds to be tested, is chosen only where there is no other.
-    """
-    ranked = {key: fmean(values) for key in _alices(sides) if (values := sides[key].values(ERROR))}
-    whole = {key: error for key, error in ranked.items() if not sides[key].diverged} or ranked
-    whole = {key: error for key, error in whole.items() if len(sides[key].values(ERROR)) >= FEWEST} or whole
-    return [min(whole, key=lambda key: whole[key])] if whole else []
-
-
-def _only(*keys: str) -> Callable[[Sides], list[str]]:
-    return lambda sides: [key for key in keys if key in sides]
-
-
+BEST_ALICE, EVERY_ALICE = "ALICE at the λ of its best MSE", "ALICE at every λ"
+IS, FD = "inception_score", "frechet_distance"
 COMPARISONS = (
-    Comparison("AIM reconstructs better than ALI", "5.1", "aim", _only("ali"), "reconstruction_mse", True),
-    Comparison(
-        "AIM reconstructs better than ALICE at the λ of its best MSE",
-        "5.1",
-        "aim",
-        _best_alice,
-        "reconstruction_mse",
-        True,
-    ),
-    Comparison(
-        "the learned variance reconstructs better (AIM, AIM-)",
-        "5.1",
-        "aim",
-        _only("aim-minus"),
-        "reconstruction_mse",
-        True,
-    ),
-    Comparison("AIM's samples score above GAN's", "5.1", "aim", _only("gan"), "inception_score", False),
-    Comparison("AIM's samples score above ALI's", "5.1", "aim", _only("ali"), "inception_score", False),
-    Comparison(
-        "AIM's samples score above ALICE's at the λ of its best MSE",
-        "5.1",
-        "aim",
-        _best_alice,
-        "inception_score",
-        False,
-    ),
-    Comparison(
-        "the learned variance generates better (AIM, AIM-)", "5.1", "aim", _only("aim-minus"), "inception_score", False
-    ),
-    Comparison("ALI's samples score below GAN's", "5.1", "ali", _only("gan"), "inception_score", True),
-    Comparison("AIM's samples are nearer to the data than GAN's", "5.1", "aim", _only("gan"), "frechet_distance", True),
-    Comparison(
-        "AIM's reconstructions are nearer to the images' sharpness than ALICE's at any λ",
-        "5.2, A.1",
-        "aim",
-        _alices,
-        "unsharpness",
-        True,
-    ),
-    Comparison("AIM keeps backgrounds better than ALICE at any λ", "A.1", "aim", _alices, "border_mse", True),
-    Comparison(
-        "AIM's reconstructions keep the class better than ALI's",
-        "5.2",
-        "aim",
-        _only("ali"),
-        "class_preservation",
-        False,
-    ),
-    Comparison("AIM's codes tell the class better than ALI's", "5.4", "aim", _only("ali"), "probe_accuracy", False),
-)
+    Comparison("AIM reconstructs better than ALI", "5.1", "aim", "ali", ERROR, True),
+    Comparison("AIM reconstructs better than ALICE at the λ of its best MSE", "5.1", "aim", BEST_ALICE, ERROR, True),
+    Comparison("the learned variance reconstructs better (AIM, AIM-)", "5.1", "aim", "aim-minus", ERROR, True),
+    Comparison("AIM's samples score above GAN's", "5.1", "aim", "gan", IS, False),
+    Comparison("AIM's samples score above ALI's", "5.1", "aim", "ali", IS, False),
+    Comparison("AIM's samples score above ALICE's at the λ of its best MSE", "5.1", "aim", BEST_ALICE, IS, False),
+    Comparison("the learned variance generates better (AIM, AIM-)", "5.1", "aim", "aim-minus", IS, False),
+    Comparison("ALI's samples score below GAN's", "5.1", "ali", "gan", IS, True),
+    Comparison("AIM's samples are nearer to the data than GAN's", "5.1", "aim", "gan", FD, True),
+    Comparison("AIM's reconstructions are nearer to the images' sharpness than ALICE's at any λ", "5.2, A.1", "aim",
+               EVERY_ALICE, "unsharpness", True),
+    Comparison("AIM keeps backgrounds better than ALICE at any λ", "A.1", "aim", EVERY_ALICE, "border_mse", True),
+    Comparison("AIM's reconstructions keep the class better than ALI's", "5.2", "aim", "ali", "class_preservation",
+               False),
+    Comparison("AIM's codes tell the class better than ALI's", "5.4", "aim", "ali", "probe_accuracy", False),
+)  # fmt: skip
 
 
-def tested(results: Mapping[str, Any]) -> list[Claim]:
-    """Return every claim that the results have the rows for: claim, where, measured, verdict, and the numbers.
+def tested(results: Results) -> list[Claim]:
+    """Return every claim that the results can say something about.
 
-    `p` is a claim's own p value, `p_holm` Holm's for all claims of the results that have one; None without a test.
+    A claim has its text, where the paper makes it, what was measured, the verdict, `p`, and `p_holm`: the p value
+    corrected for all claims that were tested here. Both are None without a test.
     """
-    sides = sides_of(results)
-    found = [_compared(one, sides, other, results) for one, other in compared(results)]
-    made = [claim for claim in (*found, _of_codes(sides), _convergence(sides)) if claim]
-    corrected = iter(holm([claim["p"] for claim in made if claim["p"] is not None]))
-    return [_corrected(claim, None if claim["p"] is None else next(corrected)) for claim in made]
-
-
-def sides_of(results: Mapping[str, Any]) -> dict[str, Side]:
-    """Return the methods of the results by their keys."""
-    keys = [about["method"] for about in results["methods"]]
-    return {key: Side(key, tuple(cell for cell in results["cells"] if cell["method"] == key)) for key in keys}
-
-
-def compared(results: Mapping[str, Any]) -> list[tuple[Comparison, str]]:
-    """Return the comparisons that the results have the methods for, each with the key of the other method.
-
-    A comparison of reconstruction errors comes a second time, with every generator normalised alike, where both methods
-    have that score: statistics that only one of them profits from cannot decide the claim unseen.
-    """
-    sides, made = sides_of(results), []
-    for one in COMPARISONS:
-        if one.ours not in sides or (results["data"] == "mnist" and one.score == "border_mse"):  # MNIST's is black
-            continue
-        again = replace(one, claim=one.claim + BY_CODES, score=RENORMALISED)
-        for other in one.others(sides):
-            made.append((one, other))
-            if one.score == ERROR and sides[one.ours].values(RENORMALISED) and sides[other].values(RENORMALISED):
-                made.append((again, other))
+    methods = _by_method(results)
+    claims = []
+    for comparison, other in compared(results):
+        claims.append(_compare(comparison, methods[comparison.ours], methods[other], results.get("paired", [])))
+    if "aim" in methods:
+        claims += [_codes_match_prior(methods["aim"]), _convergence(methods["aim"])]
+    made = [claim | {"p_holm": None} for claim in claims if claim]
+    with_p = [claim for claim in made if claim["p"] is not None]
+    corrected = holm([claim["p"] for claim in with_p])
+    for claim, p in zip(with_p, corrected, strict=True):
+        claim["p_holm"] = p
+        if claim["verdict"] in ("holds", "fails") and p >= LEVEL:
+            claim["verdict"] += " (not after Holm's correction)"
     return made
 
 
-def _with_derived(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a cell's scores with how far its reconstructions are from the images' own sharpness."""
-    sharp = scores.get("edge_sharpness")
-    derived = {"unsharpness": abs(math.log(sharp))} if sharp else {}
-    return {**scores, **derived}
+def compared(results: Results) -> list[tuple[Comparison, str]]:
+    """Return the comparisons for which both methods were run, with the other method.
 
-
-def _compared(one: Comparison, sides: Sides, other: str, results: Mapping[str, Any]) -> Claim | None:
-    a, b = sides[one.ours], sides[other]
-    if not a.has(one.score) or not b.has(one.score):
-        return None
-    subject = f"{one.score} {one.ours} - {other}"
-    if a.diverged or b.diverged:
-        return _not_compared(one.claim, one.where, f"{subject}: ", a, b)
-    found = welch(a.values(one.score), b.values(one.score))
-    beside = _by_image(results, one, other)
-    return {
-        "claim": one.claim,
-        "where": one.where,
-        "measured": f"{subject}: {found}" + (f"; {beside}" if beside else ""),
-        "verdict": found.verdict(one.lower),
-        "p": found.p,
-        "difference": found.value,
-        "half_width": found.half,
-        "interval": found.over,
-    }
-
-
-def _not_compared(claim: str, where: str, subject: str, *sides: Side) -> Claim:
-    """Return a claim about methods with diverged seeds: that they diverged is what was found."""
-    told = [f"seed {cell['seed']} of {side.key}: {_short(cell)}" for side in sides for cell in side.diverged]
-    counts = [f"{len(s.diverged)} of {len(s.cells)} seeds of {s.key} diverged" for s in sides if s.diverged]
-    verdict = f"not compared: {' and '.join(counts)}"
-    return {"claim": claim, "where": where, "measured": subject + "; ".join(told), "verdict": verdict, "p": None}
-
-
-def _short(cell: Mapping[str, Any]) -> str:
-    """Return why a cell stopped, without the losses that follow in brackets."""
-    return f'"{(cell.get("error") or "it diverged").split(" (")[0]}"'
-
-
-def _by_image(results: Mapping[str, Any], one: Comparison, other: str) -> str:
-    """Return what the two models did to the same images; nothing where their errors image by image were not kept."""
-    for pair in results.get("paired", []):
-        if (pair["score"], pair["ours"], pair["other"]) == (one.score, one.ours, other):
-            seeds = [str(seed["seed"]) for seed in pair["by_seed"]]
-            which = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of seeds {', '.join(seeds)}"
-            alike = "" if pair["correlation"] is None else f", correlation {pair['correlation']:.2f}"
-            return (
-                f"image by image {pair['difference']:+.4g} ± {pair['half_width']:.2g} "
-                f"({pair['images']:,} test images, {which}{alike}; says nothing about other seeds)"
-            )
-    return ""
-
-
-def _of_codes(sides: Sides) -> Claim | None:
-    """p(z) = q(z), within a margin: the codes' distance to the prior, and their share within 3 sigma.
-
-    A distance has a floor from sampling that falls with the number of images, so a test against the floor fails with
-    enough images whatever the distance. The margin does not fall.
+    A comparison of reconstruction errors is made a second time, where both methods have that score, with all generators
+    normalised alike: otherwise batch-norm statistics that suit one of the methods could decide it.
     """
-    aim = sides.get("aim", Side("aim"))
-    if aim.diverged:
+    methods = _by_method(results)
+    found = []
+    for one in COMPARISONS:
+        if one.ours not in methods or (one.score == "border_mse" and results["data"] == "mnist"):  # MNIST's is black
+            continue
+        for other in _others(one.other, methods):
+            found.append((one, other))
+            if one.score == ERROR and methods[one.ours].values(RENORMALISED) and methods[other].values(RENORMALISED):
+                again = Comparison(one.claim + BY_CODES, one.where, one.ours, one.other, RENORMALISED, one.lower)
+                found.append((again, other))
+    return found
+
+
+def _by_method(results: Results) -> dict[str, Row]:
+    return {row.about["method"]: row for row in rows_of(results)}
+
+
+def _others(other: str, methods: Mapping[str, Row]) -> list[str]:
+    """Return the methods that a comparison's other method stands for, of those that were run."""
+    if other not in (BEST_ALICE, EVERY_ALICE):
+        return [other] if other in methods else []
+    alices = [method for method in methods if method.startswith("alice")]
+    if other == EVERY_ALICE:
+        return alices
+    errors = {method: fmean(methods[method].values(ERROR)) for method in alices if methods[method].values(ERROR)}
+    # One with a seed that diverged, or with too few seeds for a test, is taken only if there is no other.
+    whole = [method for method in errors if not _diverged(methods[method])] or list(errors)
+    enough = [method for method in whole if len(methods[method].values(ERROR)) >= FEWEST] or whole
+    return sorted(enough, key=lambda method: errors[method])[:1]
+
+
+def _diverged(row: Row) -> list[Mapping[str, Any]]:
+    """Return the runs of a method that diverged."""
+    return [run for run in row.runs if run["state"] == "stopped"]
+
+
+def _values(row: Row, score: str) -> list[float]:
+    """Return a score of every run that has it.
+
+    "unsharpness" is how far the sharpness of edges is from the images' own: |log(edge_sharpness)|.
+    """
+    if score == "unsharpness":
+        return [abs(math.log(sharpness)) for sharpness in row.values("edge_sharpness") if sharpness]
+    return row.values(score)
+
+
+def _compare(one: Comparison, ours: Row, other: Row, paired: Sequence[Mapping[str, Any]]) -> Claim | None:
+    """Return a comparison's claim; None where a method has no such score although its runs were scored."""
+    for row in (ours, other):
+        if not _values(row, one.score) and (row.scores or not _diverged(row)):
+            return None
+    names = ours.about["method"], other.about["method"]
+    subject = f"{one.score} {names[0]} - {names[1]}"
+    if _diverged(ours) or _diverged(other):
+        return _not_compared(one.claim, one.where, f"{subject}: ", ours, other)
+    difference = welch(_values(ours, one.score), _values(other, one.score))
+    measured = f"{subject}: {difference}"
+    for pair in paired:
+        if (pair["score"], pair["ours"], pair["other"]) == (one.score, *names):
+            measured += f"; {_by_image(pair)}"
+    claim = _claim(one.claim, one.where, measured, difference.verdict(one.lower), difference.p)
+    numbers = {"difference": difference.value, "half_width": difference.half_width, "interval": difference.over}
+    return claim | numbers
+
+
+def _claim(claim: str, where: str, measured: str, verdict: str, p: float | None) -> Claim:
+    return {"claim": claim, "where": where, "measured": measured, "verdict": verdict, "p": p}
+
+
+def _not_compared(claim: str, where: str, subject: str, *methods: Row) -> Claim:
+    """Return a claim about methods with seeds that diverged: the divergence is the finding."""
+    details, counts = [], []
+    for row in methods:
+        diverged, method = _diverged(row), row.about["method"]
+        for run in diverged:
+            error = (run.get("error") or "it diverged").split(" (")[0]  # without the losses in brackets
+            details.append(f'seed {run["seed"]} of {method}: "{error}"')
+        if diverged:
+            counts.append(f"{len(diverged)} of {len(row.runs)} seeds of {method} diverged")
+    return _claim(claim, where, subject + "; ".join(details), f"not compared: {' and '.join(counts)}", None)
+
+
+def _by_image(pair: Mapping[str, Any]) -> str:
+    """Describe how two models differ on the same images."""
+    seeds = [str(seed["seed"]) for seed in pair["by_seed"]]
+    which = f"seed {seeds[0]}"
+    if len(seeds) > 1:
+        which = f"mean of seeds {', '.join(seeds)}"
+    if pair["correlation"] is not None:
+        which += f", correlation {pair['correlation']:.2f}"
+    return (
+        f"image by image {pair['difference']:+.4g} ± {pair['half_width']:.2g} "
+        f"({pair['images']:,} test images, {which}; says nothing about other seeds)"
+    )
+
+
+def _codes_match_prior(aim: Row) -> Claim | None:
+    """Test q(z) = p(z) for equivalence: the distance of the codes to the prior, and their share within 3 sigma.
+
+    A distance of samples is never 0. A test that it is no larger than the distance of as many draws of the prior (the
+    floor) would reject any model, given enough images. An equivalence margin does not shrink with their number.
+    """
+    if _diverged(aim):
         return _not_compared(CODES, "5.3, 5.4", "", aim)
-    name, share = "prior_sliced_wasserstein", "share_within_3_sigma"
-    needed = (name, f"{name}_floor", share, f"{share}_prior")
-    found = [scores for scores in aim.scores if all(scores.get(key) is not None for key in needed)]
+    distance, share = "prior_sliced_wasserstein", "share_within_3_sigma"
+    needed = (distance, f"{distance}_floor", share, f"{share}_prior")
+    found = [scores for scores in aim.scores if all(scores.get(name) is not None for name in needed)]
     if not found:
         return None
-    beyond = tuple(scores[name] - scores[f"{name}_floor"] for scores in found)
-    within = tuple(scores[share] - scores[f"{share}_prior"] for scores in found)
+    distances = tuple(scores[distance] - scores[f"{distance}_floor"] for scores in found)
+    shares = tuple(scores[share] - scores[f"{share}_prior"] for scores in found)
     effects = (
-        Effect("sliced Wasserstein distance less its floor", beyond, DISTANCE_MARGIN),
-        Effect("share within 3 sigma less the prior's", within, SHARE_MARGIN),
+        Effect("sliced Wasserstein distance less its floor", distances, DISTANCE_MARGIN),
+        Effect("share within 3 sigma less the prior's", shares, SHARE_MARGIN),
     )
     verdict, p = equivalence(effects)
-    over = seeds_text(len(found)) if p is None else f"90 % intervals over {seeds_text(len(found))}, equivalence"
-    told = f"{', '.join(map(str, effects))}: {over}"
-    return {"claim": CODES, "where": "5.3, 5.4", "measured": told, "verdict": verdict, "p": p}
+    over = seeds_text(len(found))
+    if p is not None:
+        over = f"90 % intervals over {over}, equivalence"
+    return _claim(CODES, "5.3, 5.4", f"{', '.join(map(str, effects))}: {over}", verdict, p)
 
 
-def _convergence(sides: Sides) -> Claim | None:
-    """Figure 8: errors fall in the first ten epochs and then stay. It takes more than ten to tell."""
-    aim = sides.get("aim", Side("aim"))
+def _convergence(aim: Row) -> Claim | None:
+    """Test figure 8's claim that errors fall for ten epochs and then stay. It needs runs of more than ten epochs."""
     ratios, last = [], 0.0
-    for cell in aim.cells:
-        errors = {row["epoch"]: row[ERROR] for row in cell["epochs"] if ERROR in row}
-        if cell["scores"] and errors and max(errors) > EPOCH and EPOCH in errors:
+    for run in aim.runs:
+        if run["state"] != "finished":
+            continue
+        errors = {row["epoch"]: row[ERROR] for row in run["epochs"] if ERROR in row}
+        if EPOCH in errors and max(errors) > EPOCH:
             last = max(errors)
             ratios.append(errors[EPOCH] / errors[last])
     if not ratios:
         return None
-    if aim.diverged:
+    if _diverged(aim):
         return _not_compared(CONVERGENCE, "A.2", "", aim)
-    found = mean_of(ratios, CONVERGED)
-    # A ratio has no sign to show.
-    told = f"error at epoch {EPOCH} over that at epoch {last:g}, at most {CONVERGED} if it converged: {str(found)[1:]}"
-    return {
-        "claim": CONVERGENCE,
-        "where": "A.2",
-        "measured": told,
-        "verdict": found.verdict(lower=True, than=CONVERGED),
-        "p": found.p,
-    }
+    ratio = mean_of(ratios, CONVERGED)
+    measured = f"error at epoch {EPOCH} over that at epoch {last:g}, at most {CONVERGED} if it converged: "
+    measured += str(ratio)[1:]  # without the sign
+    return _claim(CONVERGENCE, "A.2", measured, ratio.verdict(lower=True, than=CONVERGED), ratio.p)
 
 
-def _corrected(claim: Claim, p_holm: float | None) -> Claim:
-    """Return a claim with Holm's p value: a verdict that does not survive the correction says so."""
-    lost = claim["verdict"] in ("holds", "fails") and p_holm is not None and p_holm >= LEVEL
-    verdict = claim["verdict"] + (" (not after Holm's correction)" if lost else "")
-    return {**claim, "verdict": verdict, "p_holm": p_holm}
+def claims_table(results: Results) -> str:
+    """Return the claims as a table in Markdown, and how they were tested. They are tested anew, by today's rules."""
+    claims = tested(results)
+    if not claims:
+        return ""
+    rows = []
+    for claim in claims:
+        p = NONE
+        if claim["p"] is not None:
+            p = f"{_p_value(claim['p'])} ({_p_value(claim['p_holm'])})"
+        rows.append((claim["claim"], claim["where"], claim["measured"], claim["verdict"], p))
+    table = pipes(("claim", "where", "measured here", "verdict", "p (Holm's)"), rows)
+    return f"**The paper's claims**\n\n{table}\n\n{_how_tested(claims)}"
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.2g}" if p >= SMALLEST else f"below {SMALLEST:g}"
+
+
+def _how_tested(claims: Sequence[Claim]) -> str:
+    count = sum(claim["p"] is not None for claim in claims)
+    needs = f"A test needs {FEWEST} seeds of each method, and none that diverged."
+    if not count:
+        return f"No claim was tested. {needs}"
+    return (
+        f"Claims that were tested: {count}, each at the significance level {100 * LEVEL:g} %. A verdict follows from "
+        "the claim's own confidence interval over seeds, which is not corrected for multiple testing; the p value "
+        f"after Holm's correction for all tests on this page is in brackets. {needs}"
+    )

@@ -1,4 +1,4 @@
-"""The rows of the comparisons: what each method is as a recipe, and what was published about it on the grid."""
+"""The methods that the tables compare: an objective with settings, and what was published about it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from aimgan.objectives import OBJECTIVES
 from aimgan.recipes import RECIPES
 from aimgan.recipes.mixtures import TABLE_2
 
-MIXTURES = ("grid", "ring", "unbalanced")  # of the plane
+MIXTURES = ("grid", "ring", "unbalanced")
 IMAGES = ("mnist", "cifar10", "celeba")
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row: an objective with settings on any of the data; the paper's (modes, HQ %), PacGAN's (HQ %, modes, KL).
+    """An objective with settings, and its published numbers on the grid.
 
-    Published numbers belong to the grid. A method without an objective is a reference: it is shown, never run.
+    `paper` is (modes, HQ %) of AIM's paper, `pacgan` (HQ %, modes, KL) of PacGAN's. A method without an objective is
+    only shown, because there are published numbers of it.
     """
 
     key: str
@@ -30,7 +31,7 @@ class Method:
     pacgan: tuple[float, float, float] | None = None
 
     def recipe(self, data: str) -> str:
-        """Return the recipe's name. Raises AimganError where there is none yet."""
+        """Return the name of the recipe on a data set. Raises AimganError if there is none."""
         name = f"{data}/{self.objective}"
         if name not in RECIPES:
             raise near_miss("recipe", name, [known for known in RECIPES if known.startswith(f"{data}/")])
@@ -55,7 +56,7 @@ METHODS: dict[str, Method] = {
 REFERENCES = (Method("pacgan4", "PacGAN4", None, pacgan=(93.6, 24.8, 0.04)),)
 
 
-# Table 1's. ALICE "best of three lambdas": its own paper searches it, and figure 7 is about nothing else.
+# Table 1's. ALICE has three values of lambda, because its own paper searches for the best, and figure 7 compares them.
 IMAGE_METHODS: dict[str, Method] = {
     method.key: method
     for method in (
@@ -70,16 +71,21 @@ IMAGE_METHODS: dict[str, Method] = {
 
 
 def chosen(names: Sequence[str] | None, data: str) -> list[Method]:
-    """Return a data set's methods of these names (all of its table's without any), or objectives by their own names.
+    """Return the methods of these names, or all of the data set's table; an objective's own name is a name too.
 
-    Raises AimganError for a method that is not known, with the near miss.
+    Raises AimganError for an unknown name, with the nearest known one.
     """
-    table = IMAGE_METHODS if data in IMAGES else METHODS
-    wanted = dict.fromkeys(name.strip() for name in (table if names is None else names) if name.strip())
-    if not wanted:
+    table = METHODS
+    if data in IMAGES:
+        table = IMAGE_METHODS
+    if names is None:
+        return list(table.values())
+    methods = {}
+    for name in filter(None, map(str.strip, names)):
+        method = table.get(name) or Method(name, name, name)
+        if method.objective not in OBJECTIVES:
+            raise near_miss("method", name, {*table, *OBJECTIVES})
+        methods[name] = method
+    if not methods:
         raise AimganError(f"--methods names nothing; expected names with commas between, such as {','.join(table)}")
-    for name in wanted:
-        if not {table[name].objective if name in table else name} <= set(OBJECTIVES):
-            known = [key for key, method in table.items() if method.objective in OBJECTIVES]
-            raise near_miss("method", name, {*known, *OBJECTIVES})
-    return [table.get(name) or Method(name, name, name) for name in wanted]
+    return list(methods.values())

@@ -1,4 +1,4 @@
-"""`aimgan reproduce`: a table or a figure of the paper, from nothing, by one command that can be repeated."""
+"""`aimgan reproduce`: a table or a figure of the paper by one command, which continues where it was stopped."""
 
 from __future__ import annotations
 
@@ -9,151 +9,164 @@ from pathlib import Path
 from rich.console import Console
 
 from aimgan import console as screen
-from aimgan.checked import python_number
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, Interrupted, near_miss
-from aimgan.paper.cells import Outcome
-from aimgan.paper.figure3 import figure3
-from aimgan.paper.image_figures import draw_figure
+from aimgan.paper import figures
+from aimgan.paper.experiment import Experiment
 from aimgan.paper.methods import IMAGES, MIXTURES, chosen
-from aimgan.paper.parallel import workers_for
-from aimgan.paper.request import Request
-from aimgan.paper.stability import METHODS, stability
+from aimgan.paper.parallel import run_all, workers_for
 from aimgan.paper.table1 import table1
 from aimgan.paper.table2 import table2
+from aimgan.paper.training_run import Outcome
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for; None leaves the choice to the target.
+
+    `seeds` is how many seeds (0, 1, ...) a table has, `seed` the one of a figure. `steps` is of each run. `preset` and
+    `images` are for images: how large the networks are and how long they train, and where the images are. `retry`
+    repeats runs that diverged.
+    """
+
+    target: str
+    methods: Sequence[str] | None = None
+    seeds: int | None = None
+    seed: int | None = None
+    steps: int | None = None
+    data: str | None = None
+    preset: str | None = None
+    images: str | None = None
+    output: Path | None = None
+    workers: int | None = None
+    device: str = "auto"
+    retry: bool = False
 
 
 @dataclass(frozen=True)
 class Target:
-    """What can be reproduced: how, of which data, the default folder, methods and seeds; one seed, CPU only?"""
+    """A table or a figure: what writes it, and its folder, data sets, methods (None: all) and number of seeds."""
 
-    run: Callable[[Request, Console], tuple[list[Path], list[Outcome]]]
+    write: Callable[[Experiment, Sequence[Outcome], Console], list[Path]]
     folder: str
-    data: tuple[str, ...] = MIXTURES  # the first is the default
-    methods: tuple[str, ...] | None = None  # None: all
+    data: tuple[str, ...]  # the first is the default
+    methods: tuple[str, ...] | None = None
     seeds: int = 1
-    one_seed: bool = False
-    cpu_only: bool = False
+
+    @property
+    def is_figure(self) -> bool:
+        """Whether it is a figure, which has one seed."""
+        return self.write is figures.draw
 
 
-FACES_FIRST = tuple(reversed(IMAGES))  # what the paper draws these figures of
+FACES_FIRST = IMAGES[::-1]  # the paper draws these figures of faces
+LAMBDAS = ("alice-1", "alice-10", "alice-100", "aim")
 TARGETS = {
-    "table2": Target(table2, "table2", seeds=5),
-    "figure3": Target(figure3, "table2", one_seed=True),  # of the table's own runs
-    "stability": Target(stability, "stability", methods=METHODS, seeds=2, cpu_only=True),
     "table1": Target(table1, "table1", IMAGES),
-    **{
-        name: Target(draw_figure, "table1", data, methods, one_seed=True)  # of the table's own runs
-        for name, data, methods in (
-            ("figure2", IMAGES, ("aim", "ali")),
-            ("figure4", IMAGES, ("aim",)),
-            ("figure5", FACES_FIRST, ("aim",)),
-            ("figure6", FACES_FIRST, ("aim",)),
-            ("figure7", FACES_FIRST, ("alice-1", "alice-10", "alice-100", "aim")),
-            ("figure8", IMAGES, ("aim",)),
-            ("figure9", IMAGES, ("aim",)),
-            ("figure10", IMAGES, ("aim", "gan")),
-        )
-    },
+    "table2": Target(table2, "table2", MIXTURES, seeds=5),
+    "figure2": Target(figures.draw, "table1", IMAGES, ("aim", "ali")),
+    "figure3": Target(figures.draw, "table2", MIXTURES),
+    "figure4": Target(figures.draw, "table1", IMAGES, ("aim",)),
+    "figure5": Target(figures.draw, "table1", FACES_FIRST, ("aim",)),
+    "figure6": Target(figures.draw, "table1", FACES_FIRST, ("aim",)),
+    "figure7": Target(figures.draw, "table1", FACES_FIRST, LAMBDAS),
+    "figure8": Target(figures.draw, "table1", IMAGES, ("aim",)),
+    "figure9": Target(figures.draw, "table1", IMAGES, ("aim",)),
+    "figure10": Target(figures.draw, "table1", IMAGES, ("aim", "gan")),
 }
 
 
-def reproduce(
-    target: str,
-    methods: Sequence[str] | None = None,
-    *,
-    seeds: int | None = None,
-    seed: int | None = None,
-    steps: int | None = None,
-    data: str | None = None,
-    preset: str | None = None,
-    path: str | Path | None = None,
-    output: str | Path | None = None,
-    workers: int | None = None,
-    device: str = "auto",
-    retry: bool = False,
-    console: Console | None = None,
-) -> list[Path]:
-    """Run what a target needs and has no result yet, write it, and return the files.
+def reproduce(request: Request, console: Console) -> list[Path]:
+    """Train the runs that have no result yet, write the table or figure, and return its files.
 
-    The same call goes on where it was stopped, cell by cell, and within a cell from its checkpoint. `seeds` says how
-    many (0, 1, ...), for a figure `seed` says which. `preset` and `path` are of images: how large and how long
-    (recipes/presets.py), and where they are. `retry` does cells that diverged again. Raises AimganError for an
-    unknown name and, when all else is written, for cells that failed; Interrupted after SIGINT or SIGTERM.
+    The same request continues where it was stopped: finished runs are kept, the others go on from their checkpoints.
+    Raises AimganError for an unknown name and, after everything else is written, for runs that failed; Interrupted
+    after SIGINT or SIGTERM.
     """
-    if target not in TARGETS:
-        raise near_miss("target", target, TARGETS)
-    seeds, seed, steps, workers = map(python_number, (seeds, seed, steps, workers))
-    found, console = TARGETS[target], console or Console(quiet=True)
-    place = _place(target, found, device)
-    data = _data(target, found, data, preset, path)
-    request = Request(
-        target=target,
-        methods=tuple(chosen(found.methods if methods is None else methods, data)),
-        data=data,
-        seeds=_seeds(target, found, seeds, seed),
-        steps=steps,
-        output=Path(output or Path("runs", "reproduce", "-".join(filter(None, (found.folder, data, preset))))),
-        workers=workers_for(place, workers),
-        device=place,
-        retry=retry,
-        command=_command(target, methods, seeds, seed, steps, data, preset, device),
-        preset=preset,
-        path=None if path is None else str(path),
-    )
-    paths, outcomes = found.run(request, console)
-    _report(paths, outcomes, request.folder, console)
+    if request.target not in TARGETS:
+        raise near_miss("target", request.target, TARGETS)
+    target = TARGETS[request.target]
+    experiment = resolved(request, target)
+    if target.is_figure:
+        figures.check(experiment)
+    outcomes = run_all(experiment.runs, experiment.folder, experiment.workers, console, experiment.retry)
+    paths = target.write(experiment, outcomes, console)
+    for path in paths:
+        screen.say(console, f"wrote {path}")
+    _check_all_done(outcomes, paths, experiment.folder)
     return paths
 
 
-def _place(name: str, target: Target, device: str) -> str:
-    place = resolved_device(device)
-    if target.cpu_only and device == "cuda":
-        raise AimganError(f"{name} trains its runs side by side on the CPU's cores: leave --device out")
-    return "cpu" if target.cpu_only else place
+def resolved(request: Request, target: Target) -> Experiment:
+    """Return what is to be trained. Raises AimganError for an unknown name or a value out of range."""
+    device = resolved_device(request.device)
+    data = _data(request, target)
+    methods = chosen(target.methods if request.methods is None else request.methods, data)
+    if request.target == "figure4":
+        methods = [figures.with_two_dimensions(method) for method in methods]
+    folder = "-".join(filter(None, (target.folder, data, request.preset)))
+    return Experiment(
+        target=request.target,
+        methods=tuple(methods),
+        data=data,
+        seeds=_seeds(request, target),
+        steps=request.steps,
+        output=request.output or Path("runs", "reproduce", folder),
+        workers=workers_for(device, request.workers),
+        device=device,
+        retry=request.retry,
+        command=_command(request, data),
+        preset=request.preset,
+        path=request.images,
+    )
 
 
-def _data(name: str, target: Target, data: str | None, preset: str | None, path: object) -> str:
-    """Return the data set. Raises AimganError for one that the target is not of, and flags that are for images."""
-    data = target.data[0] if data is None else data
+def _data(request: Request, target: Target) -> str:
+    data = target.data[0] if request.data is None else request.data
     if data not in target.data:
         raise near_miss("data set", data, target.data)
-    if data not in IMAGES and (preset or path):
-        raise AimganError(f"--preset and --images are of images, but {name} is of {data}: leave them out")
+    if data not in IMAGES and (request.preset or request.images):
+        raise AimganError(f"--preset and --images are for images, but {request.target} is of {data}: leave them out")
     return data
 
 
-def _seeds(name: str, target: Target, seeds: int | None, seed: int | None) -> tuple[int, ...]:
-    if target.one_seed:
-        if seeds is not None:
-            raise AimganError(f"{name} is of one seed: pass --seed N instead of --seeds {seeds}")
-        return (seed or 0,)
-    if seed is not None:
-        raise AimganError(f"{name} is of several seeds: pass --seeds N (how many) instead of --seed {seed}")
-    count = target.seeds if seeds is None else seeds
+def _seeds(request: Request, target: Target) -> tuple[int, ...]:
+    if target.is_figure:
+        if request.seeds is not None:
+            raise AimganError(f"{request.target} has one seed: pass --seed N instead of --seeds {request.seeds}")
+        return (request.seed or 0,)
+    if request.seed is not None:
+        raise AimganError(
+            f"{request.target} has several seeds: pass --seeds N (how many) instead of --seed {request.seed}"
+        )
+    count = target.seeds if request.seeds is None else request.seeds
     if count < 1:
         raise AimganError(f"--seeds is {count}; expected how many, at least 1")
     return tuple(range(count))
 
 
-def _command(target: str, methods: Sequence[str] | None, seeds: object, seed: object, steps: object, data: str,
-             preset: str | None, device: str) -> str:  # fmt: skip
-    """Write the command as a person would repeat it elsewhere: without folders."""
-    given = {"methods": ",".join(methods) if methods else None, "seeds": seeds, "seed": seed, "steps": steps}
-    given |= {"data": data, "preset": preset, "device": None if device == "auto" else device}
-    flags = [f"--{name} {value}" for name, value in given.items() if value is not None]
-    return " ".join(["aimgan reproduce", target, *flags])
+def _command(request: Request, data: str) -> str:
+    """Return the command as it can be repeated elsewhere: without folders."""
+    flags = {
+        "methods": ",".join(request.methods or ()) or None,
+        "seeds": request.seeds,
+        "seed": request.seed,
+        "steps": request.steps,
+        "data": data,
+        "preset": request.preset,
+        "device": None if request.device == "auto" else request.device,
+    }
+    words = [f"--{name} {value}" for name, value in flags.items() if value is not None]
+    return " ".join(["aimgan reproduce", request.target, *words])
 
 
-def _report(paths: Sequence[Path], outcomes: Sequence[Outcome], folder: Path, console: Console) -> None:
-    """Say what was written, and what there is no result of."""
-    for path in paths:
-        screen.say(console, f"wrote {path}")
+def _check_all_done(outcomes: Sequence[Outcome], paths: Sequence[Path], folder: Path) -> None:
+    """Raise Interrupted if runs are missing, AimganError if runs failed or all of them diverged."""
     states = [outcome.state for outcome in outcomes]
     if "missing" in states:
-        raise Interrupted(f"stopped with {len(states) - states.count('missing')} of {len(states)} cells done")
-    if states and set(states) == {"stopped"} and not paths:
-        raise AimganError(f"all {len(states)} cells diverged, the first: {outcomes[0].error}")
+        raise Interrupted(f"stopped with {len(states) - states.count('missing')} of {len(states)} runs done")
+    if not paths and set(states) == {"stopped"}:
+        raise AimganError(f"all {len(states)} runs diverged, the first: {outcomes[0].error}")
     failed = [outcome.error for outcome in outcomes if outcome.state == "failed"]
     if failed:
-        raise AimganError(f"{len(failed)} of {len(states)} cells failed (logs in {folder}); the first: {failed[0]}")
+        raise AimganError(f"{len(failed)} of {len(states)} runs failed (logs in {folder}); the first: {failed[0]}")

@@ -1,37 +1,39 @@
-"""The tests behind the verdicts on claims: over seeds, image by image, for equivalence, and for many claims at once.
+"""The statistical tests of the paper's claims: t-tests over seeds, equivalence, and Holm's correction.
 
-Nothing is tested with fewer than three seeds of each method, nor where no score varies from seed to seed.
+Nothing is tested with fewer than three seeds of each method, or if a score is the same for every seed.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from aimgan.paper import student
-
-FEWEST = 3  # seeds of each method, for a verdict
-LEVEL = 0.05
-NORMAL = 1.96  # standard deviations of a normal distribution that hold 95 % of it: images are thousands
+FEWEST = 3  # seeds of each method that a test needs
+LEVEL = 0.05  # of significance
+NORMAL = 1.96  # a normal distribution has 95 % within so many standard deviations of its mean
 
 
 def untested(*samples: Sequence[float]) -> str | None:
-    """Return why samples over seeds are not tested; None where they are."""
-    fewest = min(len(of) for of in samples)
+    """Return why samples over seeds cannot be tested; None if they can."""
+    fewest = min(len(sample) for sample in samples)
     if fewest < FEWEST:
         return f"{seeds_text(fewest)}: not tested"
-    if not all(math.isfinite(value) for of in samples for value in of):
+    if not np.isfinite(np.concatenate(samples)).all():
         return "a score is not finite: not tested"
-    return None if any(variance(of) for of in samples) else "no variance: not tested"
+    if not any(variance(sample) for sample in samples):
+        return "no variance: not tested"
+    return None
 
 
 def seeds_text(*counts: int) -> str:
-    """Return how many seeds there are, once where all counts are alike: "one seed", "3 seeds", "3 and 2 seeds"."""
+    """Return numbers of seeds in words, each once: "one seed", "3 seeds", "3 and 2 seeds"."""
     if set(counts) == {1}:
         return "one seed"
     return f"{' and '.join(str(n) for n in dict.fromkeys(counts))} seeds"
@@ -39,62 +41,62 @@ def seeds_text(*counts: int) -> str:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number over seeds with the half width of its 95 % interval and its two-sided p value.
+    """A mean, or a difference of means, over seeds.
 
-    `untested` says why it has neither of the two; `over` says what the interval is over.
+    `half_width` is that of its 95 % confidence interval, `p` the two-sided p value; or `untested` says why there are
+    neither. `over` says what the interval is over.
     """
 
     value: float
     over: str
-    half: float | None = None
+    half_width: float | None = None
     p: float | None = None
     untested: str | None = None
 
     def __str__(self) -> str:
-        """The number as a table shows it."""
-        if self.half is None:
+        """The estimate as a table shows it."""
+        if self.half_width is None:
             return f"{self.value:+.4g} ({self.over})"
-        return f"{self.value:+.4g} ± {self.half:.2g} over {self.over}"
+        return f"{self.value:+.4g} ± {self.half_width:.2g} over {self.over}"
 
     def verdict(self, lower: bool, than: float = 0.0) -> str:
-        """Return whether the number is lower (or higher) than another: undecided where its interval has both."""
-        if self.untested or self.half is None:
+        """Return whether the value is lower (or higher) than another; undecided if the interval contains that."""
+        if self.untested or self.half_width is None:
             return self.untested or "not tested"
-        if abs(self.value - than) <= self.half:
+        if abs(self.value - than) <= self.half_width:
             return "undecided"
         return "holds" if (self.value < than) == lower else "fails"
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """Return the difference of two methods' means over seeds, a - b, with Welch's interval and his test that it is 0.
-
-    Neither of the methods needs to have the other's seeds, or as many.
-    """
-    value, counts = fmean(a) - fmean(b), seeds_text(len(a), len(b))
+    """Return mean(a) - mean(b) over seeds, with Welch's t-test that it is 0. The samples are independent."""
+    value = fmean(a) - fmean(b)
+    seeds = seeds_text(len(a), len(b))
     if reason := untested(a, b):
-        return Estimate(value, counts, untested=reason)
-    parts = [variance(of) / len(of) for of in (a, b)]
-    error = math.sqrt(sum(parts))
-    # Shares of the variance, and not variances: the square of a tiny variance is 0.
-    shares = [part / sum(parts) for part in parts]
-    freedom = 1 / sum(share**2 / (len(of) - 1) for share, of in zip(shares, (a, b), strict=True))
-    half = student.quantile(1 - LEVEL / 2, freedom) * error
-    return Estimate(value, f"{counts} (Welch)", half, student.two_sided(value / error, freedom))
+        return Estimate(value, seeds, untested=reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # SciPy warns if all seeds of one method are alike
+        test = stats.ttest_ind(a, b, equal_var=False)
+    return _estimate(value, f"{seeds} (Welch)", test)
 
 
 def mean_of(values: Sequence[float], than: float) -> Estimate:
-    """Return the mean over seeds with Student's interval, and his test that it is `than`."""
-    value, counts = fmean(values), seeds_text(len(values))
+    """Return the mean over seeds, with Student's t-test that it is `than`."""
+    value = fmean(values)
+    seeds = seeds_text(len(values))
     if reason := untested(values):
-        return Estimate(value, counts, untested=reason)
-    error, freedom = math.sqrt(variance(values) / len(values)), len(values) - 1
-    half = student.quantile(1 - LEVEL / 2, freedom) * error
-    return Estimate(value, f"{counts} (Student)", half, student.two_sided((value - than) / error, freedom))
+        return Estimate(value, seeds, untested=reason)
+    return _estimate(value, f"{seeds} (Student)", stats.ttest_1samp(values, than))
+
+
+def _estimate(value: float, over: str, test: Any) -> Estimate:
+    interval = test.confidence_interval(1 - LEVEL)
+    return Estimate(value, over, float(interval.high - interval.low) / 2, float(test.pvalue))
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What should be 0, over seeds, and how far from it counts as nothing."""
+    """A quantity over seeds that should be 0, and the equivalence margin: how far from 0 makes no difference."""
 
     name: str
     values: tuple[float, ...]
@@ -106,68 +108,68 @@ class Effect:
         return fmean(self.values)
 
     @property
-    def error(self) -> float:
-        """The standard error of the mean."""
-        return math.sqrt(variance(self.values) / len(self.values))
-
-    @property
-    def half(self) -> float:
-        """The half width of the 90 % interval: two one-sided tests at 5 %."""
-        return student.quantile(1 - LEVEL, len(self.values) - 1) * self.error
+    def half_width(self) -> float:
+        """The half width of the 90 % confidence interval, which goes with two one-sided tests at 5 %."""
+        interval = stats.ttest_1samp(self.values, 0).confidence_interval(1 - 2 * LEVEL)
+        return float(interval.high - interval.low) / 2
 
     @property
     def p_inside(self) -> float:
-        """The p value of the test that shows that the effect is within its margin."""
-        return student.cdf((abs(self.mean) - self.margin) / self.error, len(self.values) - 1)
-
-    @property
-    def p_outside(self) -> float:
-        """The p value of the test that shows that the effect is beyond its margin."""
-        return student.cdf((self.margin - abs(self.mean)) / self.error, len(self.values) - 1)
+        """The p value of equivalence: the larger one of two one-sided tests, that the mean is above -m and below m."""
+        below = stats.ttest_1samp(self.values, self.margin, alternative="less").pvalue
+        above = stats.ttest_1samp(self.values, -self.margin, alternative="greater").pvalue
+        return float(max(below, above))
 
     def __str__(self) -> str:
         """The effect as a table shows it."""
-        spread = "" if untested(self.values) else f" ± {self.half:.2g}"
-        return f"{self.name} {self.mean:+.3g}{spread} (margin {self.margin:g})"
+        mean = f"{self.mean:+.3g}"
+        if not untested(self.values):
+            mean += f" ± {self.half_width:.2g}"
+        return f"{self.name} {mean} (margin {self.margin:g})"
 
 
 def equivalence(effects: Sequence[Effect]) -> tuple[str, float | None]:
-    """Return whether all effects are within their margins, and a p value (two one-sided tests of each at 5 %).
+    """Test whether all effects are within their margins (two one-sided tests of each), and return verdict and p value.
 
-    It holds if every 90 % interval is inside its margin, and fails if one effect is larger than its margin. The p value
-    is of
-    equivalence (the largest of all one-sided tests) where all means are inside their margins, and of a larger effect
-    where one is outside: the smallest of all, times their number, since any of them would do (Bonferroni).
+    If every mean is inside its margin, the p value is that of equivalence: the largest of the tests'. If one is
+    outside, it is that of a difference beyond the margin: the smallest of the tests' times their number (Bonferroni),
+    because any of the effects would do.
     """
     for effect in effects:
         if reason := untested(effect.values):
             return reason, None
+    inside = [effect.p_inside for effect in effects]
     if all(abs(effect.mean) <= effect.margin for effect in effects):
-        p = max(effect.p_inside for effect in effects)
-        return ("holds" if p < LEVEL else "undecided"), p
-    p = min(1.0, len(effects) * min(effect.p_outside for effect in effects))
-    return ("fails" if p < LEVEL else "undecided"), p
+        verdict, p = "holds", max(inside)
+    else:
+        verdict, p = "fails", min(1.0, len(effects) * (1 - max(inside)))  # 1 - p: the opposite one-sided test
+    if p >= LEVEL:
+        verdict = "undecided"
+    return verdict, p
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p values adjusted for being tested at once (Holm 1979), in the order given."""
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, k in enumerate(sorted(range(len(values)), key=lambda k: values[k])):
+    """Return p values corrected for multiple testing by Holm's (1979) step-down method, in the order given."""
+    corrected = [0.0] * len(values)
+    largest = 0.0
+    for rank, k in enumerate(np.argsort(values, kind="stable")):
         largest = max(largest, min(1.0, (len(values) - rank) * values[k]))
-        adjusted[k] = largest
-    return adjusted
+        corrected[k] = largest
+    return corrected
 
 
 def by_image(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
-    """Return the mean difference of two models' errors on the same images, and how far the errors correlate.
+    """Compare two models' errors on the same images: mean difference, its 95 % confidence interval, and correlation.
 
-    The 95 % interval is over images, and paired: of the differences image by image. It says nothing about other seeds.
+    The interval is paired: it is that of the differences, image by image. It says nothing about other seeds.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
     difference = a - b
-    varies = a.std() > 0 and b.std() > 0
+    correlation = None
+    if a.std() > 0 and b.std() > 0:
+        correlation = float(np.corrcoef(a, b)[0, 1])
     return {
         "difference": float(difference.mean()),
         "half_width": float(NORMAL * difference.std(ddof=1) / math.sqrt(len(difference))),
-        "correlation": float(np.corrcoef(a, b)[0, 1]) if varies else None,
+        "correlation": correlation,
     }

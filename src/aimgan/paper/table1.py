@@ -1,4 +1,4 @@
-"""Table 1 by one command: methods x seeds on real images, what a sceptic asks for beside, and the paper's claims."""
+"""Table 1: methods x seeds on real images, with references and the paper's claims."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from aimgan.evaluation import references
 from aimgan.figures import TradeOff, error_against_distance
 from aimgan.files import write_json
 from aimgan.paper import claims, table1_page
-from aimgan.paper.cells import Cell, Outcome
+from aimgan.paper.experiment import Experiment, Results, write_results
 from aimgan.paper.methods import IMAGE_METHODS, Method
-from aimgan.paper.parallel import run_all
-from aimgan.paper.request import Request, Results, write_results
 from aimgan.paper.statistics import by_image
-from aimgan.paper.table2 import cell_of, trained_as
+from aimgan.paper.training_run import Outcome
 from aimgan.recipes.images import TABLE_1
 from aimgan.recipes.recipe import to_dict
 from aimgan.runs.finish import save
@@ -31,123 +29,130 @@ from aimgan.runs.loading import network_for
 from aimgan.sharing.hub import load
 from aimgan.training.run_dir import RunDir
 
-NAME = "table1"
-INVERTED = ("gan", "aim")  # whose generators are asked for codes by optimisation too
+INVERTED = ("gan", "aim")  # methods whose codes are found by optimisation too
 
 
-def table1(request: Request, console: Console) -> tuple[list[Path], list[Outcome]]:
-    """Run the cells that have no result, write what there is then, and return the files and all outcomes."""
-    todo = [request.cell(method, seed) for method in request.methods for seed in request.seeds]
-    outcomes = run_all(todo, request.folder, request.workers, console, request.retry)
+def table1(experiment: Experiment, outcomes: Sequence[Outcome], console: Console) -> list[Path]:
+    """Print the table, write the results file, its pages and a figure, and return the files; none without scores."""
     if not any(outcome.state == "finished" for outcome in outcomes):
-        return [], outcomes
-    results = collected(request, todo, outcomes, console)
-    console.print(table1_page.short(results).rich())
-    return write(results, request.output), outcomes
+        return []
+    results = collected(experiment, outcomes, console)
+    console.print(table1_page.short(results).text().rich())
+    return write(results, experiment.output)
 
 
-def collected(request: Request, todo: Sequence[Cell], outcomes: Sequence[Outcome], console: Console) -> dict[str, Any]:
-    """Return the results file: where it comes from, the methods, every cell, and the references."""
-    keys = [(method, seed) for method in request.methods for seed in request.seeds]
-    methods = [_method(request, method) for method in request.methods]
-    cells = [cell_of(request, *key, result) for key, result in zip(keys, outcomes, strict=True)]
-    for cell, made in zip(cells, todo, strict=True):
-        cell["epochs"] = epochs_of(request.folder / made.name)
-    found = references_of(request, todo, console)
-    results = {**request.head(), "methods": methods, "cells": cells, "references": found}
-    results["paired"] = paired(results, request.folder)
+def collected(experiment: Experiment, outcomes: Sequence[Outcome], console: Console) -> dict[str, Any]:
+    """Return the results file: command and machine, the methods, every run, the references, and the claims."""
+    records = experiment.records(outcomes)
+    for record in records:
+        record["epochs"] = epochs_of(experiment.folder / record["folder"])
+    results = {
+        **experiment.head(),
+        "methods": [_about(experiment, method) for method in experiment.methods],
+        "cells": records,
+        "references": _references(experiment, console),
+    }
+    results["paired"] = paired(results, experiment.folder)
     return results | {"claims": claims.tested(results)}
 
 
+def _about(experiment: Experiment, method: Method) -> dict[str, Any]:
+    run = experiment.run(method, experiment.seeds[0])
+    published = {}
+    for score, numbers in TABLE_1.items():
+        if run.recipe in numbers and method.key in IMAGE_METHODS:  # with other settings a method is not the paper's
+            published[score] = numbers[run.recipe]
+    return {
+        "method": method.key,
+        "label": method.label,
+        "paper": published,
+        **experiment.trained_as(method),
+        "networks": run.recorded_settings["recipe"]["networks"],
+    }
+
+
+def epochs_of(run: Path) -> list[dict[str, Any]]:
+    """Return what a run logged at the end of epochs."""
+    folder = RunDir(run)
+    if not folder.metrics.exists():
+        return []
+    return [row for row in folder.rows() if "epoch" in row]
+
+
 def paired(results: Results, folder: Path) -> list[dict[str, Any]]:
-    """Return how far the models' errors are apart on the same test images, for the methods that claims compare.
+    """Compare the errors of models on the same test images, for the methods that claims compare.
 
-    Each seed that both methods have is compared on its own, and so is each image's mean error over these seeds.
+    Each seed that both methods have is compared, and so is every image's mean error over these seeds.
     """
-    comparisons = [(one, other) for one, other in claims.compared(results) if one.score == claims.ERROR]
-    pairs = dict.fromkeys((one.ours, other) for one, other in comparisons)
-    errors = {(cell["method"], cell["seed"]): _errors_of(folder / cell["folder"]) for cell in _finished(results)}
-    found = [_pair(ours, other, errors, results["seeds"]) for ours, other in pairs]
-    return [pair for pair in found if pair]
-
-
-def _finished(results: Results) -> list[dict[str, Any]]:
-    return [cell for cell in results["cells"] if cell["state"] == "finished"]
+    errors = {}
+    for run in results["cells"]:
+        if run["state"] == "finished":
+            errors[run["method"], run["seed"]] = _errors_of(folder / run["folder"])
+    pairs = {}
+    for comparison, other in claims.compared(results):
+        if comparison.score == claims.ERROR:
+            pairs[comparison.ours, other] = _pair(comparison.ours, other, errors, results["seeds"])
+    return [pair for pair in pairs.values() if pair]
 
 
 def _errors_of(run: Path) -> np.ndarray | None:
-    """Return the error of each test image that a run kept; None where there is no such file, or not a whole one."""
+    """Return the error of each test image that a run saved; None if there is no such file, or it is damaged."""
     try:
-        found = np.load(RunDir(run).errors, allow_pickle=False)
+        errors = np.load(RunDir(run).errors, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.ndim == 1 and len(found) > 1 and np.isfinite(found).all() else None
+    if errors.ndim != 1 or len(errors) < 2 or not np.isfinite(errors).all():
+        return None
+    return errors
 
 
 def _pair(
     ours: str, other: str, errors: Mapping[tuple[str, int], np.ndarray | None], seeds: Sequence[int]
 ) -> dict[str, Any] | None:
-    both = {seed: (errors.get((ours, seed)), errors.get((other, seed))) for seed in seeds}
-    same = {seed: (a, b) for seed, (a, b) in both.items() if a is not None and b is not None and len(a) == len(b)}
-    if not same:
+    pairs = []
+    by_seed = []
+    for seed in seeds:
+        a, b = errors.get((ours, seed)), errors.get((other, seed))
+        if a is not None and b is not None and len(a) == len(b):
+            pairs.append((a, b))
+            by_seed.append({"seed": seed, "images": len(a), **by_image(a, b)})
+    if len({one["images"] for one in by_seed}) != 1:  # none, or of different images
         return None
-    by_seed = [{"seed": seed, "images": len(a), **by_image(a, b)} for seed, (a, b) in same.items()]
-    if len({seed["images"] for seed in by_seed}) > 1:
-        return None
-    # Each image's errors are averaged over the seeds first: the interval is that of the mean over seeds.
-    mean_a, mean_b = (np.mean([pair[k] for pair in same.values()], axis=0) for k in (0, 1))
-    about = {"score": claims.ERROR, "ours": ours, "other": other, "images": len(mean_a)}
-    correlations = [seed["correlation"] for seed in by_seed if seed["correlation"] is not None]
-    alike = fmean(correlations) if correlations else None  # of two models; that of means over seeds is higher
-    return {**about, **by_image(mean_a, mean_b), "correlation": alike, "by_seed": by_seed}
+    # The errors of each image are averaged over the seeds first, so that the interval is that of the mean over seeds.
+    mean_a, mean_b = np.mean(pairs, axis=0)
+    pair = {"score": claims.ERROR, "ours": ours, "other": other, "images": len(mean_a), **by_image(mean_a, mean_b)}
+    # The correlation is the mean of the seeds'; that of the means over seeds would be higher.
+    correlations = [one["correlation"] for one in by_seed if one["correlation"] is not None]
+    if correlations:
+        pair["correlation"] = fmean(correlations)
+    return {**pair, "by_seed": by_seed}
 
 
-def write(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write the results file and what is rendered from it."""
-    paths = write_results(results, folder / f"{NAME}.json", table1_page.render(results))
-    points = trade_off(results)
-    figure = error_against_distance(points, table1_page.caption(results)) if points else None
-    figures = [] if figure is None else [save(figure, folder / f"{NAME}.{kind}") for kind in ("png", "pdf")]
-    return [*paths, *figures]
-
-
-def trade_off(results: dict[str, Any]) -> list[TradeOff]:
-    """Return the test error against the Frechet distance of all cells that have both."""
-    labels = {method["method"]: method["label"] for method in results["methods"]}
-    return [
-        TradeOff(labels[cell["method"]], cell["scores"]["reconstruction_mse"], cell["scores"]["frechet_distance"])
-        for cell in results["cells"]
-        if cell["scores"] and {"reconstruction_mse", "frechet_distance"} <= set(cell["scores"])
-    ]
-
-
-def epochs_of(run: Path) -> list[dict[str, Any]]:
-    """Return what was evaluated on the way of a run: its rows of metrics.jsonl that have an epoch."""
-    folder = RunDir(run)
-    return [row for row in folder.rows() if "epoch" in row] if folder.metrics.exists() else []
-
-
-def references_of(request: Request, todo: Sequence[Cell], console: Console) -> dict[str, Any]:
-    """Return the references, each computed once: principal components, and codes by optimisation of the first seed."""
-    recipe, data = todo[0].ready
-    dim, network = recipe.networks.dim, network_for(recipe, data, "cpu", console)
-    about = [dim, to_dict(recipe)["data"], None if network is None else network.checksum]
-    name = f"pca-{dim}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}.json"
-    found = {"pca": kept(request.folder / name, partial(references.pca, data, dim, network))}
-    for method in [method for method in request.methods if method.key in INVERTED]:
-        folder = request.folder / request.cell(method, request.seeds[0]).name
-        if RunDir(folder).evaluation.exists():
+def _references(experiment: Experiment, console: Console) -> dict[str, Any]:
+    """Return principal components, and codes found by optimisation for models of the first seed; each computed once."""
+    seed = experiment.seeds[0]
+    recipe, data = experiment.run(experiment.methods[0], seed).ready
+    dim = recipe.networks.dim
+    network = network_for(recipe, data, "cpu", console)
+    about = json.dumps([dim, to_dict(recipe)["data"], getattr(network, "checksum", None)])
+    digest = hashlib.sha256(about.encode()).hexdigest()[:12]  # other data or another network need other numbers
+    path = experiment.folder / f"pca-{dim}-{digest}.json"
+    found = {"pca": _kept(path, partial(references.pca, data, dim, network))}
+    for method in experiment.methods:
+        folder = experiment.folder / experiment.run(method, seed).name
+        if method.key in INVERTED and RunDir(folder).evaluation.exists():
             screen.say(console, f"optimising codes for {references.INVERTED} test images under {folder.name}")
-            found[f"inversion-{method.key}"] = kept(folder / "inversion.json", partial(_inverted, folder, data))
+            make = partial(_inversion, folder, data)
+            found[f"inversion-{method.key}"] = _kept(folder / "inversion.json", make)
     return found
 
 
-def _inverted(folder: Path, data: Any) -> dict[str, Any]:
+def _inversion(folder: Path, data: Any) -> dict[str, Any]:
     return references.inversion(load(folder), data)
 
 
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what a file holds, or make it and keep it."""
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a file holds, or make it and save it there."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -156,13 +161,17 @@ def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return made
 
 
-def _method(request: Request, method: Method) -> dict[str, Any]:
-    cell = request.cell(method, request.seeds[0])
-    published = {score: pairs[cell.recipe] for score, pairs in TABLE_1.items() if cell.recipe in pairs}
-    return {
-        "method": method.key,
-        "label": method.label,
-        "paper": published if method.key in IMAGE_METHODS else {},  # a row that changes something is not the paper's
-        **trained_as(request, method),
-        "networks": cell.recorded_settings["recipe"]["networks"],
-    }
+def write(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Write the results file, the pages made from it, and the figure of error against distance."""
+    paths = write_results(results, folder / "table1.json", table1_page.page(results).files())
+    labels = {method["method"]: method["label"] for method in results["methods"]}
+    points = []
+    for run in results["cells"]:
+        scores = run["scores"] or {}
+        error, distance = scores.get("reconstruction_mse"), scores.get("frechet_distance")
+        if error is not None and distance is not None:
+            points.append(TradeOff(labels[run["method"]], error, distance))
+    if points:
+        figure = error_against_distance(points, table1_page.caption(results))
+        paths += [save(figure, folder / f"table1.{kind}") for kind in ("png", "pdf")]
+    return paths

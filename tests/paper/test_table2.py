@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from aimgan.paper import comparison
-from aimgan.paper.latex import escape, tabular
+from aimgan.paper import table2
+from aimgan.paper.results_page import Page, escape
+from aimgan.paper.results_table import Column, ResultsTable, Row
 
 ENVIRONMENT = {"processor": "A CPU", "threads": 1, "python": "3.11.7", "torch": "2.9", "aimgan": "0.1.0"}
 SCORES = {"modes": 25, "high_quality": 0.98, "mode_kl": 0.001, "mode_spread": [0.8, 1.2], "modes_2500": 25,
@@ -25,18 +26,18 @@ def method(name: str, objective: str, **more: Any) -> dict[str, Any]:
     return {**about, "steps": 30_000, "batch_size": 256, "lr": 1e-3, "beta1": 0.5, "parameters": 50_000, **more}
 
 
-def cell(name: str, seed: int, state: str = "finished", seconds: float = 100.0, **scores: Any) -> dict[str, Any]:
+def run(name: str, seed: int, state: str = "finished", seconds: float = 100.0, **scores: Any) -> dict[str, Any]:
     made = {**SCORES, **scores} if state == "finished" else None
     error = "GAN: loss/G is nan at step 7" if state == "stopped" else None
     about = {"method": name, "seed": seed, "command": "aimgan train", "state": state, "environment": ENVIRONMENT}
     return {**about, "scores": made, "seconds": seconds, "error": error}
 
 
-def results(methods: list[dict], cells: list[dict], **more: Any) -> dict[str, Any]:
+def results(methods: list[dict], runs: list[dict], **more: Any) -> dict[str, Any]:
     return {
         "target": "table2", "data": "grid", "command": "aimgan reproduce table2", "date": "2026-01-02", "device": "cpu",
         "workers": 2, "seeds": [0, 1], "modes": 25, "real": [SCORES, SCORES], "methods": methods, "references": [],
-        "cells": cells, **more,
+        "cells": runs, **more,
     }  # fmt: skip
 
 
@@ -58,19 +59,19 @@ def usual() -> dict[str, Any]:
             method("aim2", "aim"),
         ],
         [
-            cell("gan", 0, modes=20, high_quality=0.99, seconds=50),
-            cell("gan", 1, modes=24, high_quality=0.97, mode_kl=0.2, seconds=60),
-            cell("aim", 0, **INFERS),
-            cell("aim", 1, high_quality=0.94, mode_spread=[0.5, 1.1], **INFERS),
-            cell("aim2", 0, **INFERS),
-            cell("aim2", 1, high_quality=0.96, mode_spread=[0.9, 1.25], **{**INFERS, "log_score": 3.0}),
+            run("gan", 0, modes=20, high_quality=0.99, seconds=50),
+            run("gan", 1, modes=24, high_quality=0.97, mode_kl=0.2, seconds=60),
+            run("aim", 0, **INFERS),
+            run("aim", 1, high_quality=0.94, mode_spread=[0.5, 1.1], **INFERS),
+            run("aim2", 0, **INFERS),
+            run("aim2", 1, high_quality=0.96, mode_spread=[0.9, 1.25], **{**INFERS, "log_score": 3.0}),
         ],
         references=[{"method": "p", "label": "PacGAN4", "paper": None, "pacgan": PACGAN4}],
     )  # fmt: skip
 
 
 def test_the_page_has_means_deviations_and_the_worst_seed(usual):
-    page = comparison.markdown(usual)
+    page = table2.page(usual).markdown()
     gan = row(page, "GAN")
     assert gan["paper: modes"] == "3.3"
     assert gan["paper: HQ %"] == "0.5"
@@ -80,7 +81,7 @@ def test_the_page_has_means_deviations_and_the_worst_seed(usual):
     assert gan["KL"] == "0.1005 ± 0.1407 (0.2000)"
     assert gan["MSE"] == gan["log score (prior's)"] == gan["codes in 3 σ, %"] == "-"
     assert gan["seeds"] == "2/2"
-    assert gan["s a cell"] == "**55**"
+    assert gan["s a run"] == "**55**"
     assert gan["parameters"] == "50,000"
     assert row(page, "AIM")["spread"] == "0.50 to 1.20"
     assert row(page, "AIM2")["spread"] == "**0.80 to 1.25**"
@@ -90,23 +91,23 @@ def test_the_page_has_means_deviations_and_the_worst_seed(usual):
 
 
 def test_equal_digits_share_the_bold(usual):
-    page = comparison.markdown(usual)
+    page = table2.page(usual).markdown()
     assert row(page, "AIM")["modes"] == row(page, "AIM2")["modes"] == "**25.00 ± 0.00 (25.00)**"
     assert row(page, "AIM")["MSE"] == row(page, "AIM2")["MSE"] == "**0.0020**"
 
 
-def anchored(data: str, *cells_of: dict[str, float]) -> dict[str, Any]:
+def anchored(data: str, *scores_of: dict[str, float]) -> dict[str, Any]:
     """Return the results of ALI, AIM and AIM2, two seeds each, with these scores of reconstructions."""
     names = ("ali", "aim", "aim2")
     methods = [method(name, "ali" if name == "ali" else "aim") for name in names]
-    cells = [cell(name, k, **{**INFERS, **own}) for name, own in zip(names, cells_of, strict=True) for k in (0, 1)]
-    return results(methods, cells, data=data)
+    runs = [run(name, k, **{**INFERS, **own}) for name, own in zip(names, scores_of, strict=True) for k in (0, 1)]
+    return results(methods, runs, data=data)
 
 
 def test_no_reconstruction_is_in_bold_that_is_no_better_than_the_modes_centre():
     """Of files without the anchor too: a mode of the ring has the variance 0.0004, one of the grid 0.0025."""
     errors = [{"reconstruction_mse": mse} for mse in (2.0, 0.0007, 0.0009)]
-    ring, grid = (comparison.markdown(anchored(data, *errors)) for data in ("ring", "grid"))
+    ring, grid = (table2.page(anchored(data, *errors)).markdown() for data in ("ring", "grid"))
     assert [row(ring, name)["MSE"] for name in ("ALI", "AIM", "AIM2")] == ["2.0000", "0.0007", "0.0009"]
     assert row(ring, "mode's centre")["MSE"] == "0.0004"
     assert row(ring, "AIM")["R² in modes"] == row(ring, "AIM")["wrong mode %"] == "-"
@@ -114,7 +115,7 @@ def test_no_reconstruction_is_in_bold_that_is_no_better_than_the_modes_centre():
     assert row(grid, "AIM")["MSE"] == "**0.0007**"
     assert row(grid, "mode's centre")["MSE"] == "0.0025"
     assert "in every column." in grid
-    unknown = comparison.markdown(anchored("another", *errors))
+    unknown = table2.page(anchored("another", *errors)).markdown()
     assert row(unknown, "AIM")["MSE"] == "**0.0007**"
     assert "mode's centre |" not in unknown
 
@@ -124,28 +125,28 @@ def test_the_measured_anchor_stands_and_so_do_what_is_kept_of_a_mode_and_the_mod
         {"mode_centre_mse": 0.0024, "reconstruction_mse": mse, "wrong_mode": wrong, "within_mode_r2": r2}
         for mse, wrong, r2 in ((0.0026, 0.0, -0.5), (0.00245, 0.01, -0.1), (0.0023, 0.002, 0.34))
     ]
-    page = comparison.markdown(anchored("grid", *scores))
+    page = table2.page(anchored("grid", *scores)).markdown()
     assert row(page, "mode's centre")["MSE"] == "0.0024"
     assert row(page, "mode's centre")["R² in modes"] == "0.00"
     assert [row(page, name)["MSE"] for name in ("ALI", "AIM", "AIM2")] == ["0.0026", "0.0024", "**0.0023**"]
     assert [row(page, name)["R² in modes"] for name in ("ALI", "AIM", "AIM2")] == ["-0.50", "-0.10", "**0.34**"]
     assert [row(page, name)["wrong mode %"] for name in ("ALI", "AIM", "AIM2")] == ["0.0", "1.0", "0.2"]
-    none = comparison.markdown(anchored("grid", *scores[:2], scores[1]))
+    none = table2.page(anchored("grid", *scores[:2], scores[1])).markdown()
     assert row(none, "AIM")["MSE"] == "0.0024"
     assert row(none, "AIM")["R² in modes"] == "-0.10"
     assert "No method is better than the anchor in: MSE; R² in modes." in none
 
 
 def test_a_log_score_below_the_priors_is_not_in_bold():
-    page = comparison.markdown(anchored("grid", {"log_score": -9.0}, {"log_score": -3.0}, {"log_score": -4.0}))
+    page = table2.page(anchored("grid", {"log_score": -9.0}, {"log_score": -3.0}, {"log_score": -4.0})).markdown()
     assert row(page, "AIM")["log score (prior's)"] == "-3.00 (-2.84)"
     assert "No method is better than the anchor in: log score (prior's)." in page
 
 
 def test_the_page_says_where_aim_is_not_the_best_and_where_its_numbers_come_from(usual):
-    page = comparison.markdown(usual)
+    page = table2.page(usual).markdown()
     assert (
-        "AIM is not the best in: HQ % (GAN 98.0 ± 1.4 (97.0); AIM2 97.0 ± 1.4 (96.0)); s a cell (GAN 55; AIM 100)."
+        "AIM is not the best in: HQ % (GAN 98.0 ± 1.4 (97.0); AIM2 97.0 ± 1.4 (96.0)); s a run (GAN 55; AIM 100)."
         in page
     )
     assert page.startswith("`aimgan reproduce table2`: 2026-01-02, A CPU, 1 thread a run, 2 at a time, Python 3.11.7, ")
@@ -155,34 +156,34 @@ def test_the_page_says_where_aim_is_not_the_best_and_where_its_numbers_come_from
 
 
 def test_aim_alone_or_the_best_of_all():
-    one = results([method("aim", "aim")], [cell("aim", 0, **INFERS), cell("aim", 1, **INFERS)])
-    page = comparison.markdown(one)
+    one = results([method("aim", "aim")], [run("aim", 0, **INFERS), run("aim", 1, **INFERS)])
+    page = table2.page(one).markdown()
     assert "There is nothing to compare" in page
     assert "**" not in page.replace("**Table 2 on the grid data, 25 modes**", "")
-    two = results([method("gan", "gan"), *one["methods"]], [*one["cells"], *(cell("gan", k) for k in (0, 1))])
-    assert "AIM is the best, or shares it, in every column." in comparison.markdown(two)
+    two = results([method("gan", "gan"), *one["methods"]], [*one["cells"], *(run("gan", k) for k in (0, 1))])
+    assert "AIM is the best, or shares it, in every column." in table2.page(two).markdown()
 
 
 def test_a_method_that_stopped_is_counted_listed_and_not_in_bold():
     methods = [method("gan", "gan"), method("ali", "ali"), method("aim", "aim")]
-    cells = [cell("gan", 0, high_quality=0.999), cell("gan", 1, "stopped"), cell("ali", 0), cell("ali", 1, "missing"),
-             cell("aim", 0, **INFERS), cell("aim", 1, **INFERS)]  # fmt: skip
-    page = comparison.markdown(results(methods, cells))
+    runs = [run("gan", 0, high_quality=0.999), run("gan", 1, "stopped"), run("ali", 0), run("ali", 1, "missing"),
+             run("aim", 0, **INFERS), run("aim", 1, **INFERS)]  # fmt: skip
+    page = table2.page(results(methods, runs)).markdown()
     assert row(page, "GAN")["HQ %"] == "99.9"
     assert row(page, "GAN")["seeds"] == "1/2, 1 stopped"
     assert row(page, "ALI")["seeds"] == "1/2, 1 missing"
     assert "- gan, seed 1: stopped: GAN: loss/G is nan at step 7" in page
     assert "There is nothing to compare" in page
-    nothing = results(methods[:1], [cell("gan", 0, "stopped"), cell("gan", 1, "stopped")])
-    gan = row(comparison.markdown(nothing), "GAN")
-    assert gan["modes"] == gan["spread"] == gan["s a cell"] == "-"
+    nothing = results(methods[:1], [run("gan", 0, "stopped"), run("gan", 1, "stopped")])
+    gan = row(table2.page(nothing).markdown(), "GAN")
+    assert gan["modes"] == gan["spread"] == gan["s a run"] == "-"
     assert gan["seeds"] == "0/2, 2 stopped"
 
 
 def test_points_have_no_spread_that_could_be_the_best():
     methods = [method("gan", "gan"), method("ali", "ali"), method("aim", "aim")]
-    cells = [cell(name, k, mode_spread=[0.0, 1.0]) for name in ("gan", "aim") for k in (0, 1)]
-    page = comparison.markdown(results(methods, [*cells, cell("ali", 0), cell("ali", 1)]))
+    runs = [run(name, k, mode_spread=[0.0, 1.0]) for name in ("gan", "aim") for k in (0, 1)]
+    page = table2.page(results(methods, [*runs, run("ali", 0), run("ali", 1)])).markdown()
     assert [row(page, name)["spread"] for name in ("GAN", "ALI", "AIM")] == [
         "0.00 to 1.00",
         "0.80 to 1.20",
@@ -193,7 +194,7 @@ def test_points_have_no_spread_that_could_be_the_best():
 def test_other_data_have_no_published_columns(usual):
     for about in usual["methods"]:
         about |= {"paper": None, "pacgan": None}
-    page = comparison.markdown(usual | {"data": "ring", "references": []})
+    page = table2.page(usual | {"data": "ring", "references": []}).markdown()
     assert "paper: modes" not in page
     assert "PacGAN" not in page
 
@@ -201,7 +202,7 @@ def test_other_data_have_no_published_columns(usual):
 def test_the_short_table_fits_a_terminal(usual):
     for one in usual["cells"]:
         one["scores"] |= {"wrong_mode": 1.0, "within_mode_r2": -399.5} if "log_score" in one["scores"] else {}
-    table = comparison.short(usual)
+    table = table2.short(usual).text()
     out = Console(file=StringIO(), width=80)
     out.print(table.rich())
     lines = out.file.getvalue().splitlines()
@@ -211,7 +212,7 @@ def test_the_short_table_fits_a_terminal(usual):
 
 
 def test_latex(usual):
-    text = comparison.latex(usual)
+    text = table2.page(usual).latex()
     assert text.startswith("% aimgan reproduce table2: 2026-01-02")
     assert r"GAN & 3.3 & 0.5 & 94.8 / 17.3 / 0.70 & 22.00 $\pm$ 2.83 (20.00) & \textbf{98.0 $\pm$ 1.4 (97.0)} &" in text
     assert r"& codes in 3 $\sigma$, \% &" in text
@@ -225,7 +226,11 @@ def test_latex_prints_text_as_it_is():
     assert escape("50 % & a_b #1 $2 {x} ~ ^ \\ < ±") == (
         r"50 \% \& a\_b \#1 \$2 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \textless{} $\pm$"
     )
-    text = tabular("A & B", ["", "n_1"], [["x%", "1"], ["y", "2"]], {(1, 1)}, "10 %", "from here")
+    columns = (Column("n_1", "n", better="high"),)
+    rows = [Row(label, [{"n": n}], {"objective": "aim"}, ranked=True) for label, n in (("x%", 1), ("y", 2))]
+    head = {"command": "a `b`", "date": "today", "workers": 1, "cells": []}
+    text = Page(head, [ResultsTable("A & B", columns, rows)], ["10 %"]).latex()
+    assert r"     & n\_1 \\" in text
     assert r"    x\% & 1 \\" in text
     assert r"    y & \textbf{2} \\" in text
     assert r"\caption{A \& B.}" in text

@@ -1,0 +1,108 @@
+"""A page of results tables, in Markdown and LaTeX: where the numbers come from, the tables, and notes below them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aimgan.paper.experiment import Results
+from aimgan.paper.results_table import ResultsTable
+
+ESCAPES = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "σ": r"$\sigma$", "λ": r"$\lambda$",
+})  # fmt: skip
+LATEX = r"""% {comment}
+% \usepackage{{booktabs, graphicx}}
+\begin{{table*}}
+  \centering
+  \caption{{{title}.}}
+  \resizebox{{\textwidth}}{{!}}{{%
+  \begin{{tabular}}{{{alignment}}}
+    \toprule
+    {heads} \\
+    \midrule
+{rows}
+    \bottomrule
+  \end{{tabular}}}}
+  \par\medskip\footnotesize {notes}
+\end{{table*}}
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Tables of a results file with notes below them: in Markdown, or the first table in LaTeX."""
+
+    results: Results
+    tables: Sequence[ResultsTable]
+    notes: Sequence[str]
+    claims: str = ""
+
+    def markdown(self) -> str:
+        """Return the page in Markdown: where the numbers come from, the tables, the notes, and runs without scores."""
+        parts = [provenance(self.results)]
+        for table in self.tables:
+            parts.append(table.markdown())
+        parts += self.notes
+        if self.claims:
+            parts.append(self.claims)
+        errors = []
+        for run in self.results["cells"]:
+            if run["error"]:
+                errors.append(f"- {run['method']}, seed {run['seed']}: {run['state']}: {run['error']}")
+        if errors:
+            parts += ["Runs without scores:", "\n".join(errors)]
+        return "\n\n".join(parts) + "\n"
+
+    def latex(self) -> str:
+        """Return the first table in LaTeX, with the notes below it (booktabs, graphicx)."""
+        table = self.tables[0]
+        text = table.text(lambda entry: rf"\textbf{{{escape(entry)}}}", escape)
+        rows = [rf"    {' & '.join(line)} \\" for line in text.rows]
+        return LATEX.format(
+            comment=provenance(self.results).replace("`", ""),
+            title=escape(table.title),
+            alignment="l" + "r" * len(table.columns),
+            heads=" & ".join(text.columns),
+            rows="\n".join(rows),
+            notes=escape(" ".join(self.notes)),
+        )
+
+    def files(self) -> dict[str, str]:
+        """Return what is written beside the results file, by file ending."""
+        return {".md": self.markdown(), ".tex": self.latex()}
+
+
+def escape(text: str) -> str:
+    """Write text so that LaTeX prints it as it is."""
+    return text.translate(ESCAPES)
+
+
+def provenance(results: Results, environments: Sequence[Mapping[str, Any] | None] | None = None) -> str:
+    """Return a line of Markdown with the command, date, machine and versions of a results file.
+
+    The environments are those of the runs, unless they are given.
+    """
+    if environments is None:
+        environments = [run["environment"] for run in results["cells"]]
+    known = [environment for environment in environments if environment]
+
+    def all_of(name: str) -> str:
+        return " and ".join(dict.fromkeys(str(environment[name]) for environment in known)) or "unknown"
+
+    machine = results.get("gpu") or f"{all_of('processor')}, {all_of('threads')} thread a run"
+    versions = f"Python {all_of('python')}, torch {all_of('torch')}, aimgan {all_of('aimgan')}"
+    return f"`{results['command']}`: {results['date']}, {machine}, {results['workers']} at a time, {versions}."
+
+
+def lengths(results: Results) -> str:
+    """Say how long and at which learning rate each method was trained."""
+    groups: dict[str, list[str]] = {}
+    for about in results["methods"]:
+        length = "{steps:,} steps of {batch_size}, learning rate {lr:g}, beta1 {beta1:g}".format(**about)
+        groups.setdefault(length, []).append(about["label"])
+    parts = [f"{length}: {', '.join(labels)}" for length, labels in groups.items()]
+    return f"Trained for {'; '.join(parts)}."
