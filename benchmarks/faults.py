@@ -3,7 +3,7 @@
     nice -n 10 python benchmarks/faults.py [--sample]
 
 Runs `aimgan train` of tiny recipes in forked children of one process (torch is imported once), and harms them at
-system calls chosen by --seed (tests/faults/injection.c), then runs the same command again without harm. Some more are
+system calls chosen by --seed (tests/helpers/injection.c), then runs the same command again without harm. Some more are
 killed as processes of their own, as a user's are. `--sample` is what the tests run. Writes
 benchmarks/results/faults.json, with every trial, and faults.md. docs/faults.md says what is promised.
 """
@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "faults"))
+sys.path.append(str(ROOT / "tests" / "helpers"))
 RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
 ENOSPC, EIO, EROFS = 28, 5, 30
 FULL = {"steps": 72, "checkpoint": 80, "other": 36, "corrupt": 112, "full": 16, "tmpfs": 8, "few": 4, "commands": 24}

@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py [--examples 5000] [--calls 200] [--verbs 20] [--seed 0] [--only NAME ...]
     python benchmarks/fuzz.py --atheris --seconds 600
 
-The first runs tests/hostile/properties.py and folders.py by hypothesis with many examples, and commands by forks of
+The first runs tests/helpers/properties.py and folders.py by hypothesis with many examples, and commands by forks of
 one process, two of each verb by processes of their own. The second gives bytes to the same readers, guided by what code
 they reach (needs `pip install atheris`), the seconds divided among them. Adds to results/fuzz.json, and writes fuzz.md
 of it.
@@ -26,7 +26,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fuzz.json"
-sys.path.append(str(HERE.parent / "tests" / "hostile"))
+sys.path.append(str(HERE.parent / "tests" / "helpers"))
 SECTIONS = {"readers": "readers and parsers", "calls": "calls of a model", "verbs": "commands", "atheris": "atheris"}
 INSTRUMENTED = ["aimgan", "PIL", "zipfile", "tarfile", "csv", "json", "numpy.lib"]
 

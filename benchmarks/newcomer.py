@@ -33,7 +33,7 @@ from aimgan.training.run_dir import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT / "tests" / "docs"))
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 from pages import Block, blocks, commands  # noqa: E402
 
 PAGES = ("start.md", "your-images.md")

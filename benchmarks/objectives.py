@@ -4,7 +4,7 @@
 
 Rows: every objective on the grid's networks (batch 256) and on Table 3's (batch 100, a third of the rounds; a step of
 more than 100 GFLOP is counted and not timed). FLOPs are counted by torch in a step of the engine and must equal those
-of the formula (tests/reference/arithmetic.py) exactly. Times are of paired rounds, the engine and the loop
+of the formula (tests/helpers/arithmetic.py) exactly. Times are of paired rounds, the engine and the loop
 (textbook.py) in turns: only their ratio should be compared with anything. The run fails where a median ratio is below
 1 (0.95 where both sides are one algorithm, the VAE), after it has written objectives.json and .md.
 """
@@ -33,7 +33,7 @@ from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
 from aimgan.training.run_dir import environment
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "reference"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 from arithmetic import PASSES, flops, formula
 
 TIMED_BELOW = 100e9  # FLOPs a step
@@ -117,7 +117,7 @@ def row(name: str, networks: Networks, rounds: int) -> dict:
 
 
 def passes(row: dict) -> str:
-    """`G F W; D 2F 2W I`, as in tests/reference/arithmetic.py."""
+    """`G F W; D 2F 2W I`, as in tests/helpers/arithmetic.py."""
     inner = "; and the inner steps" if row["objective"] == "unrolled-gan" else ""
     return "; ".join(f"{player} {made}" for player, made in row["passes"].items()) + inner
 

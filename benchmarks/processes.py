@@ -2,7 +2,7 @@
 
     python benchmarks/processes.py
 
-Runs what tests/contract/test_equal_processes.py checks (launched.py there: real processes by torchrun over gloo, on
+Runs what tests/contract/test_equal_processes.py checks (launched.py: real processes by torchrun over gloo, on
 the CPU) and measures it. Every objective is trained for 20 steps of Adam on small networks without batch norm, seed 3,
 in float64 and in float32, with a global batch of 8; grid/aim for 120 steps, in float32, whole, killed, stopped, and by
 two, one and four processes in turn. A difference is the largest over all parameters, moving averages and moments (of
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "processes.json"
 FLOAT64, FLOAT32 = 1e-9, 1e-4  # what must hold: every objective in float64; grid/aim in float32
 
-sys.path.append(str(ROOT / "tests" / "contract"))
+sys.path.append(str(ROOT / "tests" / "helpers"))
 import launched  # noqa: E402
 from contract_players import OF_A_WHOLE_BATCH  # noqa: E402
 

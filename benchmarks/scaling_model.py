@@ -24,7 +24,7 @@ from aimgan.objectives.aim import AIM
 from aimgan.recipes.assemble import make_player
 from aimgan.training.engine import Engine
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "reference"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 from arithmetic import formula
 
 NORMS = ("aten.native_batch_norm.default", "aten.native_batch_norm_backward.default")

@@ -35,7 +35,7 @@ from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate
 from aimgan.training.run_dir import environment
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "reference"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 from arithmetic import flops, formula
 
 GIB = 2**30

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -11,8 +10,6 @@ from aimgan import cli
 from aimgan.evaluation import evaluate as evaluation
 from aimgan.metrics import prior_matching
 from aimgan.runs import finish
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))  # nasty.py, the folder of difficult images
 
 
 class Done(NamedTuple):

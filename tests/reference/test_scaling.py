@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from accelerate import Accelerator
-
-from aimgan.networks import StandardNormal, Table4
-from aimgan.objectives.aim import AIM
-from aimgan.recipes.assemble import make_player
-from aimgan.training.adam import Adam
-from aimgan.training.engine import Engine
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from scaling import SIZES, fitted
 from scaling_model import (
     H100,
@@ -29,6 +18,12 @@ from scaling_model import (
     sent_seconds,
     step_seconds,
 )
+
+from aimgan.networks import StandardNormal, Table4
+from aimgan.objectives.aim import AIM
+from aimgan.recipes.assemble import make_player
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
 
 def played_ring(n: int, parts: list[list[float]]) -> tuple[list[list[float]], list[int]]:

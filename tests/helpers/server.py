@@ -16,6 +16,7 @@ import files
 import numpy as np
 from hypothesis import strategies as st
 
+import aimgan
 from aimgan import cli
 from aimgan.evaluation import evaluate as evaluation
 from aimgan.files import write_json
@@ -104,7 +105,7 @@ def furnish(folder: Path) -> None:
     files.model(files.POINTS).save(folder / "points")
     run = folder / "run"
     files.model().save(run / "model")
-    record = {"settings": settings_of(RECIPES["digits/aim"], 0, 3), "environment": {}}
+    record = {"settings": settings_of(aimgan.RECIPES["digits/aim"], 0, 3), "environment": {}}
     write_json(run / "run.json", record)
     for name, content in (
         ("bad-run/run.json", b'{"settings": {"recipe": [' + b"[" * 5_000),
