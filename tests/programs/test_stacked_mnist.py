@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ from aimgan.evaluation import digit_classifier, stacked
 from aimgan.evaluation.digit_classifier import Settings
 
 SMALL = ("--size", 8, "--set", "networks.width=16", "--steps", 4, "--device", "cpu")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -78,15 +75,3 @@ def test_digits_without_labels_are_refused_in_one_line(aimgan):
     assert done.code == 1
     assert "'plain.npz' has no labels from 0 to 9" in done.error
     assert done.error.count("\n") == 1
-
-
-@pytest.mark.usefixtures("_few")
-def test_the_benchmark_writes_its_results(tmp_path, monkeypatch):
-    script = tmp_path / "digit_classifier_benchmark.py"  # a copy: it writes results/ beside itself
-    script.write_text((ROOT / "benchmarks" / "digit_classifier.py").read_text())
-    monkeypatch.setattr(sys, "argv", [str(script), "--data", "digits.npz", "--epochs", "0.1"])
-    runpy.run_path(str(script), run_name="__main__")
-    record = json.loads(Path("results/digit-classifier.json").read_text())
-    assert record["command"] == "python benchmarks/digit_classifier.py --data PATH --epochs 0.1 --seed 0"
-    assert 0 < record["test_accuracy"] < 1
-    assert "| 0 | 0.1 | " in Path("results/digit-classifier.md").read_text()
