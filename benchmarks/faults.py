@@ -105,8 +105,6 @@ def in_place(scratch: Path, n: int, draw: random.Random) -> list[trials.Trial]:
 
 def commands(n: int, scratch: Path, draw: random.Random) -> Iterator[trials.Trial]:
     """Kill the command as a process of its own, again and again in one folder, and then let it end."""
-    import injection
-
     words = ("train", "grid/aim", "--steps=60", "--set=batch_size=16", *trials.TINY)
     whole, broken = scratch / "whole", scratch / "broken"
 

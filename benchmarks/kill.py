@@ -86,7 +86,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def rows_but_for_speed(folder: Path) -> list[dict[str, Any]]:
-    return [row | {"steps_per_second": None} for row in RunDir(folder).rows()]
+    rows = RunDir(folder).rows()
+    return [{name: value for name, value in row.items() if not name.endswith("_per_second")} for row in rows]
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
     python benchmarks/newcomer.py --images FOLDER [--count 2000] [--steps N] [--output FOLDER]
 
-A clean copy of the repository gets a fresh environment; then every command and Python block of docs/start.md and
-docs/your-images.md is carried out in order, on `count` of FOLDER's images: the demo and the first training as long as
-their page says, the others, which show choices, short (SHORTER). With N all are short, and the demo is not trained
-twice (make.py demo). A headless Chromium, driven by this interpreter's Playwright, uses the explorer and opens
-the pages that were made.
+A copy of the repository, as it is staged, gets a fresh environment; then every command and Python block of
+docs/start.md and docs/your-images.md is carried out in order, on `count` of FOLDER's images: the demo and the first
+training as long as their page says, the others, which show choices, short (SHORTER). With N all are short, and the demo
+is not trained twice (make.py demo). A headless Chromium uses the explorer and opens the pages that were made.
 
 Writes benchmarks/results/newcomer.json and .md: each command with its exit code, its seconds and its last lines, and
 screenshots in OUTPUT/shots. They show FOLDER's images, so they stay out of the repository.
@@ -158,15 +157,13 @@ def infer(user: Visitor, page: Page) -> str:
 
 
 def latent_map(user: Visitor, page: Page) -> str:
-    """Map: click a point; then the map of images"""
+    """Map: click a point"""
     page.get_by_role("tab", name="Map").click()
     shown = page.locator("#map img").first
     shown.wait_for()
     box = shown.bounding_box()
     point = {"x": 0.7 * box["width"], "y": 0.3 * box["height"]}
     said = tried(user, page, "Map", "there", lambda: shown.click(position=point))
-    changed(page, "map", lambda: page.get_by_label("images").check())
-    user.shoot(page, "explorer-map-images")
     return f"{said}\n{page.locator('#point').inner_text()}"
 
 
@@ -226,12 +223,8 @@ def shorter(text: str, steps: int | None) -> str:
 def arrive(user: Visitor, images: Path, count: int) -> None:
     """Copy the repository and the images, and make an environment: what comes before the page's first line."""
     began = time.monotonic()
-    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=common.ROOT, text=True)
-    for name in listed.split("\0"):
-        if (common.ROOT / name).is_file():
-            (user.home / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(common.ROOT / name, user.home / name)
-    user.note("-", "a clean copy of the repository (git ls-files)", 0, began, "")
+    subprocess.run(["git", "checkout-index", "--all", f"--prefix={user.home}/"], cwd=common.ROOT, check=True)
+    user.note("-", "a clean copy of the repository (git checkout-index)", 0, began, "")
     (user.home / "photos").mkdir()
     pictures = [path for path in sorted(images.iterdir()) if path.is_file()][:count]
     names = ["cat.jpg", "dog.jpg", *(path.name for path in pictures[2:])]
@@ -240,8 +233,8 @@ def arrive(user: Visitor, images: Path, count: int) -> None:
     user.run("-", f"python3 -m venv {user.home.parent / 'venv'}")
 
 
-def visit(user: Visitor) -> None:
-    """Everything that is asked of the pages."""
+def follow(user: Visitor) -> None:
+    """Do what the pages say, and look at the pages that were made."""
     for name in PAGES:
         for block in blocks(common.ROOT / "docs" / name):
             carry_out(user, block)
@@ -289,14 +282,10 @@ def main() -> None:
         user = Visitor(given.output.absolute(), browser, given.steps)
         try:
             arrive(user, given.images, given.count)
-            visit(user)
+            follow(user)
         finally:
-            record = {
-                **common.about(),
-                "images": given.count,
-                "load": [load, os.getloadavg()[0]],
-                "steps": user.done,
-            }
+            loads = [load, os.getloadavg()[0]]
+            record = {**common.about(), "images": given.count, "load": loads, "steps": user.done}
             # The folder in which it was done is left out.
             record = json.loads(json.dumps(record).replace(str(given.output.absolute()), "~"))
             common.write(given.results / "newcomer.json", record, markdown(record))
