@@ -33,8 +33,8 @@ from aimgan.evaluation.evaluate import reconstruction, renormalised
 from aimgan.metrics import ReconstructionError
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import OBJECTIVES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, config_of, model_of
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.runs.finish import batch_of
 from aimgan.runs.loading import fitted, loaded
 from aimgan.runs.train import engine_of

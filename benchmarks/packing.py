@@ -34,8 +34,8 @@ from aimgan.data.image_data import Split
 from aimgan.data.images import Reader
 from aimgan.model import to_range
 from aimgan.networks import Table4
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, fit_networks
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.runs.train import engine_of
 
 PARTS = ("make", "pack", "training")

@@ -34,8 +34,8 @@ from scaling_model import SIZES, Fit, counts, family, fitted, step_seconds
 from torch import distributed
 
 from aimgan.networks import Table3
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.recipes.recipe import Recipe
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine

@@ -31,8 +31,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aimgan.networks import Table4
 from aimgan.objectives.terms import fake, gaussian_nll, likelihood_loss, real
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.recipes.recipe import Recipe
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine

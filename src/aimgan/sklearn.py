@@ -21,13 +21,13 @@ from torch import Tensor
 
 from aimgan.checked import integer, positive, values_for
 from aimgan.data.sampler import indices
+from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, near_miss
 from aimgan.model import LatentVariableModel, ModelConfig, to_range
 from aimgan.networks import MLP, NETWORKS, Networks
 from aimgan.objectives import OBJECTIVES
 from aimgan.recipes.assemble import assemble, model_of, normalised_by
 from aimgan.recipes.recipe import Recipe
-from aimgan.runs.train import resolved_device
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate

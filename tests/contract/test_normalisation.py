@@ -26,8 +26,8 @@ from aimgan.model import LatentVariableModel
 from aimgan.networks import Discriminator, Table4
 from aimgan.objectives import OBJECTIVES
 from aimgan.objectives.base import as_tuple
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, config_of, model_of
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.processes import accelerator_for

@@ -27,7 +27,7 @@ from aimgan.data.decoding import Decoding, Form, workers
 from aimgan.data.images import ImageData, Reader
 from aimgan.data.packed import packs, remove
 from aimgan.errors import AimganError
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.images import DIGITS
 from aimgan.recipes.recipe import with_settings
 from aimgan.runs import train as training

@@ -149,11 +149,11 @@ def _script(words: list[str]) -> None:
 def shrink() -> None:
     """Cut every training and evaluation from here on."""
     from aimgan.model import LatentVariableModel
+    from aimgan.recipes import resolving
     from aimgan.recipes.recipe import Recipe, with_settings
     from aimgan.runs import finish
-    from aimgan.runs import train as training
 
-    prepared = training.prepared
+    prepared = resolving.prepared
 
     def few(*args: object, **settings: object) -> Recipe:
         recipe: Recipe = prepared(*args, **settings)  # type: ignore[arg-type]
@@ -161,11 +161,11 @@ def shrink() -> None:
         small = {"data.size": SIZE} if hasattr(recipe.data, "size") else {}
         return replace(with_settings(recipe, narrow | small), steps=STEPS)
 
-    training.prepared = few
+    resolving.prepared = few
     LatentVariableModel.reestimate_batch_norm.__defaults__ = (0, 2, BATCH, None)  # seed, batches, batch_size, data
     # The curves and figure 3 take matplotlib a second each.
-    finish.draw = lambda model, data, run, recipe, seed: [
+    finish.draw = lambda model, data, run, plan: [
         finish.save(picture, run.figures / f"{name}.png")
-        for name, picture in finish.pictures(model, data, seed).items()
+        for name, picture in finish.pictures(model, data, plan.seed).items()
     ]
     score_few(500, 100, 500)

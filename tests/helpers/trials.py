@@ -44,7 +44,7 @@ def quicken() -> None:
     """Score little and draw one picture without matplotlib in all runs of this process: the same kinds of files."""
     torch.set_num_threads(1)
     score_few(500, 100, 100)
-    finish.draw = lambda model, data, run, recipe, seed: [
+    finish.draw = lambda model, data, run, plan: [
         finish.save(Image.effect_noise((64, 64), 0), run.figures / "noise.png")
     ]
 

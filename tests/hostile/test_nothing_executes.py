@@ -15,12 +15,12 @@ import torch
 
 import aimgan
 from aimgan.cli import inputs
-from aimgan.cli import model_verbs as verbs
 from aimgan.data.images import load_images
 from aimgan.errors import AimganError
 from aimgan.evaluation.feature_networks import torchscript
 from aimgan.files import write_json
 from aimgan.recipes.resolving import settings_of
+from aimgan.runs.evaluate import Options, evaluate_run
 from aimgan.training import checkpoint
 
 SOURCE = Path(__file__).parents[2] / "src" / "aimgan"
@@ -145,7 +145,7 @@ def test_a_run_cannot_name_code_that_its_evaluation_would_load(tmp_path):
     from rich.console import Console
 
     with pytest.raises(AimganError, match=r"theirs\.pt, which is code: pass --features, if you trust it"):
-        verbs.evaluate_run(tmp_path / "run", None, None, None, "cpu", Console(quiet=True))
+        evaluate_run(tmp_path / "run", Options(device="cpu"), Console(quiet=True))
 
 
 def test_members_of_a_zip_are_written_nowhere(tmp_path, monkeypatch):

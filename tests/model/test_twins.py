@@ -126,12 +126,12 @@ def test_the_renormalised_error_is_by_codes_of_training_images_for_every_model()
 
 
 def test_a_model_with_the_statistics_of_an_earlier_version_is_told() -> None:
-    from aimgan.cli.model_verbs import normalised_otherwise
+    from aimgan.runs.evaluate import has_earlier_statistics
 
-    assert not normalised_otherwise(made())  # symmetric-vae: both
-    assert normalised_otherwise(made("prior", "data"))
+    assert not has_earlier_statistics(made())  # symmetric-vae: both
+    assert has_earlier_statistics(made("prior", "data"))
     without = ModelConfig("mlp", {"width": 8}, "vae", "gaussian", False, {}, "prior", "data")
-    assert not normalised_otherwise(LatentVariableModel.build(without))
+    assert not has_earlier_statistics(LatentVariableModel.build(without))
 
 
 def test_codes_of_data_are_made_by_an_encoder_that_sees_data() -> None:

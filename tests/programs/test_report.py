@@ -20,7 +20,7 @@ from aimgan.figures.charts import Line, chart, inline_svg
 from aimgan.pages import document, scores
 from aimgan.pages.compare import compare
 from aimgan.pages.recorded import alarms, command
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.resolving import prepared
 
 EVIL = '<script>alert(1)</script>`"|[red]'

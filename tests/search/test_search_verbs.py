@@ -12,7 +12,8 @@ from PIL import Image
 from rich.console import Console
 from tiny import tiny, write
 
-from aimgan.cli.search_verbs import cluster, search
+from aimgan.cli.cluster_verb import cluster
+from aimgan.cli.search_verbs import Query, SearchCommand, search
 from aimgan.errors import AimganError, plain
 from aimgan.pages.contact_sheet import Section, Tile, figure, page
 from aimgan.search.index import INSIDE
@@ -32,7 +33,9 @@ def said():
 
 
 def asked(run, said, index, images=None, image=None, code=None, k=5, output=None):
-    return search(run, index, images and str(images), image and str(image), code, k, output, "cpu", said)
+    return search(
+        SearchCommand(run, output, "cpu", said), index, images and str(images), Query(image and str(image), code, k)
+    )
 
 
 def test_search_builds_and_answers_in_three_forms(run, said, photos, tmp_path):
@@ -89,7 +92,7 @@ def test_an_index_of_an_earlier_version_is_one_line(run, said, photos, tmp_path)
         with pytest.raises(AimganError, match=r"of another format.*: remove that folder and build the index again"):
             asked(run, said, index, images, code="0,0,0")
     with pytest.raises(AimganError, match="of another format"):
-        cluster(run, str(tmp_path / "index"), tmp_path / "groups", 2, "kmeans", 0, "cpu", said)
+        cluster(SearchCommand(run, tmp_path / "groups", "cpu", said), str(tmp_path / "index"), 2, "kmeans", 0)
 
 
 def test_what_search_refuses(run, said, photos, tmp_path):
@@ -114,7 +117,7 @@ def test_what_search_refuses(run, said, photos, tmp_path):
 def test_clusters_are_written_with_a_sheet_each(run, said, photos, tmp_path):
     for k, name in enumerate(HOSTILE):
         write(photos / name, 60 + k)
-    found = cluster(run, str(photos), tmp_path / "groups", 2, "kmeans", 0, "cpu", said)
+    found = cluster(SearchCommand(run, tmp_path / "groups", "cpu", said), str(photos), 2, "kmeans", 0)
     groups = tmp_path / "groups"
     assert sorted(path.name for path in (groups / "sheets").iterdir()) == [f"cluster-{k}.png" for k in range(2)]
     with (groups / "labels.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -125,7 +128,9 @@ def test_clusters_are_written_with_a_sheet_each(run, said, photos, tmp_path):
     assert [one["images"] for one in summary["clusters"]] == np.bincount(found.labels).tolist()
     assert (groups / "clusters.html").read_text().count("<section>") == 2
     before = (groups / "labels.csv").read_bytes()
-    again = cluster(run, str(groups / "index"), tmp_path / "again", 2, "kmeans", 0, "cpu", said)  # an index is a source
+    again = cluster(
+        SearchCommand(run, tmp_path / "again", "cpu", said), str(groups / "index"), 2, "kmeans", 0
+    )  # an index is a source
     assert (again.labels == found.labels).all()
     assert (tmp_path / "again" / "labels.csv").read_bytes() == before
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from aimgan.evaluation.evaluate import collapse_signs
+from aimgan.evaluation.collapse import collapse_signs
 from aimgan.model import to_range
 from aimgan.recipes.assemble import assemble, config_of, model_of
 from aimgan.recipes.resolving import prepared

@@ -17,11 +17,11 @@ from rich.console import Console
 import aimgan
 from aimgan import console, noise
 from aimgan.errors import Interrupted
-from aimgan.evaluation.evaluate import collapse_signs
+from aimgan.evaluation.collapse import collapse_signs
 from aimgan.networks import MLP
 from aimgan.objectives import OBJECTIVES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, config_of, model_of
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training.adam import Adam
 from aimgan.training.alarms import ALARMS, BEGINNING, GROWTH, PAGE, ROWS, SCORES, Watch
 from aimgan.training.engine import Engine

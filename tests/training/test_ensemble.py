@@ -13,8 +13,8 @@ from torch import Tensor
 from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.networks import MLP, Table4
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
 from aimgan.training.ensemble import Ensemble

@@ -16,8 +16,8 @@ from torch.optim.adam import adam
 from aimgan import noise
 from aimgan.networks import StandardNormal, Table4
 from aimgan.objectives.base import Update
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training import graph
 from aimgan.training.adam import MOMENTS, Adam
 from aimgan.training.engine import Engine

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 
 from aimgan.errors import AimganError
 from aimgan.networks import Table4
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training import checkpoint
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from aimgan.data import Grid
 from aimgan.errors import Interrupted
 from aimgan.networks import MLP
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training import checkpoint
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine

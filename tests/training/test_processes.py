@@ -17,9 +17,8 @@ from torch import distributed, nn
 import aimgan
 from aimgan.errors import AimganError, Interrupted
 from aimgan.networks.batch_norm import batch_norms
-from aimgan.recipes import assemble
+from aimgan.recipes import assemble, resolving
 from aimgan.recipes.resolving import prepared
-from aimgan.runs import loading
 from aimgan.runs import train as training
 from aimgan.training.engine import players
 from aimgan.training.loop import Loop
@@ -155,7 +154,7 @@ class Two(Accelerator):
 
 
 def test_batch_norm_is_of_the_whole_batch_on_gpus_and_each_process_own_on_a_cpu():
-    recipe = loading.fitted(prepared("mnist/aim", settings={"networks.width": 16}), _Shape())
+    recipe = resolving.fitted(prepared("mnist/aim", settings={"networks.width": 16}), _Shape())
     objective = assemble.assemble(recipe, 0)
     names = {name: list(network.state_dict()) for name, network in players(objective).items()}
     assert assemble.synchronise_batch_norm(objective, Two("cpu"))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from aimgan.training import checkpoint, run_dir
 
 from aimgan.errors import AimganError
+from aimgan.training import checkpoint, run_dir
 from aimgan.training.run_dir import RunDir, environment
 
 SETTINGS = {

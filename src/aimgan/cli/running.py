@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aimgan.cli.options import Device, Run, Seed, app, console
+from aimgan.cli.options import Device, Run, Seed, app, console, wrote
 from aimgan.errors import AimganError
 
 
@@ -53,8 +53,7 @@ def train(
     """  # fmt: skip
     from aimgan.runs.train import train as run
 
-    settings = dict(_setting(text) for text in set_ or ())
-    run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=settings,
+    run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=_settings(set_ or []),
         preset=preset, extend=extend, new_data=new_data, track=track or None, console=console())  # fmt: skip
 
 
@@ -76,9 +75,15 @@ def evaluate(
     aimgan evaluate runs/grid-aim --json scores.json
     aimgan evaluate runs/cifar10-aim --features inception --json scores.json
     """
-    from aimgan.cli.model_verbs import evaluate_run
+    from aimgan.cli.output import writing
+    from aimgan.files import write_json
+    from aimgan.runs.evaluate import Options, evaluate_run
 
-    evaluate_run(run, json_, data, seed, device, console(), features, samples)
+    scores = evaluate_run(run, Options(data, seed, features, samples, device), console())
+    if json_ is not None:
+        with writing(json_):
+            write_json(json_, scores)
+        wrote(json_)
 
 
 @app.command()
@@ -125,9 +130,15 @@ def recipes() -> None:
     \b
     aimgan recipes
     """
-    from aimgan.cli.model_verbs import recipe_table
+    from aimgan.pages.tables import Table
+    from aimgan.recipes.catalogue import all_recipes
 
-    console().print(recipe_table().rich())
+    rows = []
+    for name, recipe in all_recipes().items():
+        length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs:g} epochs"
+        rows.append((name, type(recipe.data).__name__, type(recipe.networks).__name__, recipe.objective, length))
+    table = Table("recipes", ("recipe", "data", "networks", "objective", "length"), tuple(rows))
+    console().print(table.rich())
 
 
 @app.command()
@@ -159,8 +170,12 @@ def compare(
     beside(runs, output, console())
 
 
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise AimganError(f"--set got {text!r}; expected NAME=VALUE, such as --set weight=1")
-    return name, value
+def _settings(texts: list[str]) -> dict[str, str]:
+    """Return what was passed as --set NAME=VALUE."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise AimganError(f"--set got {text!r}; expected NAME=VALUE, such as --set weight=1")
+        settings[name] = value
+    return settings

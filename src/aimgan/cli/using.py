@@ -22,7 +22,7 @@ def generate(
     """
     from aimgan.cli import model_verbs as verbs
 
-    wrote(verbs.generate(run, n, output, seed, device))
+    wrote(verbs.generate(verbs.Command(run, output, device, console()), n, seed))
 
 
 @app.command()
@@ -41,7 +41,7 @@ def reconstruct(
     """
     from aimgan.cli import model_verbs as verbs
 
-    wrote(verbs.reconstruct(run, images, output, device, console(), optimise))
+    wrote(verbs.reconstruct(verbs.Command(run, output, device, console()), images, optimise))
 
 
 @app.command()
@@ -57,7 +57,7 @@ def neighbours(
     """
     from aimgan.cli import model_verbs as verbs
 
-    wrote(verbs.neighbours(run, image, m, output, seed, device, console()))
+    wrote(verbs.neighbours(verbs.Command(run, output, device, console()), image, m, seed))
 
 
 @app.command()
@@ -73,7 +73,7 @@ def interpolate(
     """
     from aimgan.cli import model_verbs as verbs
 
-    wrote(verbs.interpolate(run, a, b, steps, output, device, console()))
+    wrote(verbs.interpolate(verbs.Command(run, output, device, console()), a, b, steps))
 
 
 @app.command()
@@ -89,7 +89,7 @@ def encode(
     """
     from aimgan.cli import model_verbs as verbs
 
-    wrote(verbs.encode(run, data, output, device, console()))
+    wrote(verbs.encode(verbs.Command(run, output, device, console()), data))
 
 
 @app.command()
@@ -111,9 +111,10 @@ def search(
     aimgan search runs/photos --index photos --image cat.jpg
     aimgan search runs/photos --index index --images photos --image cat.jpg -k 24 --output near.html
     """
-    from aimgan.cli.search_verbs import search as find
+    from aimgan.cli import search_verbs as verbs
 
-    find(run, index, images, image, code, k, output, device, console())
+    command = verbs.SearchCommand(run, output, device, console())
+    verbs.search(command, index, images, verbs.Query(image, code, k))
 
 
 @app.command()
@@ -128,9 +129,10 @@ def cluster(
     \b
     aimgan cluster runs/photos photos --output groups --k 10
     """
-    from aimgan.cli.search_verbs import cluster as group
+    from aimgan.cli import cluster_verb
+    from aimgan.cli.search_verbs import SearchCommand
 
-    group(run, source, output, k, method, seed, device, console())
+    cluster_verb.cluster(SearchCommand(run, output, device, console()), source, k, method, seed)
 
 
 @app.command()
@@ -154,7 +156,7 @@ def explore(
     aimgan explore runs/photos --index photos
     aimgan explore runs/digits-aim --compare runs/digits-ali
     """
+    from aimgan.devices import resolved_device
     from aimgan.explorer import explore as serve
-    from aimgan.runs.train import resolved_device
 
     serve(run, index, compare, host, port, resolved_device(device), typer.echo)

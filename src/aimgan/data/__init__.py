@@ -8,7 +8,6 @@ from torch import Tensor
 from aimgan.data.image_set import Digits, Images, ImageSet, Stream
 from aimgan.data.mixtures import Grid, Mixture, Ring, Unbalanced
 from aimgan.data.names import Skipped
-from aimgan.data.stacked import Stacked, StackedSet
 
 
 @runtime_checkable
@@ -47,7 +46,6 @@ DATA: dict[str, type] = {
     "unbalanced": Unbalanced,
     "digits": Digits,
     "images": Images,
-    "stacked": Stacked,
     "stream": Stream,
 }
 
@@ -62,8 +60,6 @@ __all__ = [
     "Mixture",
     "Ring",
     "Skipped",
-    "Stacked",
-    "StackedSet",
     "Stream",
     "Unbalanced",
 ]

@@ -82,6 +82,10 @@ class Mixture:
         """Return n held-out samples: their own stream, which no training step draws from."""
         return self.sample(n, noise.generator(seed, "test data"))
 
+    def chunks(self) -> Sequence[Float[Tensor, "n d"]]:
+        """Return the held-out samples, a thousand at a time."""
+        return self.test().split(1_000)
+
 
 def _require_modes(name: str, value: int, most: int) -> None:
     if value > most:

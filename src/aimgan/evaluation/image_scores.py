@@ -1,7 +1,7 @@
-"""What only a model of images scores: by the features of a network, by its codes, and by the training images.
+"""Scores of models of images: by the features of a network, by the codes, and by the training images.
 
-Every score that a feature network has a part in is stored with it: its name, the checksum of its weights, its resizer,
-how many real and generated images there were, of which split, and the seed.
+Every score that a feature network has a part in is stored with the network's name, the checksum of its weights, its
+resizer, the numbers of real and generated images, the split, and the seed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from operator import add
 from typing import Any
 
@@ -37,13 +38,14 @@ from aimgan.metrics import (
 from aimgan.model import LatentVariableModel
 
 CHUNK = 1_000
-KEPT = 5_000  # features of so many images are compared one by one: KID, precision, recall, density, coverage
-SUBSETS = 50  # of a thousand: the kernel distance's
+KEPT = 5_000  # images whose features are compared one by one: KID, precision, recall, density, coverage
+SUBSETS = 50  # of a thousand images, for the kernel distance
 PROBED = 10_000  # codes of training images that the probes learn from
-DRAWS, DRAWN_FOR = 8, 1_000  # G(z), z ~ q(z|x): so many each, for so many test images
+NEIGHBOURS = 8  # draws G(z), z ~ q(z|x), of each image ...
+WITH_NEIGHBOURS = 1_000  # ... of so many test images
 COPIES = 1_000  # samples whose nearest training image is looked for
-LEAST = 20  # images of each split: of fewer these scores do not exist, or mean nothing
-PROGRESS = 5_000  # generated images of a score on the way
+LEAST = 20  # images of each split: with fewer these scores do not exist, or mean nothing
+PROGRESS = 5_000  # generated images of a score while a model trains
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Seen:
         return int(self.moments.count)
 
     def joined(self, other: Seen) -> Seen:
-        """Return what this network made of these images and of others after them."""
+        """Return what the network made of these images and of others after them."""
         logits = None
         if self.logits is not None and other.logits is not None:
             logits = torch.cat([self.logits, other.logits])
@@ -73,35 +75,38 @@ def seen(network: FeatureNetwork, chunks: Iterable[Tensor], kept: int = KEPT) ->
     features: list[Tensor] = []
     logits: list[Tensor] = []
     moments: list[FeatureMoments] = []
+    missing = kept
     for x in chunks:
         f, answer = network(x)
-        features.append(f[: max(0, kept - sum(len(part) for part in features))].cpu())
+        features.append(f[:missing].cpu())
+        missing -= len(features[-1])
         moments.append(FeatureMoments.of(f))
-        logits += [] if answer is None else [answer.cpu()]
+        if answer is not None:
+            logits.append(answer.cpu())
     return Seen(torch.cat(features), reduce(add, moments), torch.cat(logits) if logits else None)
 
 
 def samples(model: LatentVariableModel, n: int, seed: int) -> Iterator[Tensor]:
     """Yield n generated images in chunks: the first k are the same whatever n is."""
-    for k, begun in enumerate(range(0, n, CHUNK)):
-        draws = noise.generator(seed, "image samples", k)
-        yield model.generate(CHUNK, draws)[: min(CHUNK, n - begun)].cpu()
+    for k, begin in enumerate(range(0, n, CHUNK)):
+        chunk = model.generate(CHUNK, noise.generator(seed, "image samples", k))
+        yield chunk[: n - begin].cpu()
 
 
 def feature_scores(
     model: LatentVariableModel, data: ImageSet, network: FeatureNetwork, n_fake: int, seed: int
 ) -> dict[str, Any]:
-    """Return the scores by a feature network; the real data's own beside those of the samples. None of 20 images.
+    """Return the scores by a feature network, and those of real data beside them; nothing for fewer than 20 images.
 
     inception_score, _std       10 splits
     frechet_distance            of samples to test images
     kernel_distance             of at most 5,000 images of each
     precision, recall, density, coverage     of at most 5,000 and n_matched samples
-    class_preservation, feature_error                         of test images and their reconstructions
+    class_preservation, feature_error        of test images and their reconstructions
 
-    Several of these depend on the number of images. So what real data score is compared with the same number of
-    samples: `..._matched` are the scores of the first `n_matched` samples, and `..._real` those of as many real images:
-    test images for the Inception Score, training images against the test images for the others.
+    Several of these depend on the number of images, so real data are compared with the same number of samples:
+    `..._matched` are the scores of the first `n_matched` samples, and `..._real` those of as many real images: test
+    images for the Inception Score, training images against the test images for the others.
     """
     if min(len(data.images.test), data.epoch_size) < LEAST:
         return {}
@@ -109,7 +114,9 @@ def feature_scores(
     n_matched = min(n_fake, real.count, data.epoch_size)
     first, rest = parted(samples(model, n_fake, seed), n_matched)
     matched = seen(network, first)
-    fake = matched.joined(seen(network, rest)) if n_matched < n_fake else matched
+    fake = matched
+    if n_matched < n_fake:
+        fake = matched.joined(seen(network, rest))
     train = seen(network, data.chunks("train", n_matched))
     scores: dict[str, Any] = {
         "feature_network": network.name,
@@ -126,12 +133,12 @@ def feature_scores(
     draws = noise.generator(seed, "kernel distance")
     scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
     scores |= manifold_metrics(real.features, matched.features)
-    anchors = manifold_metrics(real.features, train.features)
-    del anchors["coverage_expected"]
-    scores |= renamed(anchors, "real")
-    if model.E is None:
-        return scores
-    return scores | preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+    of_real = manifold_metrics(real.features, train.features)
+    del of_real["coverage_expected"]
+    scores |= renamed(of_real, "real")
+    if model.E is not None:
+        scores |= preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+    return scores
 
 
 def with_anchors(fake: Seen, matched: Seen, real: Seen, train: Seen) -> dict[str, Any]:
@@ -147,13 +154,13 @@ def with_anchors(fake: Seen, matched: Seen, real: Seen, train: Seen) -> dict[str
     return scores
 
 
-def renamed(scores: Mapping[str, float], what: str) -> dict[str, float]:
+def renamed(scores: Mapping[str, float], suffix: str) -> dict[str, float]:
     """Return scores by their names with a suffix: inception_score_real."""
-    return {f"{name}_{what}": value for name, value in scores.items()}
+    return {f"{name}_{suffix}": value for name, value in scores.items()}
 
 
 def parted(chunks: Iterator[Tensor], n: int) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
-    """Part a stream of chunks after its first n rows. The first part must be read before the second one."""
+    """Split a stream of chunks after its first n rows. The first part must be read before the second one."""
     left: list[Tensor] = []
 
     def first() -> Iterator[Tensor]:
@@ -164,37 +171,46 @@ def parted(chunks: Iterator[Tensor], n: int) -> tuple[Iterator[Tensor], Iterator
             left[:] = [chunk[missing:]] if len(chunk) > missing else []
             missing -= len(chunk[:missing])
 
-    return first(), (chunk for part in (left, chunks) for chunk in part)
+    return first(), chain(left, chunks)
 
 
-def preserved(real: Seen, again: Seen) -> dict[str, Any]:
-    """Return what reconstructions keep of images, both as a feature network sees them: features and class."""
-    scores: dict[str, Any] = feature_error(real.features, again.features)
-    if real.logits is not None and again.logits is not None:
-        scores["class_preservation"] = class_preservation(real.logits, again.logits)
+def preserved(real: Seen, reconstructed: Seen) -> dict[str, Any]:
+    """Return what reconstructions keep of images, in the eyes of a feature network: features and class."""
+    scores: dict[str, Any] = feature_error(real.features, reconstructed.features)
+    if real.logits is not None and reconstructed.logits is not None:
+        scores["class_preservation"] = class_preservation(real.logits, reconstructed.logits)
     return scores
 
 
-def own_scores(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
-    """Return what needs no feature network: whether samples are copies, what the codes know, where q(z|x) leads."""
-    train, test = data.images.train, data.images.test
-    scores = _copies(model, data, seed) if len(test) else {}
+def scores_without_network(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
+    """Return whether samples are copies, how reconstructions and neighbours look, and what the codes know."""
+    if not len(data.images.test):
+        return {}
+    scores = _copies(model, data, seed)
     if model.E is None:
         return scores
     # Of as many training images as there are test images, so that the two errors can be compared.
-    parts = (ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in data.chunks("train", len(test)))
-    scores |= {"reconstruction_mse_train": reduce(add, parts).mean} if len(test) else {}
-    x = next(data.chunks(size=DRAWN_FOR), None)
-    if x is not None:
-        scores |= sharpness(x.cpu(), model.reconstruct(x).cpu())
-    if x is not None and not model.config.deterministic:
-        near = model.neighbours(x, DRAWS, noise.generator(seed, "posterior images", device=model.device))
+    train = data.chunks("train", len(data.images.test))
+    errors = [ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in train]
+    scores["reconstruction_mse_train"] = reduce(add, errors).mean
+    x = next(data.chunks(size=WITH_NEIGHBOURS))
+    scores |= sharpness(x.cpu(), model.reconstruct(x).cpu())
+    if not model.config.deterministic:
+        near = model.neighbours(x, NEIGHBOURS, noise.generator(seed, "posterior images", device=model.device))
         scores |= posterior_images(x.cpu(), near.cpu())
-    if train.labels is not None and test.labels is not None and len(test) > 1:
-        learnt_from, asked = codes(model, data.chunks("train", PROBED)), codes(model, data.chunks())
-        known, classes = train.labels[data.places("train")[:PROBED]], test.labels[data.places("test")]
-        scores |= latent_scores(learnt_from, known, asked, classes, seed) if len(known.unique()) > 1 else {}
-    return scores
+    return scores | _probes(model, data, seed)
+
+
+def _probes(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
+    """Return how well classes are told from codes; nothing without labels, or of one class."""
+    train, test = data.images.train, data.images.test
+    if train.labels is None or test.labels is None or len(test) < 2:
+        return {}
+    known = train.labels[data.places("train")[:PROBED]]
+    if len(known.unique()) < 2:
+        return {}
+    learnt_from = codes(model, data.chunks("train", PROBED))
+    return latent_scores(learnt_from, known, codes(model, data.chunks()), test.labels[data.places("test")], seed)
 
 
 def codes(model: LatentVariableModel, chunks: Iterable[Tensor]) -> Float[Tensor, "n d"]:
@@ -204,15 +220,22 @@ def codes(model: LatentVariableModel, chunks: Iterable[Tensor]) -> Float[Tensor,
 
 def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
     """Return how near samples are to the nearest training image, and how near test images are."""
-    made, held_out = torch.cat([*samples(model, COPIES, seed)]), next(data.chunks(size=COPIES)).cpu()
-    near, anchor = (
-        reduce(torch.minimum, (nearest_distances(x, part.cpu())[0] for part in data.chunks("train", size=2_000)))
-        for x in (made, held_out)
-    )
-    return copying(near, anchor) if bool(anchor.any()) else {}  # unless all test images are training images
+    near = _to_nearest(torch.cat(list(samples(model, COPIES, seed))), data)
+    anchor = _to_nearest(next(data.chunks(size=COPIES)).cpu(), data)
+    if not bool(anchor.any()):  # all test images are training images
+        return {}
+    return copying(near, anchor)
 
 
-def progress(model: LatentVariableModel, network: FeatureNetwork, seed: int) -> dict[str, float]:
-    """Return the score of samples on the way: of 5,000 in one split, since ten of 500 would be biased."""
+def _to_nearest(x: Tensor, data: ImageSet) -> Tensor:
+    """Return the distance of each image to the nearest training image."""
+    distances = [nearest_distances(x, part.cpu())[0] for part in data.chunks("train", size=2_000)]
+    return reduce(torch.minimum, distances)
+
+
+def inception_score_so_far(model: LatentVariableModel, network: FeatureNetwork, seed: int) -> dict[str, float]:
+    """Return the Inception Score of 5,000 samples in one split, since ten splits of 500 would be biased."""
     logits = seen(network, samples(model, PROGRESS, seed), kept=0).logits
-    return {} if logits is None else {"inception_score_5000": inception_score(logits, splits=1)["inception_score"]}
+    if logits is None:
+        return {}
+    return {"inception_score_5000": inception_score(logits, splits=1)["inception_score"]}

@@ -1,4 +1,4 @@
-"""Codes of images by optimisation, one code an image (Zhu et al. 2016, equation 3): a few lines upon the engine."""
+"""Codes of images by optimisation, one code for each image (Zhu et al. 2016, equation 3), moved by the engine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.model import CHUNK, LatentVariableModel
+from aimgan.model_inputs import range_of, require_numbers, require_tensor
 from aimgan.objectives import Update
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
@@ -21,7 +22,7 @@ from aimgan.training.processes import accelerator_for
 
 
 class Codes(nn.Module):
-    """A code an image, each a parameter."""
+    """One code for each image, as a parameter."""
 
     def __init__(self, z: Float[Tensor, "n d"]) -> None:
         super().__init__()
@@ -30,7 +31,7 @@ class Codes(nn.Module):
 
 @dataclass(eq=False)
 class Projection:
-    """min over z_i  of  |x_i - G(z_i)|^2, for every image by itself; G does not move."""
+    """min over z_i  of  |x_i - G(z_i)|^2, for each image alone; G does not move."""
 
     G: nn.Module
     Z: Codes
@@ -39,7 +40,7 @@ class Projection:
     posterior: ClassVar[str | None] = None
 
     def step(self, x: Tensor) -> Iterator[Update]:
-        """Yield the update of all codes for the images x (n, *shape). The sum keeps them apart."""
+        """Yield the update of all codes for the images x (n, *shape). In a sum each code has a gradient of its own."""
         yield Update(self.Z, (x - self.G(self.Z.z)).square().sum())
 
 
@@ -48,11 +49,15 @@ def invert(
 ) -> Float[Tensor, "n d"]:
     """Return codes (n, d) whose images are as near to x (n, *shape) as `steps` steps of Adam bring them.
 
-    They begin at the encoder's means or, for a model without one, at the best of `starts` draws of the prior an image.
-    Where the steps have led away from x the start is returned. Raises AimganError for fewer steps than none.
+    They start at the encoder's means or, for a model without an encoder, at the nearest of `starts` draws of the prior.
+    Where the steps have led away from x, the start is returned. Raises AimganError for values of x outside [0, 1], and
+    for a negative number of steps.
     """
     if steps < 0 or starts < 1:
-        raise AimganError(f"steps is {steps} and starts {starts}; expected at least 0 and 1")
+        raise AimganError(f"steps is {steps} and starts is {starts}; expected at least 0 and 1")
+    images = len(model.shape) == 3
+    require_tensor(x, "x", model.shape, images)
+    require_numbers(*range_of(x, x, CHUNK), "x", images)
     return torch.cat([_invert(model, part, steps, lr, starts) for part in x.split(CHUNK)])
 
 

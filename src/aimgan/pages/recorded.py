@@ -11,7 +11,7 @@ from typing import Any
 from aimgan.checked import numbers, read_json
 from aimgan.errors import AimganError
 from aimgan.figures.charts import Line
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.presets import PRESETS, with_preset
 from aimgan.recipes.recipe import Recipe, to_dict
 from aimgan.training.alarms import ALARMS

@@ -23,8 +23,7 @@ from urllib.parse import quote
 
 from aimgan.files import write_json
 from aimgan.recipes.recipe import Recipe
-from aimgan.recipes.resolving import prepared, settings_of
-from aimgan.runs.loading import fitted
+from aimgan.recipes.resolving import fitted, prepared, settings_of
 from aimgan.training.loop import REMEDY
 from aimgan.training.run_dir import RunDir, differing
 

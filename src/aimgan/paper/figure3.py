@@ -12,7 +12,7 @@ from aimgan.figures import Figure3Row, figure3_rows
 from aimgan.paper.cells import Outcome
 from aimgan.paper.parallel import run_all
 from aimgan.paper.request import Request
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes import RECIPES
 from aimgan.runs.finish import data_points, points_of, save
 from aimgan.sharing.hub import load
 

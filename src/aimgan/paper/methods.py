@@ -8,7 +8,7 @@ from typing import Any
 
 from aimgan.errors import AimganError, near_miss
 from aimgan.objectives import OBJECTIVES
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes import RECIPES
 from aimgan.recipes.mixtures import TABLE_2
 
 MIXTURES = ("grid", "ring", "unbalanced")  # of the plane

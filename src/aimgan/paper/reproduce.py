@@ -10,6 +10,7 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan.checked import python_number
+from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, Interrupted, near_miss
 from aimgan.paper.cells import Outcome
 from aimgan.paper.figure3 import figure3
@@ -20,7 +21,6 @@ from aimgan.paper.request import Request
 from aimgan.paper.stability import METHODS, stability
 from aimgan.paper.table1 import table1
 from aimgan.paper.table2 import table2
-from aimgan.runs.train import resolved_device
 
 
 @dataclass(frozen=True)

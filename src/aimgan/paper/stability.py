@@ -29,7 +29,7 @@ from aimgan.paper.cells import Cell, Outcome
 from aimgan.paper.methods import Method
 from aimgan.paper.parallel import as_done, stop_signal
 from aimgan.paper.request import Request, folder_made, write_results
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.recipes import RECIPES
 from aimgan.runs.finish import save
 
 NAME = "stability"

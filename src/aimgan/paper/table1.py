@@ -27,7 +27,7 @@ from aimgan.paper.table2 import cell_of, trained_as
 from aimgan.recipes.images import TABLE_1
 from aimgan.recipes.recipe import to_dict
 from aimgan.runs.finish import save
-from aimgan.runs.loading import own_features
+from aimgan.runs.loading import network_for
 from aimgan.sharing.hub import load
 from aimgan.training.run_dir import RunDir
 
@@ -130,7 +130,7 @@ def epochs_of(run: Path) -> list[dict[str, Any]]:
 def references_of(request: Request, todo: Sequence[Cell], console: Console) -> dict[str, Any]:
     """Return the references, each computed once: principal components, and codes by optimisation of the first seed."""
     recipe, data = todo[0].ready
-    dim, network = recipe.networks.dim, own_features(recipe, data, "cpu", console)
+    dim, network = recipe.networks.dim, network_for(recipe, data, "cpu", console)
     about = [dim, to_dict(recipe)["data"], None if network is None else network.checksum]
     name = f"pca-{dim}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}.json"
     found = {"pca": kept(request.folder / name, partial(references.pca, data, dim, network))}

@@ -14,8 +14,8 @@ from aimgan.paper.cells import Cell, Outcome
 from aimgan.paper.methods import METHODS, REFERENCES, Method
 from aimgan.paper.parallel import run_all
 from aimgan.paper.request import Request, without_lists, write_results
+from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.catalogue import RECIPES
 from aimgan.training.engine import players, trainable
 
 NAME = "table2"

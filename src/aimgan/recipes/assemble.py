@@ -19,7 +19,6 @@ from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
 from aimgan.recipes.recipe import Recipe, is_player, to_dict
 from aimgan.training.engine import Engine, players
-from aimgan.training.ensemble import Member
 
 
 def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
@@ -30,26 +29,28 @@ def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
 
 
 def player_names(objective: str, options: Mapping[str, Any]) -> list[str]:
-    """Return the networks that an objective has with these options: its fields but the prior and the options.
+    """Return the names of the networks that an objective has with these options.
 
-    A field that is None by default is a player only with the option that `only_with` names.
+    A network in `only_with` of the objective is there only if the option that it names has the value that it names.
     """
     cls: Any = OBJECTIVES[objective]
-    needed = getattr(cls, "only_with", {})
-    given = {f.name: f.default for f in fields(cls)} | dict(options)
-    return [
-        f.name
-        for f in fields(cls)
-        if is_player(f.name) and (f.name not in needed or given[needed[f.name][0]] == needed[f.name][1])
-    ]
+    values = {f.name: f.default for f in fields(cls)} | dict(options)
+    names = [name for name in values if is_player(name)]
+    for name, (option, value) in getattr(cls, "only_with", {}).items():
+        if values[option] != value:
+            names.remove(name)
+    return names
 
 
 def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
     """Make one player with fresh weights from torch's generator."""
     if name == "E":
         return family.E(objective.reads_features, objective.posterior)
-    network = family.D() if name == "D_m" else getattr(family, name)()
-    return generator_for(objective.posterior, network) if name == "G" else network
+    if name == "G":
+        return generator_for(objective.posterior, family.G())
+    if name == "D_m":
+        return family.D()
+    return getattr(family, name)()
 
 
 def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> Objective:
@@ -65,17 +66,17 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
 
 
 def synchronise_batch_norm(objective: Objective, accelerator: Accelerator) -> list[str]:
-    """Take batch-norm statistics over the whole batch where GPUs share it; return warnings where that cannot be.
+    """Take batch-norm statistics over the whole batch where GPUs share it, and return warnings where that cannot be.
 
-    Parameters, buffers and their names stay. Before the engine: it keeps what it is given. torch's layer has no kernel
-    for CPUs.
+    Parameters, buffers and their names stay. Call it before the engine is made, which keeps the networks that it is
+    given. torch's synchronised layer has no kernel for CPUs.
     """
     networks = players(objective).values()
     if accelerator.num_processes == 1 or not any(batch_norms(network) for network in networks):
         return []
     if accelerator.device.type == "cpu":
-        share = f"its own share of the batch, 1/{accelerator.num_processes}"
-        return [f"on a CPU each process normalises by {share}: the run differs from one of another number of processes"]
+        share = f"1/{accelerator.num_processes} of the batch"
+        return [f"on a CPU each process normalises by its own {share}: the result depends on the number of processes"]
     for network in networks:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return []
@@ -97,22 +98,24 @@ def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
 
 
 def normalised_by(objective: Any) -> dict[str, str]:
-    """Return what an objective declares that its networks see in training, as a ModelConfig takes it."""
+    """Return on which samples an objective normalises its networks in training, as a ModelConfig takes it."""
     return {name: getattr(objective, name) for name in ("G_sees", "E_sees") if hasattr(objective, name)}
 
 
-def model_of(engine: Engine | Member, config: ModelConfig) -> LatentVariableModel:
+def model_of(engine: Engine, config: ModelConfig) -> LatentVariableModel:
     """Return a model with copies of the engine's networks (their averages, if it keeps any)."""
     made: dict[str, Any] = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
     E = made.get("E")
     if E is not None and config.reads_features:
         E = nn.Sequential(made["D"].features, E)
     model = LatentVariableModel(made["G"], E, deepcopy(engine.objective.prior), config)  # type: ignore[attr-defined]
-    return _alone(model) if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()) else model
+    if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+        model = _without_sync(model)
+    return model
 
 
-def _alone(model: LatentVariableModel) -> LatentVariableModel:
-    """Return the model with batch norm that asks no other process: only the first one evaluates and saves."""
+def _without_sync(model: LatentVariableModel) -> LatentVariableModel:
+    """Return the model with batch norm of one process, since only the first one evaluates and saves."""
     with torch.random.fork_rng(devices=[]):
         plain = LatentVariableModel.build(model.config).to(model.prior.origin)
     plain.load_state_dict(model.state_dict())

@@ -1,8 +1,51 @@
-"""All recipes by name: a plain dict."""
+"""All recipes by name, `<data>/<objective>`: every objective on every data set."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
+from aimgan.errors import AimganError, near_miss
+from aimgan.objectives import OBJECTIVES
 from aimgan.recipes import images, mixtures
 from aimgan.recipes.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = mixtures.RECIPES | images.RECIPES
+MIXTURES = {"grid": mixtures.GRID, "ring": mixtures.RING, "unbalanced": mixtures.UNBALANCED}
+IMAGES = {
+    "digits": images.DIGITS,
+    "mnist": images.MNIST,
+    "cifar10": images.CIFAR10,
+    "celeba": images.CELEBA,
+    "folder": images.FOLDER,
+    "stream": images.STREAM,
+}
+NAMES = [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in OBJECTIVES]
+
+
+@cache
+def recipe_named(name: str) -> Recipe:
+    """Return a recipe by name. Raises AimganError for an unknown one, with the nearest known ones."""
+    if name not in NAMES:
+        raise _unknown(name)
+    data, objective = name.split("/")
+    if data in MIXTURES:
+        base = MIXTURES[data]
+        lr = mixtures.RATES.get(objective, base.lr)
+        return replace(base, name=name, objective=objective, lr=lr, options=mixtures.options_of(objective, base.data))
+    return replace(IMAGES[data], name=name, objective=objective, options=images.options_of(objective))
+
+
+def _unknown(name: str) -> AimganError:
+    """Return the error for an unknown name."""
+    if name in OBJECTIVES:
+        return AimganError(
+            f"unknown recipe {name!r}; did you mean 'grid/{name}', 'mnist/{name}' or 'folder/{name}'? "
+            "`aimgan recipes` lists all"
+        )
+    return near_miss("recipe", name, NAMES)
+
+
+@cache
+def all_recipes() -> dict[str, Recipe]:
+    """Return every recipe by its name. There are 150, so they are made only when all are asked for."""
+    return {name: recipe_named(name) for name in NAMES}

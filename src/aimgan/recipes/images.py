@@ -3,16 +3,15 @@
 aimgan train digits/aim                                  a minute on two cores, no download
 aimgan train mnist/aim --data PATH --preset cpu          minutes (recipes/presets.py)
 aimgan train folder/aim --data PATH --size 64
-aimgan train stacked-mnist/aim --data PATH               1,000 modes (evaluation/stacked.py)
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from aimgan.data import Digits, Images, Stacked
+from aimgan.data import Digits, Images
 from aimgan.networks import MLP, Table3, Table4
-from aimgan.objectives import OBJECTIVES
 from aimgan.recipes.recipe import Recipe
 
 DIGITS = Recipe(
@@ -25,7 +24,7 @@ DIGITS = Recipe(
     lr=1e-3,
     schedule="linear",
     ema=0.999,
-    features="off",  # too few to train a classifier on that could judge
+    features="off",  # too few to train a good classifier on
 )
 MNIST = Recipe(  # Table 3
     name="mnist/aim",
@@ -60,31 +59,16 @@ FOLDER = Recipe(  # Table 4 at a quarter of its width
     epochs=300,
     evaluate_every=10,
 )
-STACKED_MNIST = Recipe(  # as long as PacGAN's: 50 epochs of 128,000 stacks, 6.4 million
-    name="stacked-mnist/aim",
-    data=Stacked(),
-    networks=Table4(shape=(3, 32, 32), width=256),  # 64, 128, 256 maps: 36 GFLOP a step, where Table 3 costs 27
-    objective="aim",
-    epochs=100,
-    evaluate_every=10,
-)
 STREAM = replace(FOLDER, name="stream/aim")  # what data larger than memory once needed; the same as folder/*
 
 
-# A likelihood of pixels with deviation 1, in the networks' units, would say that nearly all of an image is noise.
-OPTIONS = {name: {"sigma": 0.1} for name in ("vae", "avb", "symmetric-vae")}
+def options_of(objective: str) -> dict[str, Any]:
+    """Return the options of an objective on images."""
+    if objective in ("vae", "avb", "symmetric-vae"):
+        # A likelihood of pixels with deviation 1, in the networks' units, would call nearly all of an image noise.
+        return {"sigma": 0.1}
+    return {}
 
-
-def _recipes(base: Recipe) -> dict[str, Recipe]:
-    data = base.name.split("/")[0]
-    return {
-        f"{data}/{name}": replace(base, name=f"{data}/{name}", objective=name, options=OPTIONS.get(name, {}))
-        for name in OBJECTIVES
-    }
-
-
-BASES = (DIGITS, MNIST, CIFAR10, CELEBA, FOLDER, STACKED_MNIST, STREAM)
-RECIPES = {name: recipe for base in BASES for name, recipe in _recipes(base).items()}
 
 # Table 1 of the paper: (mean, what follows its +-). Of the errors science.md 4.11 says that the rows may be on
 # different scales; the scores of MNIST are by Li et al.'s classifier, those of CIFAR-10 by Inception-v3.

@@ -1,18 +1,95 @@
-"""What is to be run: a recipe with a command's flags applied, or the one that a run's folder records."""
+"""What is to be run, resolved once: a recipe with a command's flags applied, or the one that a run's folder records."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from aimgan.checked import python_numbers
-from aimgan.errors import AimganError, near_miss
-from aimgan.recipes.catalogue import RECIPES
+from aimgan.checked import integer, python_numbers
+from aimgan.devices import resolved_device
+from aimgan.errors import AimganError
+from aimgan.recipes.assemble import fit_networks
+from aimgan.recipes.catalogue import recipe_named
 from aimgan.recipes.presets import with_preset
 from aimgan.recipes.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.training.run_dir import RunDir
+from aimgan.training.tracking import trackers
+
+
+class Flags(TypedDict, total=False):
+    """What `aimgan train` takes besides a recipe and a folder: each name is a flag of the command."""
+
+    data: str | Path | None
+    size: int | None
+    seed: int
+    steps: int | None
+    device: str
+    settings: Mapping[str, Any] | None  # --set
+    preset: str | None
+    extend: bool
+    new_data: bool
+    track: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: what is trained, from which seed, for how many steps, on which device, and in which folder."""
+
+    recipe: Recipe
+    output: Path
+    seed: int = 0
+    steps: int = 0  # known when the data are loaded
+    device: str = "cpu"  # or "cuda"
+    extend: bool = False  # more steps than the run was begun with are allowed
+    new_data: bool = False  # other images than the run was begun with are allowed
+    trackers: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, as run.json keeps it."""
+        return settings_of(self.recipe, self.seed, self.steps)
+
+    def fitted(self, batches: Any, begun: Mapping[str, Any] | None) -> Plan:
+        """Return the plan with networks, batch and length that fit the data.
+
+        A run that goes on with other images than it was begun with keeps its batch and, unless it is extended, its
+        length: `begun` is then its run.json. Raises AimganError for fewer images than a batch has.
+        """
+        recipe = fitted(self.recipe, batches)
+        if begun is None:
+            return replace(self, recipe=recipe, steps=recipe.length(batches.epoch_size // recipe.batch_size))
+        batch_size = begun["settings"].get("recipe", {}).get("batch_size", recipe.batch_size)
+        if batches.epoch_size < batch_size:
+            raise AimganError(
+                f"there are {batches.epoch_size:,} images to train on, and the run was begun with batches of "
+                f"{batch_size}: give it at least as many images, or choose another --output"
+            )
+        recipe = with_settings(recipe, {"batch_size": batch_size})
+        steps = recipe.length(batches.epoch_size // batch_size)
+        if not self.extend:
+            steps = begun["settings"].get("steps", steps)
+        return replace(self, recipe=recipe, steps=steps)
+
+
+def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Plan:
+    """Return the plan of a run from what a command was given. Raises AimganError for an unknown name or wrong value."""
+    preset = flags.get("preset")
+    made = prepared(recipe, flags.get("data"), flags.get("size"), flags.get("steps"), flags.get("settings"), preset)
+    name = made.name.replace("/", "-")
+    if preset:
+        name = f"{name}-{preset}"
+    return Plan(
+        recipe=made,
+        output=Path(output or Path("runs") / name),
+        seed=integer("seed", flags.get("seed", 0)),
+        device=resolved_device(flags.get("device", "auto")),
+        extend=flags.get("extend", False),
+        new_data=flags.get("new_data", False),
+        trackers=tuple(trackers(flags.get("track", ()))),
+    )
 
 
 def prepared(
@@ -23,34 +100,52 @@ def prepared(
     settings: Mapping[str, Any] | None = None,
     preset: str | None = None,
 ) -> Recipe:
-    """Return a recipe with a command's flags applied. Raises AimganError for a name or a setting that is not known."""
+    """Return a recipe with a command's flags applied. Raises AimganError for an unknown name or a wrong value."""
     if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise near_miss("recipe", recipe, RECIPES)
-        recipe = RECIPES[recipe]
-    recipe = recipe if preset is None else with_preset(recipe, preset)
+        recipe = recipe_named(recipe)
+    if preset is not None:
+        recipe = with_preset(recipe, preset)
     if steps is not None and settings and "epochs" in settings:
         raise AimganError(f"got {steps} steps and {settings['epochs']} epochs; expected one of them: leave one out")
-    flags = {"data.path": None if data is None else str(data), "data.size": size, "steps": steps}
-    given = {name: value for name, value in flags.items() if value is not None}
-    for name, flag in (("data.path", "--data"), ("data.size", "--size")):
-        if name in given and not hasattr(recipe.data, name.split(".")[1]):
-            instead = f"leave {flag} out, or take folder/{recipe.objective}"
-            raise AimganError(f"recipe {recipe.name} makes its own data: {instead}")
+    given: dict[str, Any] = {}
+    if data is not None:
+        _require_images(recipe, "path", "--data")
+        given["data.path"] = str(data)
+    if size is not None:
+        _require_images(recipe, "size", "--size")
+        given["data.size"] = size
+    if steps is not None:
+        given["steps"] = steps
     return with_settings(python_numbers(recipe), {**given, **(settings or {})})
 
 
+def _require_images(recipe: Recipe, name: str, flag: str) -> None:
+    if not hasattr(recipe.data, name):
+        raise AimganError(
+            f"recipe {recipe.name} makes its own data: leave {flag} out, or take folder/{recipe.objective}"
+        )
+
+
+def fitted(recipe: Recipe, batches: Any) -> Recipe:
+    """Return the recipe with networks of the data's shape, and a batch that a small data set can fill."""
+    if batches.epoch_size < 2:
+        raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
+    recipe = fit_networks(recipe, batches.shape)
+    return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
+
+
 def settings_of(recipe: Recipe, seed: int, steps: int) -> dict[str, Any]:
-    """What makes a run the run it is, as JSON gives it back."""
+    """Return what decides a run's result, as it comes back from JSON."""
     return json.loads(json.dumps({"recipe": to_dict(recipe), "seed": seed, "steps": steps}))
 
 
 def recorded(run: RunDir) -> tuple[Recipe, int]:
-    """Return the recipe and the seed that a run was made with. Raises AimganError where the folder holds no run."""
+    """Return the recipe and the seed of a run from its folder. Raises AimganError where the folder holds no run."""
     record = run.read()
     if record is None:
         raise AimganError(f"{run.path} holds no run (no run.json): check the path, or train one")
-    recipe, seed = record["settings"].get("recipe"), record["settings"].get("seed")
+    recipe = record["settings"].get("recipe")
+    seed = record["settings"].get("seed")
     if not isinstance(recipe, dict) or type(seed) is not int:
         raise AimganError(f"{run.record} has no recipe or no seed: train the run anew")
     return from_dict(recipe), seed

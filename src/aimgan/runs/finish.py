@@ -16,39 +16,44 @@ from aimgan import noise
 from aimgan.data import ImageSet, Mixture
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
 from aimgan.evaluation.feature_networks import FeatureNetwork
+from aimgan.evaluation.verdict import judged
 from aimgan.figures import curves, figure3, grid, pairs
 from aimgan.files import save_array, write_json
 from aimgan.model import LatentVariableModel
 from aimgan.pages import tables
 from aimgan.pages.report import write_report
-from aimgan.recipes.recipe import Recipe
+from aimgan.recipes.resolving import Plan
 from aimgan.training.run_dir import RunDir
 
-DATA_POINTS, OTHER_POINTS = 100_000, 10_000  # figure 3: "the number of points in (b, c, d) is 10 % of (a)"
+DATA_POINTS = 100_000  # of figure 3 (a)
+OTHER_POINTS = 10_000  # "the number of points in (b, c, d) is 10 % of (a)"
 
 
 def finish(
     model: LatentVariableModel,
     data: Mixture | ImageSet,
     run: RunDir,
-    recipe: Recipe,
-    seed: int,
+    plan: Plan,
     console: Console,
     network: FeatureNetwork | None = None,
 ) -> dict[str, Any]:
     """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
+    recipe, seed = plan.recipe, plan.seed
     with console.status("evaluating"):
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
         scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
+        sentence = judged(model, data, scores, seed, recipe.name).sentence
+        scores["verdict"] = sentence
         if model.E is not None and isinstance(data, ImageSet) and len(data.images.test):
             save_array(run.errors, image_errors(model, data).numpy())
     run.figures.mkdir(exist_ok=True)
-    paths = draw(model, data, run, recipe, seed)
+    paths = draw(model, data, run, plan)
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
     table = tables.of_run(recipe, scores, real)
     paths += write_report(run, recipe, seed, scores, paths, model.E is not None, real, table if real else None)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(table.rich())
     for path in [run.model, *paths]:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -60,17 +65,20 @@ def batch_of(data: Mixture | ImageSet, seed: int, k: int) -> torch.Tensor:
     return data.batch(seed, k, min(100, data.epoch_size))
 
 
-def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, recipe: Recipe, seed: int) -> list[Path]:
+def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, plan: Plan) -> list[Path]:
     """Draw the run's figures into its folder and return their paths."""
-    made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), f"{recipe.name}, seed {seed}")}
+    title = f"{plan.recipe.name}, seed {plan.seed}"
+    made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), title)}
     if isinstance(data, Mixture) and data.shape == (2,):
-        made["figure3"] = figure_3(model, data, recipe, seed)
-    made |= pictures(model, data, seed)
+        steps = model.config.about["steps"]
+        panels = points_of(model, data, plan.seed)
+        made["figure3"] = figure3(data_points(data, plan.seed), *panels, f"{title}, {steps:,} steps")
+    made |= pictures(model, data, plan.seed)
     return [save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
 
 
 def pictures(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) -> dict[str, Image.Image]:
-    """Return samples, reconstructions and neighbours of a model of images, none of one of points."""
+    """Return samples, reconstructions and neighbours of a model of images; nothing for a model of points."""
     if isinstance(data, Mixture):
         return {}
     x = data.test(32).cpu()
@@ -83,19 +91,13 @@ def pictures(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) ->
 
 
 def drawn(run: RunDir) -> dict[str, np.ndarray]:
-    """Return the pictures in a run's folder but its curves, (h, w, 3) of uint8."""
+    """Return the pictures in a run's folder, without its curves, each (h, w, 3) of uint8."""
     paths = sorted(path for path in run.figures.glob("*.png") if path.stem != "curves")
     return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in paths}
 
 
-def figure_3(model: LatentVariableModel, data: Mixture, recipe: Recipe, seed: int) -> Figure:
-    """Draw figure 3 of a model of 2-D data."""
-    title = f"{recipe.name}, seed {seed}, {model.config.about['steps']:,} steps"
-    return figure3(data_points(data, seed), *points_of(model, data, seed), title)
-
-
 def data_points(data: Mixture, seed: int) -> torch.Tensor:
-    """Return panel (a) of figure 3."""
+    """Return panel (a) of figure 3, (100,000, 2)."""
     return data.sample(DATA_POINTS, noise.generator(seed, "figure data"))
 
 
@@ -111,11 +113,11 @@ def points_of(
 
 
 def save(figure: Figure | Image.Image, path: Path) -> Path:
-    """Write a picture; without the writer's version and the day in it, so that the same run gives the same bytes."""
-    nameless = ("CreationDate", "Creator", "Producer") if path.suffix == ".pdf" else ("Software",)
+    """Write a picture without its writer's version and the date, so that the same run gives the same bytes."""
     if isinstance(figure, Image.Image):
         figure.save(path)
-    else:
-        with rc_context({"pdf.fonttype": 42}):  # the letters as letters, which printers ask for
-            figure.savefig(path, metadata=dict.fromkeys(nameless))
+        return path
+    dated = ("CreationDate", "Creator", "Producer") if path.suffix == ".pdf" else ("Software",)
+    with rc_context({"pdf.fonttype": 42}):  # letters stay letters, which printers ask for
+        figure.savefig(path, metadata=dict.fromkeys(dated))
     return path

@@ -1,30 +1,31 @@
-"""One run from a recipe to a folder: what `aimgan train` calls."""
+"""One run, from a recipe to a folder: what `aimgan train` calls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from accelerate import Accelerator
 from rich.console import Console
 
 from aimgan import console as screen
-from aimgan.checked import integer, read_json
+from aimgan.checked import read_json
 from aimgan.data import ImageSet
-from aimgan.errors import AimganError, near_miss
-from aimgan.evaluation.evaluate import collapse_signs, progress_scores
+from aimgan.evaluation.collapse import collapse_signs
+from aimgan.evaluation.evaluate import progress_scores
 from aimgan.evaluation.feature_networks import FeatureNetwork
-from aimgan.model import LatentVariableModel, ModelConfig, to_range
+from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import Objective
 from aimgan.recipes.assemble import assemble, config_of, model_of, synchronise_batch_norm
 from aimgan.recipes.recipe import Recipe
-from aimgan.recipes.resolving import prepared, settings_of
+from aimgan.recipes.resolving import Flags, Plan, resolve
 from aimgan.runs.finish import batch_of, drawn, finish, pictures
-from aimgan.runs.loading import fitted_or_begun, loaded, own_features, told
+from aimgan.runs.loading import loaded, network_for, say_what_was_read
 from aimgan.sharing.hub import load
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
@@ -33,128 +34,163 @@ from aimgan.training.precision import float32_products, mixed
 from aimgan.training.processes import Processes, accelerator_for, ends_of_others
 from aimgan.training.run_dir import RunDir
 from aimgan.training.signals import interrupt, on_signal
-from aimgan.training.tracking import Tracking, trackers
-
-DEVICES = ("auto", "cpu", "cuda")
+from aimgan.training.tracking import Tracking
 
 
 def train(
     recipe: str | Recipe,
     output: str | Path | None = None,
     *,
-    data: str | Path | None = None,
-    size: int | None = None,
-    seed: int = 0,
-    steps: int | None = None,
-    device: str = "auto",
-    settings: Mapping[str, Any] | None = None,
-    preset: str | None = None,
-    extend: bool = False,
-    new_data: bool = False,
-    track: Sequence[str] | None = (),
     console: Console | None = None,
+    **flags: Unpack[Flags],
 ) -> LatentVariableModel:
     """Train a recipe, or go on with it where it was stopped, and return the model.
 
-    The run's folder (`output`, runs/<data>-<objective>[-<preset>] without one) gets run.json, metrics.jsonl,
-    checkpoints/, model/, evaluation.json, figures/, report.md and report.html. The same call goes on from the newest
-    checkpoint, or returns the finished model. `preset` is paper, quick or cpu (recipes/presets.py); `settings` is
-    `--set`: objective options, the recipe's numbers, `networks.*` and `data.*`. `extend` allows more steps than the run
-    was begun with, `new_data` other images. `track` names trackers, None is TensorBoard where it is installed
-    (docs/tracking.md). Under torchrun or `accelerate launch` the processes share each batch (docs/distributed.md).
+    Args:
+        recipe: a name such as "grid/aim", or a Recipe.
+        output: the run's folder; runs/<data>-<objective>[-<preset>] without one. It gets run.json, metrics.jsonl,
+            checkpoints/, model/, evaluation.json, figures/, report.md and report.html.
+        console: where progress is printed; nowhere without one.
+        data: where images are: a folder, a zip, tar shards, arrays, parquet, or a Hub id.
+        size: the side that images are scaled and cropped to.
+        seed: of everything random.
+        steps: how many, instead of the recipe's.
+        device: "auto", "cpu" or "cuda".
+        settings: what `--set` takes: options of the objective, numbers of the recipe, `networks.*` and `data.*`.
+        preset: paper, quick, cpu, residual or residual-cpu (recipes/presets.py).
+        extend: allow more steps than the run was begun with.
+        new_data: allow other images than the run was begun with.
+        track: names of trackers; None is TensorBoard where it is installed (docs/tracking.md).
 
-    Raises AimganError for an unknown name, a bad setting, no data, or a folder that holds another run; Interrupted
-    after SIGINT or SIGTERM, with the state saved.
+    The same call goes on from the newest checkpoint, or returns the finished model. Under torchrun or `accelerate
+    launch` the processes share each batch (docs/distributed.md).
+
+    Raises AimganError for an unknown name, a wrong setting, no data, or a folder that holds another run; Interrupted
+    after SIGINT or SIGTERM, when the state is saved.
     """
-    seed = integer("seed", seed)
-    recipe, track = prepared(recipe, data, size, steps, settings, preset), trackers(track)
-    accelerator = accelerator_for(resolved_device(device), mixed(recipe.precision))
-    run = RunDir(output or Path("runs") / "-".join([*recipe.name.split("/"), *([preset] if preset else [])]))
+    plan = resolve(recipe, output, flags)
+    accelerator = accelerator_for(plan.device, mixed(plan.recipe.precision))
     with ends_of_others(accelerator.num_processes):
+        job = Job.begun(plan, accelerator, console)
+        objective = assemble(job.plan.recipe, plan.seed, accelerator.device)  # refuses a wrong option before the folder
+        network = job.feature_network()
+        with job.locked_folder():
+            if not job.is_complete():
+                carry_out(job, objective, network)
+        return job.finished_model()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan on its way: its data, its folder, and the processes that share the work."""
+
+    plan: Plan
+    data: Any
+    folder: RunDir
+    accelerator: Accelerator
+    processes: Processes
+    console: Console
+
+    @classmethod
+    def begun(cls, plan: Plan, accelerator: Accelerator, console: Console | None) -> Job:
+        """Load the data and fit the plan to them. Every process of a launch must come here."""
         processes = Processes.of(accelerator)
-        console = console if console and processes.first else Console(quiet=True)
-        batches = loaded(recipe.data, console, accelerator.device)
-        recipe, steps = fitted_or_begun(recipe, batches, run.read() if new_data else None, extend)
-        read = told(recipe, batches, console) if processes.first else None
-        processes.share(recipe.batch_size)
-        objective = assemble(recipe, seed, accelerator.device)  # a wrong option is refused before there is a folder
-        total = steps or recipe.length(batches.epoch_size // recipe.batch_size)
-        features = partial(own_features, recipe, batches, accelerator.device, console)
-        network = features() if (new := processes.first and run.read() is None) else None  # refused beforehand too
-        with run.held() if processes.first else nullcontext():
-            opening = partial(_opened, run, settings_of(recipe, seed, total), extend, read, new_data, console)
-            if not processes.integer(processes.first and opening()):
-                network = network if new or not processes.first else features()
-                warn = partial(screen.say, console, mark="warning:")
-                tracking = Tracking(run, track if processes.first else (), warn)
-                _carry_out(recipe, objective, batches, seed, total, accelerator, console, network, processes, tracking)
-        return _loaded(run, processes, config_of(recipe, {}))
+        if console is None or not processes.first:
+            console = Console(quiet=True)
+        folder = RunDir(plan.output)
+        data = loaded(plan.recipe.data, console, accelerator.device)
+        plan = plan.fitted(data, folder.read() if plan.new_data else None)
+        processes.share(plan.recipe.batch_size)
+        return cls(plan, data, folder, accelerator, processes, console)
+
+    def feature_network(self) -> FeatureNetwork | None:
+        """Return the network that generated images are scored by, on the process that scores them."""
+        if not self.processes.first or self._is_evaluated():
+            return None
+        return network_for(self.plan.recipe, self.data, self.accelerator.device, self.console)
+
+    @contextmanager
+    def locked_folder(self) -> Iterator[None]:
+        """Keep other runs out of the folder. It is on the first process's machine."""
+        if not self.processes.first:
+            yield
+            return
+        with self.folder.held():
+            yield
+
+    def is_complete(self) -> bool:
+        """Open the folder, say what differs from its beginning, and return whether the run is complete."""
+        complete = False
+        if self.processes.first:
+            read = say_what_was_read(self.plan.recipe, self.data, self.console)
+            for warning in self.folder.begin(self.plan.settings, self.plan.extend, read, self.plan.new_data):
+                screen.say(self.console, warning, "warning:")
+            complete = self._is_evaluated()
+            if complete:
+                screen.say(self.console, f"{self.folder.path} is complete: {self.plan.steps:,} steps")
+        return bool(self.processes.integer(complete))
+
+    def _is_evaluated(self) -> bool:
+        """Return whether the evaluation, a run's last act, has been written for this number of steps."""
+        try:
+            return read_json(self.folder.evaluation)["steps"] == self.plan.steps and self.folder.model.exists()
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def finished_model(self) -> LatentVariableModel:
+        """Return the model on every process, wherever the folder is."""
+        if self.processes.world == 1:
+            return load(self.folder.path)
+        tensors = load(self.folder.path).state_dict() if self.processes.first else {}
+        model = LatentVariableModel.build(config_of(self.plan.recipe, {}))
+        model.load_state_dict(self.processes.tensors(tensors))
+        return model
 
 
-def _opened(
-    run: RunDir,
-    settings: Mapping[str, Any],
-    extend: bool,
-    read: Mapping[str, Any] | None,
-    new_data: bool,
-    console: Console,
-) -> bool:
-    """Open the run's folder, say what differs from its beginning, and return whether the run is complete."""
-    for warning in run.begin(settings, extend, read, new_data):
-        screen.say(console, warning, "warning:")
-    if not _finished(run, settings["steps"]):
-        return False
-    screen.say(console, f"{run.path} is complete: {settings['steps']:,} steps")
-    return True
-
-
-def _loaded(run: RunDir, processes: Processes, config: ModelConfig) -> LatentVariableModel:
-    """Return the finished model, on every process: the folder need be on the first one's machine only."""
-    if processes.world == 1:
-        return load(run.path)
-    tensors = processes.tensors(load(run.path).state_dict() if processes.first else {})
-    model = LatentVariableModel.build(config)
-    model.load_state_dict(tensors)
-    return model
-
-
-def _carry_out(
-    recipe: Recipe,
-    objective: Objective,
-    batches: Any,
-    seed: int,
-    steps: int,
-    accelerator: Accelerator,
-    console: Console,
-    network: FeatureNetwork | None,
-    processes: Processes,
-    tracking: Tracking,
-) -> None:
+def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) -> None:
     """Train from wherever the run stands, then finish it on the first process while the others wait."""
-    about = {"recipe": recipe.name, "seed": seed, "steps": steps, "batch_size": recipe.batch_size, "lr": recipe.lr}
-    scale = batches.images.scale if isinstance(batches, ImageSet) else None
-    about |= {"options": dict(recipe.options), **({"scale": list(scale)} if scale else {})}
-    config = config_of(recipe, about)
-    for warning in synchronise_batch_norm(objective, accelerator):
+    plan, console, processes = job.plan, job.console, job.processes
+    for warning in synchronise_batch_norm(objective, job.accelerator):
         screen.say(console, warning, "warning:")
-    engine = engine_of(recipe, objective, accelerator, seed)
-    loop = _loop(recipe, batches, engine, steps, config, network, processes, tracking)
+    engine = engine_of(plan.recipe, objective, job.accelerator, plan.seed)
+    config = config_of(plan.recipe, about(plan, job.data))
+    names = plan.trackers if processes.first else ()
+    tracking = Tracking(job.folder, names, partial(screen.say, console, mark="warning:"))
+    loop = training_loop(job, engine)
+    if plan.recipe.evaluate_every:
+        loop.evaluate = evaluation(job, partial(model_of, engine, config), network, tracking)
     start = loop.resume()
-    screen.say_where(console, start, steps, loop.saved_by, processes.world)
+    screen.say_where(console, start, plan.steps, loop.saved_by, processes.world)
     loop.warn, loop.report = tracking.warn, tracking.row
-    products = float32_products(recipe.precision, accelerator.device)
-    stop = interrupt(f"stopped after step {steps} of {steps}, before the run's evaluation was written")
+    stop = interrupt(f"stopped after step {plan.steps} of {plan.steps}, before the run's evaluation was written")
     with tracking.from_step(start):
-        with products, screen.training(console, recipe.name, start, steps) as loop.progress:
+        products = float32_products(plan.recipe.precision, job.accelerator.device)
+        with products, screen.training(console, plan.recipe.name, start, plan.steps) as loop.progress:
             loop.train(start)
         with on_signal(stop):
             if loop.told:
                 stop()
             if processes.first:
-                scores = finish(model_of(engine, config), batches, tracking.run, recipe, seed, console, network)
+                scores = finish(model_of(engine, config), job.data, job.folder, plan, console, network)
                 if tracking.on:
-                    tracking.final(steps, scores, drawn(tracking.run))
-            processes.wait()  # not leave: where one process fails now, all of them are started again
+                    tracking.final(plan.steps, scores, drawn(job.folder))
+            processes.wait()  # do not leave: where one process fails now, all of them are started again
+
+
+def about(plan: Plan, data: Any) -> dict[str, Any]:
+    """Return what a saved model says of its training."""
+    recipe = plan.recipe
+    told = {
+        "recipe": recipe.name,
+        "seed": plan.seed,
+        "steps": plan.steps,
+        "batch_size": recipe.batch_size,
+        "lr": recipe.lr,
+        "options": dict(recipe.options),
+    }
+    if isinstance(data, ImageSet) and data.images.scale:
+        told["scale"] = list(data.images.scale)
+    return told
 
 
 def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, seed: int) -> Engine:
@@ -164,59 +200,45 @@ def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, se
     return Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last, graph)
 
 
-def _loop(
-    recipe: Recipe,
-    batches: Any,
-    engine: Engine,
-    steps: int,
-    config: ModelConfig,
-    network: FeatureNetwork | None,
-    processes: Processes,
-    tracking: Tracking,
-) -> Loop:
-    epoch, cluster = batches.epoch_size // recipe.batch_size, engine.accelerator
-    value_range = recipe.networks.value_range
+def training_loop(job: Job, engine: Engine) -> Loop:
+    """Return the loop that takes an engine through a plan's steps."""
+    plan, recipe, processes = job.plan, job.plan.recipe, job.processes
+    epoch = job.data.epoch_size // recipe.batch_size  # steps
 
     def batch(step: int) -> torch.Tensor:
-        x = batches.batch(engine.seed, step, recipe.batch_size, cluster.process_index, cluster.num_processes)
-        return to_range(x.to(cluster.device), value_range)
-
-    def evaluated(step: int) -> dict[str, float]:
-        model = model_of(engine, config)
-        scores = progress_scores(model, batches, engine.seed)  # before batch norm is re-estimated
-        running = {f"{name}_running": value for name, value in scores.items()}
-        model.reestimate_batch_norm(engine.seed, data=lambda k: batch_of(batches, engine.seed, k))
-        final = progress_scores(model, batches, engine.seed, network) | collapse_signs(model, batches, engine.seed)
-        tracking.show(lambda: pictures(model, batches, engine.seed))
-        return {"epoch": round(step / epoch, 4), **final, **running}
+        x = job.data.batch(plan.seed, step, recipe.batch_size, processes.rank, processes.world)
+        return to_range(x.to(job.accelerator.device), recipe.networks.value_range)
 
     return Loop(
         engine=engine,
         batch=batch,
-        rate=learning_rate(recipe.schedule, recipe.lr, steps, epoch, recipe.final_lr),
-        steps=steps,
-        run=tracking.run,
+        rate=learning_rate(recipe.schedule, recipe.lr, plan.steps, epoch, recipe.final_lr),
+        steps=plan.steps,
+        run=job.folder,
         batch_size=recipe.batch_size,
-        log_every=max(1, min(100, epoch, steps // 20)),
-        evaluate=evaluated if recipe.evaluate_every else None,
+        log_every=max(1, min(100, epoch, plan.steps // 20)),
         evaluate_every=round(recipe.evaluate_every * epoch),
         checkpoint_seconds=recipe.checkpoint_seconds,
         processes=processes,
     )
 
 
-def _finished(run: RunDir, steps: int) -> bool:
-    """Whether the run's last act, its evaluation, has been written for this number of steps."""
-    try:
-        return read_json(run.evaluation)["steps"] == steps and run.model.exists()
-    except (OSError, ValueError, KeyError):
-        return False
+def evaluation(
+    job: Job, make_model: Callable[[], LatentVariableModel], network: FeatureNetwork | None, tracking: Tracking
+) -> Callable[[int], Mapping[str, Any]]:
+    """Return what scores the model while it trains, given the step."""
+    data, seed = job.data, job.plan.seed
+    epoch = data.epoch_size // job.plan.recipe.batch_size
 
+    def scores(step: int) -> Mapping[str, Any]:
+        model = make_model()
+        running = progress_scores(model, data, seed)  # before batch norm is re-estimated
+        model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
+        found: dict[str, Any] = {"epoch": round(step / epoch, 4)}
+        found |= progress_scores(model, data, seed, network)
+        found |= collapse_signs(model, data, seed)
+        found |= {f"{name}_running": value for name, value in running.items()}
+        tracking.show(lambda: pictures(model, data, seed))
+        return found
 
-def resolved_device(name: str) -> str:
-    """Return "cpu" or "cuda" for auto, cpu or cuda. Raises AimganError for another name, or no GPU."""
-    if name not in DEVICES:
-        raise near_miss("device", name, DEVICES)
-    if name == "cuda" and not torch.cuda.is_available():
-        raise AimganError("device cuda was asked for, but torch sees no GPU here: use --device cpu, or auto")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return scores

@@ -1,0 +1,96 @@
+"""Is a model good enough, and what should be done? One sentence, from its scores and the anchors of the same data.
+
+Reconstructions are judged against the mean training image, which needs no model, and against the principal components
+of as many numbers as the code has (PCA), which need no training. The thresholds are tested and documented
+(docs/your-images.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aimgan.data import ImageSet, Mixture
+from aimgan.evaluation.collapse import collapse_signs
+from aimgan.model import LatentVariableModel
+
+USABLE = 0.6  # of the mean image's error: below, people and objects are recognised in reconstructions
+FEW = 500  # training images; of fewer a model learns the images and not their kind
+COLLAPSED = 0.2  # of the data's standard deviation over samples: below, all samples look alike
+GOOD_QUALITY = 0.9  # of a mixture's samples within three standard deviations of a mode
+
+
+class Verdict(NamedTuple):
+    """`ready` says whether the model is of use; `sentence` says why, and what to do."""
+
+    ready: bool
+    sentence: str
+
+
+def judged(
+    model: LatentVariableModel, data: Mixture | ImageSet, scores: Mapping[str, Any], seed: int, recipe: str
+) -> Verdict:
+    """Judge a model by its scores on data, and by the signs of collapse."""
+    if isinstance(data, Mixture):
+        return verdict(scores)
+    return verdict({**collapse_signs(model, data, seed), **scores}, data.epoch_size, recipe)
+
+
+def verdict(scores: Mapping[str, Any], training_images: int | None = None, recipe: str = "") -> Verdict:
+    """Judge a model by its scores, as `evaluate` names them.
+
+    Args:
+        scores: of a mixture or of images; scores that are missing are not judged.
+        training_images: how many images the model was trained on; None for a mixture.
+        recipe: the recipe's name, so that the advice names another one than the model's.
+    """
+    if "high_quality" in scores:
+        return _of_mixture(scores)
+    if scores.get("generated_spread", 1.0) < COLLAPSED:
+        spread = scores["generated_spread"]
+        return Verdict(
+            False,
+            f"All samples look alike: they vary {spread:.2f} times as much as the images. Not ready: train again with "
+            "another --seed or a lower learning rate (--set lr=...), or take folder/vae.",
+        )
+    if "reconstruction_mse" in scores and "mean_image_mse" in scores:
+        return _of_reconstructions(scores, training_images, recipe)
+    if "reconstruction_mse" not in scores and "nearest_train_mse" in scores:
+        return Verdict(True, "This model has no encoder, so only its samples can be judged: look at samples.png.")
+    return Verdict(False, "There are no test images, so nothing can be said: train on two images or more.")
+
+
+def _of_mixture(scores: Mapping[str, Any]) -> Verdict:
+    found, count, quality = scores["modes"], len(scores["mode_counts"]), scores["high_quality"]
+    line = (
+        f"{found} of {count} modes were found, and {quality:.1%} of the samples lie within 3 standard deviations of one"
+    )
+    if found < count:
+        return Verdict(False, f"{line}. Modes are missing: train again with another --seed, or for more --steps.")
+    if quality < GOOD_QUALITY:
+        return Verdict(False, f"{line}. Samples are not sharp yet: train for more --steps.")
+    return Verdict(True, f"{line}. The model has learnt the distribution.")
+
+
+def _of_reconstructions(scores: Mapping[str, Any], training_images: int | None, recipe: str) -> Verdict:
+    error, mean_image = scores["reconstruction_mse"], scores["mean_image_mse"]
+    line = f"Reconstruction error {error:.3g}"
+    anchor = f"the mean image ({mean_image:.3g})"
+    longer = "train longer (--minutes 30)"
+    if training_images is not None and training_images < FEW:
+        longer = f"take more images ({training_images:,} are few) or {longer}"
+    if not recipe.endswith("/vae"):
+        longer += f", or take {recipe.partition('/')[0] or 'folder'}/vae"
+    if mean_image == 0:
+        return Verdict(False, f"{line}, but all test images are the same. Nothing can be judged: take other images.")
+    if error >= mean_image:
+        return Verdict(False, f"{line}: worse than {anchor}. Not ready: {longer}.")
+    if error >= USABLE * mean_image:
+        return Verdict(False, f"{line}: better than {anchor}, but far from usable. A first look: {longer}.")
+    pca = scores.get("pca_mse")
+    if pca is None:
+        return Verdict(True, f"{line}: {error / mean_image:.0%} of {anchor}. Usable.")
+    if error > pca:
+        worse = f"principal components of as many numbers reach {pca:.3g}"
+        return Verdict(True, f"{line}: {error / mean_image:.0%} of {anchor}. Usable, though {worse}: {longer}.")
+    return Verdict(True, f"{line}: better than principal components of as many numbers ({pca:.3g}). Good.")

@@ -1,0 +1,85 @@
+"""A finished run, scored again: what `aimgan evaluate` calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from aimgan import console as screen
+from aimgan.data import Images, Mixture
+from aimgan.devices import resolved_device
+from aimgan.errors import AimganError
+from aimgan.evaluation.evaluate import evaluate, evaluate_data
+from aimgan.evaluation.verdict import judged
+from aimgan.model import LatentVariableModel
+from aimgan.networks.batch_norm import batch_norms
+from aimgan.objectives import OBJECTIVES
+from aimgan.pages import tables
+from aimgan.recipes.recipe import Recipe, with_settings
+from aimgan.recipes.resolving import recorded
+from aimgan.runs.loading import loaded, network_for
+from aimgan.sharing.hub import load
+from aimgan.training.run_dir import RunDir
+
+EARLIER_STATISTICS = (
+    "an earlier version saved this model, with batch-norm statistics of the prior's codes for every use of G; this "
+    "version would score it differently: remove the run's evaluation.json and repeat its training command"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is scored with instead of its own settings; None keeps them."""
+
+    data: str | None = None
+    seed: int | None = None
+    features: str | None = None
+    samples: int | None = None
+    device: str = "auto"
+
+
+def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any]:
+    """Score a run's model, print the table, and return the scores. Raises AimganError for data of another shape."""
+    recipe, seed = recorded(RunDir(run))
+    if options.features is None and (recipe.features or "").endswith(".pt"):  # a stranger's run, a stranger's code
+        raise AimganError(f"{run} was scored by {recipe.features}, which is code: pass --features, if you trust it")
+    if options.seed is not None:
+        seed = options.seed
+    given = {"features": options.features, "samples": options.samples}
+    recipe = with_settings(recipe, {name: value for name, value in given.items() if value is not None})
+    source = recipe.data
+    if options.data is not None:
+        source = images_for(recipe, options.data)
+    data = loaded(source, console)
+    model = load(run, resolved_device(options.device))
+    if data.shape != model.shape:
+        raise AimganError(f"the data are {data.shape}, but {run} is a model of {model.shape}: choose other --data")
+    if has_earlier_statistics(model):
+        screen.say(console, EARLIER_STATISTICS, "warning:")
+    network = network_for(recipe, data, model.device, console)
+    scores = evaluate(model, data, seed, network, recipe.samples)
+    scores["verdict"] = judged(model, data, scores, seed, recipe.name).sentence
+    real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
+    screen.say(console, scores["verdict"])
+    console.print(tables.of_run(recipe, scores, real).rich())
+    return scores
+
+
+def images_for(recipe: Recipe, path: str) -> Images:
+    """Return other images for a run's model, of its shape."""
+    shape = recipe.networks.shape
+    if len(shape) != 3:
+        return Images(path)
+    return Images(path, size=shape[1], channels=shape[0])
+
+
+def has_earlier_statistics(model: LatentVariableModel) -> bool:
+    """Return whether a model's batch-norm statistics are not those that its objective's models have today."""
+    objective = OBJECTIVES.get(model.config.objective)
+    today = getattr(objective, "G_sees", model.config.G_sees)
+    if model.config.G_sees == today:
+        return False
+    return any(batch_norms(network) for network in (model.G, model.E) if network is not None)
