@@ -35,8 +35,9 @@ from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import OBJECTIVES
 from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, config_of, model_of
+from aimgan.recipes.resolving import fitted
 from aimgan.runs.finish import batch_of
-from aimgan.runs.loading import fitted, loaded
+from aimgan.runs.loading import loaded
 from aimgan.runs.train import engine_of
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate

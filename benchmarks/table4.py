@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from aimgan.model import to_range
 from aimgan.recipes.assemble import assemble
-from aimgan.recipes.resolving import prepared
-from aimgan.runs.loading import fitted, loaded
+from aimgan.recipes.resolving import fitted, prepared
+from aimgan.runs.loading import loaded
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate

@@ -14,8 +14,8 @@ from rich.console import Console
 from aimgan.evaluation.collapse import collapse_signs
 from aimgan.model import to_range
 from aimgan.recipes.assemble import assemble, config_of, model_of
-from aimgan.recipes.resolving import prepared
-from aimgan.runs.loading import fitted, loaded
+from aimgan.recipes.resolving import fitted, prepared
+from aimgan.runs.loading import loaded
 from aimgan.runs.train import engine_of
 from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, NonFiniteLoss, learning_rate
