@@ -3,38 +3,38 @@
     nice -n 10 python benchmarks/faults.py [--sample]
 
 Runs `aimgan train` of tiny recipes in forked children of one process (torch is imported once), and harms them at
-system calls chosen by --seed (tests/faults/injection.c), then runs the same command again without harm. Some more are
+system calls chosen by --seed (tests/helpers/injection.c), then runs the same command again without harm. Some more are
 killed as processes of their own, as a user's are. `--sample` is what the tests run. Writes
 benchmarks/results/faults.json, with every trial, and faults.md. docs/faults.md says what is promised.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "faults"))
-RESULTS = ROOT / "benchmarks" / "results" / "faults.json"
+import common
+import injection
+import numpy as np
+import trials
+from injection import Fault
+from PIL import Image
+
 ENOSPC, EIO, EROFS = 28, 5, 30
 FULL = {"steps": 72, "checkpoint": 80, "other": 36, "corrupt": 112, "full": 16, "tmpfs": 8, "few": 4, "commands": 24}
 SAMPLE = {"steps": 1, "checkpoint": 2, "other": 1, "corrupt": 3, "full": 1, "tmpfs": 1, "few": 1, "commands": 0}
 
 
-def kills(run, size: dict[str, int], draw: random.Random) -> Iterator:
-    import trials
-
+def kills(run: trials.Run, size: dict[str, int], draw: random.Random) -> Iterator[trials.Trial]:
     inside = [k for k, call in enumerate(run.calls) if " checkpoints" in call]
     outside = [k for k in range(len(run.calls)) if k not in set(inside)]
     for _ in range(size["steps"]):
@@ -44,9 +44,7 @@ def kills(run, size: dict[str, int], draw: random.Random) -> Iterator:
             yield trials.kill(run, draw.choice("kh"), draw.choice(where))
 
 
-def corruptions(run, n: int, draw: random.Random) -> Iterator:
-    import trials
-
+def corruptions(run: trials.Run, n: int, draw: random.Random) -> Iterator[trials.Trial]:
     base = run.scratch / "base"
     commits = [k for k, call in enumerate(run.calls) if call.startswith("rename checkpoints/0")]
     for k in range(n):
@@ -59,10 +57,7 @@ def corruptions(run, n: int, draw: random.Random) -> Iterator:
         yield trials.corrupt(run, base, [(name, draw.choice(damages)) for name in chosen], draw)
 
 
-def refusals(run, size: dict[str, int], draw: random.Random) -> Iterator:
-    import trials
-    from injection import Fault
-
+def refusals(run: trials.Run, size: dict[str, int], draw: random.Random) -> Iterator[trials.Trial]:
     calls = range(len(run.calls))
     for _ in range(size["full"]):
         yield trials.refuse(run, Fault("f", draw.choice(calls), ENOSPC), "disk full")
@@ -77,9 +72,7 @@ def refusals(run, size: dict[str, int], draw: random.Random) -> Iterator:
             yield trials.read_only(run, draw.choice(opens))
 
 
-def accidents(run, size: dict[str, int], draw: random.Random) -> Iterator:
-    import trials
-
+def accidents(run: trials.Run, size: dict[str, int], draw: random.Random) -> Iterator[trials.Trial]:
     calls = range(len(run.calls))
     yield trials.clock_set_back(run)
     for _ in range(size["few"]):
@@ -90,11 +83,7 @@ def accidents(run, size: dict[str, int], draw: random.Random) -> Iterator:
         yield trials.removed_output(run, draw.choice(training))
 
 
-def lost_data(n: int, scratch: Path, draw: random.Random) -> Iterator:
-    import numpy as np
-    import trials
-    from PIL import Image
-
+def lost_data(n: int, scratch: Path, draw: random.Random) -> Iterator[trials.Trial]:
     data = scratch / "images"
     data.mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3), np.uint8)
@@ -107,20 +96,15 @@ def lost_data(n: int, scratch: Path, draw: random.Random) -> Iterator:
         yield from trials.data_removed(run, draw.choice(second), data)
 
 
-def in_place(scratch: Path, n: int, draw: random.Random) -> list:
+def in_place(scratch: Path, n: int, draw: random.Random) -> list[trials.Trial]:
     """Kill a writer that writes in place: it must fail."""
-    import trials
-
     run = trials.Run(trials.COMMANDS["grid/aim"], scratch, trials.InPlace.install)
     inside = [k for k, call in enumerate(run.calls) if " checkpoints/0/" in call][4:]
     return [trials.kill(run, draw.choice("kh"), draw.choice(inside)) for _ in range(n)]
 
 
-def commands(n: int, scratch: Path, draw: random.Random) -> Iterator:
+def commands(n: int, scratch: Path, draw: random.Random) -> Iterator[trials.Trial]:
     """Kill the command as a process of its own, again and again in one folder, and then let it end."""
-    import injection
-    import trials
-
     words = ("train", "grid/aim", "--steps=60", "--set=batch_size=16", *trials.TINY)
     whole, broken = scratch / "whole", scratch / "broken"
 
@@ -146,9 +130,7 @@ def commands(n: int, scratch: Path, draw: random.Random) -> Iterator:
         yield trials.Trial("kill of a command", "SIGKILL", call.strip(), own)
 
 
-def every(size: dict[str, int], scratch: Path, seed: int) -> Iterator[tuple[str, object]]:
-    import trials
-
+def every(size: dict[str, int], scratch: Path, seed: int) -> Iterator[tuple[str, trials.Trial]]:
     parts = []
     for name, words in trials.COMMANDS.items():
         if size is SAMPLE and name != "grid/aim":
@@ -168,7 +150,7 @@ def every(size: dict[str, int], scratch: Path, seed: int) -> Iterator[tuple[str,
         yield from in_turn([("grid/aim", commands(size["commands"], scratch, draw))])
 
 
-def in_turn(parts: list[tuple[str, Iterator]]) -> Iterator[tuple[str, object]]:
+def in_turn(parts: list[tuple[str, Iterator[trials.Trial]]]) -> Iterator[tuple[str, trials.Trial]]:
     """Take one of each part in turn, so that the beginning of a run is like all of it."""
     while parts:
         for name, part in [*parts]:
@@ -196,78 +178,56 @@ KINDS = {
 }
 
 
-def markdown(result: dict) -> str:
-    made = result["trials"]
-    lines = ["| harm | trials | same bytes | one line | lost or different |", "| --- | --- | --- | --- | --- |"]
+def markdown(result: dict[str, Any]) -> str:
+    rows = []
     for kind, title in KINDS.items():
-        found = [trial["verdict"] for trial in made if trial["kind"] == kind]
-        same, line = found.count("same"), found.count("one line")
-        if found:
-            lines.append(f"| {title} | {len(found)} | {same} | {line} | {len(found) - same - line} |")
-    inside = sum(trial["kind"].startswith("kill") and " checkpoints" in trial["met"] for trial in made)
-    bad, n = (sum(t["verdict"] not in ("same", "one line") for t in result["in_place"]), len(result["in_place"]))
+        verdicts = [trial["verdict"] for trial in result["trials"] if trial["kind"] == kind]
+        same, line = verdicts.count("same"), verdicts.count("one line")
+        if verdicts:
+            rows.append((title, len(verdicts), same, line, len(verdicts) - same - line))
+    inside = sum(trial["kind"].startswith("kill") and " checkpoints" in trial["met"] for trial in result["trials"])
+    bad = sum(trial["verdict"] not in ("same", "one line") for trial in result["in_place"])
     machine = result["environment"]
     return (
-        f"`{result['command']}`: {result['date']}, {machine['processor']}, {machine['threads']} thread, Python "
-        f"{machine['python']}, torch {machine['torch']}, safetensors {machine['safetensors']}, aimgan "
-        f"{machine['aimgan']}; seed {result['seed']}; {result['processor_seconds']:.0f} s of a core.\n\n"
-        + "\n".join(lines)
-        + f"\n\nOf the kills, {inside} fell inside the writing of a checkpoint. A writer that writes in place, killed "
-        f"inside its writes: {bad} of {n} runs lost or different.\n"
+        f"{common.origin(result)}, safetensors {machine['safetensors']}, aimgan {machine['aimgan']}; seed "
+        f"{result['seed']}; {result['processor_seconds']:.0f} s of a core.\n\n"
+        + common.table(("harm", "trials", "same bytes", "one line", "lost or different"), rows)
+        + f"\nOf the kills, {inside} fell inside the writing of a checkpoint. A writer that writes in place, killed "
+        f"inside its writes: {bad} of {len(result['in_place'])} runs lost or different.\n"
     )
 
 
+def measure(sample: bool, seed: int, scratch: Path) -> dict[str, Any]:
+    trials.quicken()
+    warnings.simplefilter("ignore")  # of this process, which looks at what the children left
+    made = []
+    for name, trial in every(SAMPLE if sample else FULL, scratch, seed):
+        made.append({"recipe": name, **asdict(trial)})
+        if not trial.passed:
+            print(len(made), name, trial, flush=True)
+    failing = in_place(scratch, 2 if sample else 12, random.Random(seed))
+    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(r.ru_utime + r.ru_stime for r in use)
+    in_place_trials = [asdict(trial) for trial in failing]
+    return {"seed": seed, "in_place": in_place_trials, "trials": made, "processor_seconds": seconds}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--sample", action="store_true", help="a few of each")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    import injection
-
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "faults.json")
+    given = parser.parse_args()
     if reason := injection.missing():
         raise SystemExit(f"nothing can be injected here: {reason}")
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as scratch:
         if injection.LIBRARY not in os.environ:
             sys.exit(injection.preloaded(Path(scratch)))
-        measure(arguments, Path(scratch))
-
-
-def measure(arguments: argparse.Namespace, scratch: Path) -> None:
-    import trials
-
-    from aimgan.training.run_dir import environment
-
-    trials.quicken()
-    warnings.simplefilter("ignore")  # of this process, which looks at what the children left
-    size = SAMPLE if arguments.sample else FULL
-    result = {
-        "command": "python benchmarks/faults.py" + " --sample" * arguments.sample,
-        "date": time.strftime("%Y-%m-%d"),
-        "seed": arguments.seed,
-        "environment": environment(),
-        "in_place": [],
-        "trials": [],
-    }
-    for name, trial in every(size, scratch, arguments.seed):
-        result["trials"].append({"recipe": name, **asdict(trial)})
-        if not trial.passed:
-            print(len(result["trials"]), name, trial, flush=True)
-        write(result, arguments.output)
-    failing = in_place(scratch, 2 if arguments.sample else 12, random.Random(arguments.seed))
-    result["in_place"] = [asdict(trial) for trial in failing]
-    write(result, arguments.output)
-    print(markdown(result))
+        command = "python benchmarks/faults.py" + " --sample" * given.sample
+        result = common.about(command) | measure(given.sample, given.seed, Path(scratch))
+    common.write(given.output, result, markdown(result))
     if not all(trial["verdict"] in ("same", "one line") for trial in result["trials"]):
-        sys.exit(1)
-
-
-def write(result: dict, output: Path) -> None:
-    """Write what is known so far."""
-    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    result["processor_seconds"] = sum(r.ru_utime + r.ru_stime for r in use)
-    output.write_text(json.dumps(result, indent=1) + "\n")
-    output.with_suffix(".md").write_text(markdown(result))
+        sys.exit("some runs were lost or ended differently: see above")
 
 
 if __name__ == "__main__":

@@ -5,81 +5,79 @@
 `aimgan train grid/aim` runs once undisturbed. Then the same command runs in another folder and is killed (SIGKILL) at
 moments drawn uniformly over that running time, and repeated after each, till it ends. The time that a process needs to
 start (Python, torch) is not counted, so that kills fall into training, checkpoints and the evaluation at the end.
-Writes benchmarks/results/kill.json.
+Writes benchmarks/results/kill.json and .md.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import random
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import common
 
 from aimgan.training import checkpoint
 from aimgan.training.run_dir import RunDir
 
-HERE = Path(__file__).parent
+
+def command(given: argparse.Namespace, folder: Path) -> list[str]:
+    every = f"--set=checkpoint_seconds={given.checkpoint_seconds}"
+    return ["aimgan", "train", "grid/aim", f"--steps={given.steps}", f"--seed={given.seed}", every, "--device=cpu",
+            f"--output={folder}"]  # fmt: skip
 
 
-def command(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    length = (f"--steps={arguments.steps}", f"--seed={arguments.seed}")
-    every = f"--set=checkpoint_seconds={arguments.checkpoint_seconds}"
-    return ["aimgan", "train", "grid/aim", *length, every, "--device=cpu", f"--output={folder}"]
+def start(words: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.DEVNULL)
 
 
-def start(shown: list[str]) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", *shown], stdout=subprocess.DEVNULL)
-
-
-def finish(process: subprocess.Popen, folder: Path) -> None:
+def finish(process: subprocess.Popen[bytes]) -> None:
     if process.wait():
-        raise SystemExit(f"exit code {process.returncode} in {folder}")
+        raise SystemExit(f"a run ended with exit code {process.returncode}")
 
 
-def undisturbed(shown: list[str], folder: Path) -> tuple[float, float]:
-    """Run to the end, and return the seconds until there is a run, and those after."""
+def undisturbed(words: list[str], folder: Path) -> tuple[float, float]:
+    """Run to the end, and return the seconds until the run's folder is there, and those after."""
     begun = time.monotonic()
-    process = start(shown)
+    process = start(words)
     while process.poll() is None and not (folder / "run.json").exists():
         time.sleep(0.01)
     started = time.monotonic()
-    finish(process, folder)
+    finish(process)
     return started - begun, time.monotonic() - started
 
 
-def killed(shown: list[str], folder: Path, moments: list[float], startup: float) -> list[dict]:
-    """Run to the end through all kills, and return what each of them met."""
-    met, before = [], 0.0
+def killed(words: list[str], folder: Path, moments: list[float], startup: float) -> list[dict[str, Any]]:
+    """Run to the end through all kills, and return what each of them left."""
+    kills: list[dict[str, Any]] = []
+    before = 0.0
     for moment in moments:
-        process = start(shown)
+        process = start(words)
         try:
             process.wait(startup + moment - before)
-            break  # it has ended before it could be killed
+            break  # it ended before it could be killed
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         run = RunDir(folder)
-        rows = (
-            [line for line in run.metrics.read_text().splitlines(True) if line.endswith("\n")]
-            if run.metrics.exists()
-            else []
-        )
         saved = checkpoint.newest(run.checkpoints)
-        left = sorted(path.name for path in folder.rglob(".*"))
-        met.append({
-            "moment": moment, "checkpoint": saved.step if saved else 0,
-            "last_row": json.loads(rows[-1])["step"] if rows else 0, "half_written": left,
+        rows = run.rows() if run.metrics.exists() else []
+        kills.append({
+            "moment": moment,
+            "checkpoint": saved.step if saved else 0,
+            "last_row": rows[-1]["step"] if rows else 0,
+            "half_written": sorted(path.name for path in folder.rglob(".*")),
             "finishing": run.model.exists(),
         })  # fmt: skip
-        print(met[-1], flush=True)
+        print(kills[-1], flush=True)
         before = moment
-    finish(start(shown), folder)
-    return met
+    finish(start(words))
+    return kills
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -87,59 +85,54 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def without_speed(folder: Path) -> list[dict]:
-    return [row | {"steps_per_second": None} for row in RunDir(folder).rows()]
+def rows_but_for_speed(folder: Path) -> list[dict[str, Any]]:
+    rows = RunDir(folder).rows()
+    return [{name: value for name, value in row.items() if not name.endswith("_per_second")} for row in rows]
 
 
-def markdown(result: dict) -> str:
-    rows = [f"| {kill['moment']:.1f} | {kill['checkpoint']:,} | {kill['last_row']:,} |" for kill in result["kills"]]
-    model = {name: found["model.safetensors"] for name, found in result["sha256"].items()}
-    machine = result["environment"]
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    whole, broken = common.RUNS / "kill-whole", common.RUNS / "kill-broken"
+    for folder in (whole, broken):
+        shutil.rmtree(folder, ignore_errors=True)
+    startup, running = undisturbed(command(given, whole), whole)
+    draw = random.Random(given.seed)
+    moments = sorted(draw.uniform(0, running) for _ in range(given.kills))
+    kills = killed(command(given, broken), broken, moments, startup)
+    return {
+        "run": " ".join(command(given, Path("FOLDER"))),
+        "seconds": {"starting": startup, "running": running},
+        "moments": moments,
+        "kills": kills,
+        "sha256": {"undisturbed": digests(whole), "killed": digests(broken)},
+        "equal": digests(whole) == digests(broken),
+        "rows_equal": rows_but_for_speed(whole) == rows_but_for_speed(broken),
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    rows = [(f"{kill['moment']:.1f}", f"{kill['checkpoint']:,}", f"{kill['last_row']:,}") for kill in result["kills"]]
+    models = [f"{name}: `{files['model.safetensors']}`" for name, files in result["sha256"].items()]
     return (
-        f"`{result['command']}`: {result['date']}, {machine['processor']}, {machine['threads']} threads, torch "
-        f"{machine['torch']}. `{result['run']}` was killed (SIGKILL) at {len(rows)} moments drawn uniformly over its "
-        f"{result['seconds']['running']:.0f} s and repeated each time.\n\n"
-        "| killed after (s) | newest checkpoint (step) | newest row (step) |\n| --- | --- | --- |\n"
-        + "\n".join(rows)
-        + f"\n\nmodel.safetensors, undisturbed: `{model['undisturbed']}`\n\nkilled: `{model['killed']}`\n\n"
+        f"{common.origin(result)}. `{result['run']}` was killed (SIGKILL) at {len(rows)} moments drawn uniformly over "
+        f"its {result['seconds']['running']:.0f} s and repeated each time.\n\n"
+        + common.table(("killed after (s)", "newest checkpoint (step)", "newest row (step)"), rows)
+        + f"\nmodel.safetensors, {models[0]}\n\n{models[1]}\n\n"
         f"All files equal: {result['equal']}; rows of metrics.jsonl equal but for the speed: {result['rows_equal']}.\n"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0, help="of the run, and of the moments")
     parser.add_argument("--checkpoint-seconds", type=float, default=0.5)
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "kill.json")
-    arguments = parser.parse_args()
-    whole, broken = (HERE / "runs" / f"kill-{name}" for name in ("whole", "broken"))
-    for folder in (whole, broken):
-        shutil.rmtree(folder, ignore_errors=True)
-
-    startup, running = undisturbed(command(arguments, whole), whole)
-    draw = random.Random(arguments.seed)
-    moments = sorted(draw.uniform(0, running) for _ in range(arguments.kills))
-    met = killed(command(arguments, broken), broken, moments, startup)
-    result = {
-        "command": " ".join(["python", "benchmarks/kill.py", *sys.argv[1:]]),
-        "date": time.strftime("%Y-%m-%d"),
-        "run": " ".join(command(arguments, Path("FOLDER"))),
-        "seconds": {"starting": startup, "running": running},
-        "moments": moments,
-        "kills": met,
-        "sha256": {"undisturbed": digests(whole), "killed": digests(broken)},
-        "equal": digests(whole) == digests(broken),
-        "rows_equal": without_speed(whole) == without_speed(broken),
-        "environment": RunDir(whole).read()["environment"],
-    }
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-    arguments.output.with_suffix(".md").write_text(markdown(result))
-    print(f"{len(met)} kills; equal: {result['equal']}; rows equal: {result['rows_equal']}; wrote {arguments.output}")
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "kill.json")
+    given = parser.parse_args()
+    result = common.about() | measure(given)
+    common.write(given.output, result, markdown(result))
     if not (result["equal"] and result["rows_equal"]):
-        sys.exit(1)
+        sys.exit("the runs differ")
 
 
 if __name__ == "__main__":

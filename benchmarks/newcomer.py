@@ -2,11 +2,10 @@
 
     python benchmarks/newcomer.py --images FOLDER [--count 2000] [--steps N] [--output FOLDER]
 
-A clean copy of the repository gets a fresh environment; then every command and Python block of docs/start.md and
-docs/your-images.md is carried out in order, on `count` of FOLDER's images: the demo and the first training as long as
-their page says, the others, which show choices, short (SHORTER). With N all are short, and the demo is not trained
-twice (make.py demo). A headless Chromium, driven by this interpreter's Playwright, uses the explorer and opens
-the pages that were made.
+A copy of the repository, as it is staged, gets a fresh environment; then every command and Python block of
+docs/start.md and docs/your-images.md is carried out in order, on `count` of FOLDER's images: the demo and the first
+training as long as their page says, the others, which show choices, short (SHORTER). With N all are short, and the demo
+is not trained twice (make.py demo). A headless Chromium uses the explorer and opens the pages that were made.
 
 Writes benchmarks/results/newcomer.json and .md: each command with its exit code, its seconds and its last lines, and
 screenshots in OUTPUT/shots. They show FOLDER's images, so they stay out of the repository.
@@ -14,7 +13,6 @@ screenshots in OUTPUT/shots. They show FOLDER's images, so they stay out of the 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -24,45 +22,30 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import common
+from pages import Block, blocks, commands
 from playwright.sync_api import Browser, Page, sync_playwright
-
-from aimgan.training.run_dir import environment
-
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-sys.path.insert(0, str(ROOT / "tests" / "docs"))
-from pages import Block, blocks, commands  # noqa: E402
 
 PAGES = ("start.md", "your-images.md")
 SHORTER = (
     ("--set epochs=30 --output runs/photos-32", "--steps 100 --output runs/photos-32"),
     ('settings={"epochs": 30, "lr": 8e-4}', 'steps=100, settings={"lr": 8e-4}'),
 )
-AFTER = ("aimgan info pretrained/mnist-aim", "aimgan doctor")
 PRETRAINED = """python <<'END'
 import aimgan
 model = aimgan.load("pretrained/mnist-aim")
 print(model.reconstruct(model.generate(64)).shape)
 END"""
+AFTER = (PRETRAINED, "aimgan info pretrained/mnist-aim", "aimgan doctor")
 PORT, WAIT, KEPT = 7860, 60_000, 14  # the explorer's own; milliseconds; lines of a command's output
 PARENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OMP_NUM_THREADS")  # variables that a new user does not have
+HERE = ("file:", "data:", "blob:", f"http://127.0.0.1:{PORT}")  # addresses of this machine
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
 SETTLED = """() => !document.body.innerText.includes('processing |')
     && [...document.images].filter(image => image.offsetParent).every(image => image.complete && image.naturalWidth)"""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that was done: where it is written, as it was run, and what came of it."""
-
-    page: str
-    command: str
-    code: int
-    seconds: float
-    output: list[str]
 
 
 class Visitor:
@@ -70,7 +53,7 @@ class Visitor:
 
     def __init__(self, output: Path, browser: Browser, steps: int | None) -> None:
         self.home, self.shots, self.browser, self.length = output / "aimgan", output / "shots", browser, steps
-        self.done: list[Step] = []
+        self.done: list[dict[str, Any]] = []  # each step: where it is written, as it was run, and what came of it
         self.shots.mkdir(parents=True)
         path = f"{output / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
         self.environment = {k: v for k, v in os.environ.items() if k not in PARENT} | {"PATH": path}
@@ -78,17 +61,20 @@ class Visitor:
     def run(self, page: str, command: str, cwd: Path | None = None) -> None:
         """Run a command of the shell, and note what came of it."""
         began = time.monotonic()
-        done = subprocess.run(
-            command, shell=True, cwd=cwd or self.home, env=self.environment, stdin=subprocess.DEVNULL, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-        self.note(page, command, done.returncode, began, done.stdout)
+        process = self.start(command, cwd or self.home)
+        said, _ = process.communicate()
+        self.note(page, command, process.returncode, began, said)
+
+    def start(self, command: str, cwd: Path) -> subprocess.Popen[str]:
+        """Start a command of the shell."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, shell=True, cwd=cwd, env=self.environment, text=True, **streams)
 
     def note(self, page: str, command: str, code: int, began: float, said: str) -> None:
         """Add a step, with the last lines of what it said: of a bar that is drawn over itself, the last one."""
         lines = [line.rpartition("\r")[2].rstrip() for line in said.splitlines()]
-        seconds = round(time.monotonic() - began, 1)
-        self.done.append(Step(page, command, code, seconds, [line for line in lines if line][-KEPT:]))
+        seconds, output = round(time.monotonic() - began, 1), [line for line in lines if line][-KEPT:]
+        self.done.append({"page": page, "command": command, "code": code, "seconds": seconds, "output": output})
         print(f"[{code}] {seconds:6.1f} s  {command}", flush=True)
 
     @contextmanager
@@ -114,16 +100,13 @@ class Visitor:
         """Open a page that was made, and keep a screenshot."""
         began, path = time.monotonic(), self.home / file
         with self.opened(path.as_uri()) as page:
-            self.shoot(page, file.replace("/", "-").removesuffix(".html"))
+            self.shoot(page, file.replace("/", "-"))
         self.note("the browser", f"open {file}", 0, began, f"{path.stat().st_size:,} bytes")
 
     def explore(self, page: str, command: str, visits: tuple[Callable[[Visitor, Page], str], ...]) -> None:
         """Serve the explorer, do in it what the visits do, and stop it as a user does."""
         began = time.monotonic()
-        server = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"], cwd=self.home, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        server = self.start(f"exec {command}", self.home)  # exec: it gets the signals, not the shell
         said = ""
         while "exploring" not in said and server.poll() is None:
             said += server.stdout.readline()
@@ -136,9 +119,6 @@ class Visitor:
         server.send_signal(signal.SIGINT)
         rest = server.communicate(timeout=60)[0]
         self.note(page, "Ctrl+C", server.returncode, began, rest)
-
-
-HERE = ("file:", "data:", "blob:", f"http://127.0.0.1:{PORT}")
 
 
 def changed(page: Page, part: str, act: Callable[[], object]) -> float:
@@ -160,27 +140,31 @@ def saved(page: Page, label: str) -> str:
     return f"{waiting.value.suggested_filename}, {Path(waiting.value.path()).stat().st_size:,} bytes"
 
 
+def tried(user: Visitor, page: Page, tab: str, part: str, act: Callable[[], object]) -> str:
+    """Open a tab, do something in it, and return how long its picture took to change."""
+    page.get_by_role("tab", name=tab).click()
+    seconds = changed(page, part, act)
+    user.shoot(page, f"explorer-{tab.lower()}")
+    return f"shown after {seconds:.1f} s"
+
+
 def infer(user: Visitor, page: Page) -> str:
     """Infer: upload photos/dog.jpg; download its codes"""
     page.locator("#numbers").get_by_text("error").wait_for()
     file = page.locator("input[type=file]").first
-    seconds = changed(page, "neighbours", lambda: file.set_input_files(user.home / "photos" / "dog.jpg"))
-    user.shoot(page, "explorer-infer")
-    return f"shown after {seconds:.1f} s\n{page.locator('#numbers').inner_text()}\n{saved(page, 'Codes (.npz)')}"
+    said = tried(user, page, "Infer", "neighbours", lambda: file.set_input_files(user.home / "photos" / "dog.jpg"))
+    return f"{said}\n{page.locator('#numbers').inner_text()}\n{saved(page, 'Codes (.npz)')}"
 
 
 def latent_map(user: Visitor, page: Page) -> str:
-    """Map: click a point; then the map of images"""
+    """Map: click a point"""
     page.get_by_role("tab", name="Map").click()
     shown = page.locator("#map img").first
     shown.wait_for()
     box = shown.bounding_box()
     point = {"x": 0.7 * box["width"], "y": 0.3 * box["height"]}
-    seconds = changed(page, "there", lambda: shown.click(position=point))
-    user.shoot(page, "explorer-map")
-    changed(page, "map", lambda: page.get_by_label("images").check())
-    user.shoot(page, "explorer-map-images")
-    return f"shown after {seconds:.1f} s\n{page.locator('#point').inner_text()}"
+    said = tried(user, page, "Map", "there", lambda: shown.click(position=point))
+    return f"{said}\n{page.locator('#point').inner_text()}"
 
 
 def traverse(user: Visitor, page: Page) -> str:
@@ -189,27 +173,19 @@ def traverse(user: Visitor, page: Page) -> str:
     first = page.get_by_role("slider", name="range slider for z 1", exact=True)
     first.wait_for()
     page.wait_for_timeout(1_000)
-    seconds = changed(page, "traversed", lambda: first.press("End"))
-    user.shoot(page, "explorer-traverse")
-    return f"shown after {seconds:.1f} s"
+    return tried(user, page, "Traverse", "traversed", lambda: first.press("End"))
 
 
 def interpolate(user: Visitor, page: Page) -> str:
     """Interpolate: from the chosen image to a random code; download the animation"""
-    page.get_by_role("tab", name="Interpolate").click()
-    own = page.get_by_role("button", name="A: the chosen image")
-    seconds = changed(page, "strip", lambda: own.click())
-    user.shoot(page, "explorer-interpolate")
-    return f"shown after {seconds:.1f} s\n{saved(page, 'Animation (.gif)')}"
+    said = tried(user, page, "Interpolate", "strip", page.get_by_role("button", name="A: the chosen image").click)
+    return f"{said}\n{saved(page, 'Animation (.gif)')}"
 
 
 def sample(user: Visitor, page: Page) -> str:
     """Sample: draw others"""
-    page.get_by_role("tab", name="Sample").click()
     again = page.get_by_role("button", name="Draw others").locator("visible=true")
-    seconds = changed(page, "samples", lambda: again.click())
-    user.shoot(page, "explorer-sample")
-    return f"shown after {seconds:.1f} s"
+    return tried(user, page, "Sample", "samples", again.click)
 
 
 def compared(user: Visitor, page: Page) -> str:
@@ -239,69 +215,65 @@ def shorter(text: str, steps: int | None) -> str:
     """Return a command as it is run: trainings that only show a choice are cut, and all of them where N is given."""
     for long, short in SHORTER:
         text = text.replace(long, short)
-    whole = steps and text.startswith("aimgan train") and "--steps" not in text
-    return f"{text.replace(' --set epochs=30', '')} --steps {steps}" if whole else text
+    if steps and text.startswith("aimgan train") and "--steps" not in text:
+        return f"{text.replace(' --set epochs=30', '')} --steps {steps}"
+    return text
 
 
 def arrive(user: Visitor, images: Path, count: int) -> None:
     """Copy the repository and the images, and make an environment: what comes before the page's first line."""
     began = time.monotonic()
-    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, text=True)
-    for name in [name for name in listed.split("\0") if (ROOT / name).is_file()]:
-        (user.home / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, user.home / name)
-    user.note("-", "a clean copy of the repository (git ls-files)", 0, began, "")
+    subprocess.run(["git", "checkout-index", "--all", f"--prefix={user.home}/"], cwd=common.ROOT, check=True)
+    user.note("-", "a clean copy of the repository (git checkout-index)", 0, began, "")
     (user.home / "photos").mkdir()
-    found = [path for path in sorted(images.iterdir()) if path.is_file()][:count]
-    for name, path in zip(["cat.jpg", "dog.jpg", *(path.name for path in found[2:])], found, strict=True):
+    pictures = [path for path in sorted(images.iterdir()) if path.is_file()][:count]
+    names = ["cat.jpg", "dog.jpg", *(path.name for path in pictures[2:])]
+    for name, path in zip(names, pictures, strict=True):
         shutil.copy2(path, user.home / "photos" / name)
     user.run("-", f"python3 -m venv {user.home.parent / 'venv'}")
 
 
-def visit(user: Visitor) -> None:
-    """Everything that is asked of the pages."""
+def follow(user: Visitor) -> None:
+    """Do what the pages say, and look at the pages that were made."""
     for name in PAGES:
-        for block in blocks(ROOT / "docs" / name):
+        for block in blocks(common.ROOT / "docs" / name):
             carry_out(user, block)
     for file in ("near.html", "groups/clusters.html", "runs/photos/report.html", "compare.html"):
         user.look(file)
-    (elsewhere := user.home.parent / "elsewhere").mkdir()
-    user.run("README.md", PRETRAINED, elsewhere)
+    elsewhere = user.home.parent / "elsewhere"
+    elsewhere.mkdir()
     for command in AFTER:
-        user.run("README.md", command, cwd=elsewhere)
+        user.run("README.md", command, elsewhere)
 
 
-def markdown(record: dict) -> str:
+def markdown(record: dict[str, Any]) -> str:
     """Return the transcript: a table of what took how long, then what each command said."""
-    machine, steps = record["environment"], record["steps"]
-    rows = [f"| {step['page']} | {_shown(step)} | {step['code']} | {step['seconds']:.1f} |" for step in steps]
-    said = [
-        f"```text\n$ {step['command'].strip()}\n" + "".join(f"{line}\n" for line in step["output"]) + "```\n"
-        for step in steps
-    ]
+    steps, (before, after) = record["steps"], record["load"]
+    minutes, wrong = sum(step["seconds"] for step in steps) / 60, sum(step["code"] != 0 for step in steps)
+    rows, transcripts = [], []
+    for step in steps:
+        first, *block = step["command"].splitlines()
+        text = f"{len(block) - 1} lines of Python" if block else f"`{first}`"
+        if step["page"] in ("-", "the browser"):
+            text = first
+        rows.append((step["page"], text, step["code"], f"{step['seconds']:.1f}"))
+        lines = [f"$ {step['command'].strip()}", *step["output"]]
+        transcripts.append("```text\n" + "\n".join(lines) + "\n```\n")
     return (
-        f"`{record['command']}`: {record['day']}, {machine['processor']}, {os.cpu_count()} cores, load "
-        f"{record['load'][0]:.1f} before and {record['load'][1]:.1f} after, Python {machine['python']}, torch "
-        f"{machine['torch']}, aimgan {machine['aimgan']}; {record['images']:,} images of 64 x 64. "
-        f"{len(steps)} steps, {sum(step['seconds'] for step in steps) / 60:.0f} minutes; exit codes other than 0: "
-        f"{sum(step['code'] != 0 for step in steps)}.\n\n| where it is written | step | exit code | s |\n"
-        "| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\nThe last lines that each of them printed:\n\n"
-        + "\n".join(said)
-    )  # fmt: skip
-
-
-def _shown(step: dict) -> str:
-    first, *block = step["command"].splitlines()
-    text = f"{len(block) - 1} lines of Python" if block else first
-    return text if block or step["page"] in ("-", "the browser") else f"`{text}`"
+        f"{common.origin(record)}, {os.cpu_count()} cores, load {before:.1f} before and {after:.1f} after; "
+        f"{record['images']:,} images of 64 x 64. {len(steps)} steps, {minutes:.0f} minutes; exit codes other than 0: "
+        f"{wrong}.\n\n{common.table(('where it is written', 'step', 'exit code', 's'), rows)}\n"
+        "The last lines that each of them printed:\n\n" + "\n".join(transcripts)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--images", type=Path, required=True, help="a folder of pictures")
     parser.add_argument("--count", type=int, default=2_000, help="how many of them")
     parser.add_argument("--steps", type=int, help="of the trainings; as the pages say, if not given")
     parser.add_argument("--output", type=Path, default=Path("/tmp/newcomer/visit"), help="is made anew")
+    parser.add_argument("--results", type=Path, default=common.RESULTS)
     given = parser.parse_args()
     shutil.rmtree(given.output, ignore_errors=True)
     load = os.getloadavg()[0]
@@ -310,22 +282,15 @@ def main() -> None:
         user = Visitor(given.output.absolute(), browser, given.steps)
         try:
             arrive(user, given.images, given.count)
-            visit(user)
+            follow(user)
         finally:
-            record = {
-                "command": " ".join(["python", "benchmarks/newcomer.py", *sys.argv[1:]]),
-                "day": time.strftime("%Y-%m-%d"),
-                "environment": environment(),
-                "images": given.count,
-                "load": [load, os.getloadavg()[0]],
-                "steps": [asdict(step) for step in user.done],
-            }
-            # Where it was done is no part of what was done.
-            text = json.dumps(record, indent=1).replace(str(given.output.absolute()), "~")
-            (RESULTS / "newcomer.json").write_text(text + "\n")
-            (RESULTS / "newcomer.md").write_text(markdown(json.loads(text)))
-    if any(step.code for step in user.done):
-        sys.exit("some steps failed: see benchmarks/results/newcomer.md")
+            loads = [load, os.getloadavg()[0]]
+            record = {**common.about(), "images": given.count, "load": loads, "steps": user.done}
+            # The folder in which it was done is left out.
+            record = json.loads(json.dumps(record).replace(str(given.output.absolute()), "~"))
+            common.write(given.results / "newcomer.json", record, markdown(record))
+    if any(step["code"] for step in user.done):
+        sys.exit("some steps failed: see newcomer.md")
 
 
 if __name__ == "__main__":

@@ -10,23 +10,21 @@ Three seeds of each recipe digits/<objective>; the same weights are scored in fi
     now        as it scores today: each network by what it sees in training in that use
     by codes   G by the codes mu(x) of training images (`reconstruction_mse_renormalised`)
 
-A cell that is done is not done again (benchmarks/runs/normalisation, not in git). Writes results/normalisation.json
+A run that is done is not done again (benchmarks/runs/normalisation, not in git). Writes results/normalisation.json
 and .md.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import common
 import torch
 from rich.console import Console
 
@@ -35,22 +33,27 @@ from aimgan.evaluation.evaluate import reconstruction, renormalised
 from aimgan.metrics import ReconstructionError
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import OBJECTIVES
-from aimgan.pages.tables import pipes
 from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble, config_of, model_of
-from aimgan.recipes.resolving import fitted, loaded
+from aimgan.recipes.resolving import fitted
 from aimgan.runs.finish import batch_of
+from aimgan.runs.loading import loaded
 from aimgan.runs.train import engine_of
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate
 from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import environment
 
-HERE = Path(__file__).parent
-RUNS, RESULTS = HERE / "runs" / "normalisation", HERE / "results"
+RUNS = common.RUNS / "normalisation"
 SEEDS = (0, 1, 2)
 WAYS = ("batch", "running", "before", "now", "by codes")
-COMMAND = "python benchmarks/normalisation.py"
+NOTE = (
+    "Test error of reconstructions of the embedded digits, mean ± sample standard deviation over seeds 0, 1, 2. batch: "
+    "normalised by each test batch's own statistics, as in training; running: by the running averages; before: as "
+    "scored until November 2026, G by codes of the prior; now: each network by what it sees in training in that use "
+    "(the columns G and E say what); by codes: G by the codes of training images. Only G has batch norm in these "
+    "networks."
+)
 
 
 def trained(name: str, seed: int) -> tuple[Engine, ImageSet, Any]:
@@ -81,8 +84,9 @@ def error_by_own_batch(model: LatentVariableModel, data: ImageSet) -> float:
     return reduce(add, parts).mean
 
 
-def cell(name: str, seed: int) -> dict[str, Any]:
+def measured(run: tuple[str, int]) -> dict[str, Any]:
     """Return the test errors of one run, scored in all ways; from its file if it is done."""
+    name, seed = run
     path = RUNS / f"{name}-{seed}.json"
     if path.exists():
         return json.loads(path.read_text())
@@ -93,16 +97,16 @@ def cell(name: str, seed: int) -> dict[str, Any]:
     def error(model: LatentVariableModel) -> float:
         return reconstruction(model, data)["reconstruction_mse"]
 
-    def taken_anew(model: LatentVariableModel) -> LatentVariableModel:
+    def reestimated(model: LatentVariableModel) -> LatentVariableModel:
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         return model
 
-    as_before = replace(config, G_sees="prior", E_sees="prior" if config.reads_features else "data")
-    now = taken_anew(model_of(engine, config))
+    before = replace(config, G_sees="prior", E_sees="prior" if config.reads_features else "data")
+    now = reestimated(model_of(engine, config))
     errors = {
         "batch": error_by_own_batch(model_of(engine, config), data),
         "running": error(model_of(engine, config)),
-        "before": error(taken_anew(model_of(engine, as_before))),
+        "before": error(reestimated(model_of(engine, before))),
         "now": error(now),
         "by codes": renormalised(now, data, seed).get("reconstruction_mse_renormalised", error(now)),
     }
@@ -110,42 +114,33 @@ def cell(name: str, seed: int) -> dict[str, Any]:
     made["environment"] = environment()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(made, indent=1) + "\n")
-    print(name, seed, {way: round(value, 4) for way, value in errors.items()}, flush=True)
+    print(name, seed, errors, flush=True)
     return made
 
 
-def markdown(cells: list[dict[str, Any]]) -> str:
-    machine = cells[0]["environment"]
-    lines = []
+def lines(cells: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the table's rows: an objective's errors over its seeds."""
+    rows = []
     for name in dict.fromkeys(made["objective"] for made in cells):
         own = [made for made in cells if made["objective"] == name]
-        errors = [[made["errors"][way] for made in own] for way in WAYS]
-        lines.append([
-            name, own[0]["G_sees"], own[0]["E_sees"],
-            *(f"{fmean(values):.4f} ± {stdev(values):.4f}" for values in errors),
-        ])  # fmt: skip
-    head = (
-        f"`{COMMAND}`: {time.strftime('%Y-%m-%d')}, {machine['processor']}, {machine['threads']} thread a run, Python "
-        f"{machine['python']}, torch {machine['torch']}. Test error of reconstructions of the embedded digits, mean ± "
-        "sample standard deviation over seeds 0, 1, 2. batch: normalised by each test batch's own statistics, as in "
-        "training; running: by the running averages; before: as scored until November 2026, G by codes of the prior; "
-        "now: each network by what it sees in training in that use (the columns G and E say what); by codes: G by the "
-        "codes of training images. Only G has batch norm in these networks."
-    )
-    return f"{head}\n\n{pipes(['objective', 'G sees', 'E sees', *WAYS], lines)}\n"
+        row = [name, own[0]["G_sees"], own[0]["E_sees"]]
+        for way in WAYS:
+            errors = [made["errors"][way] for made in own]
+            row.append(f"{fmean(errors):.4f} ± {stdev(errors):.4f}")
+        rows.append(row)
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--workers", type=int, default=2)
     workers = parser.parse_args().workers
     names = [name for name, objective in OBJECTIVES.items() if objective.posterior is not None]  # type: ignore[attr-defined]
-    todo = [(name, seed) for name in names for seed in SEEDS]
     with ProcessPoolExecutor(workers) as pool:
-        cells = list(pool.map(cell, *zip(*todo, strict=True)))
-    (RESULTS / "normalisation.json").write_text(json.dumps({"command": COMMAND, "cells": cells}, indent=1) + "\n")
-    (RESULTS / "normalisation.md").write_text(markdown(cells))
-    print(markdown(cells))
+        cells = list(pool.map(measured, [(name, seed) for name in names for seed in SEEDS]))
+    result = {**common.about("python benchmarks/normalisation.py"), "cells": cells}
+    page = common.table(("objective", "G sees", "E sees", *WAYS), lines(cells))
+    common.write(common.RESULTS / "normalisation.json", result, f"{common.origin(result)}. {NOTE}\n\n{page}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/processes.py
 
-Runs what tests/contract/test_equal_processes.py checks (launched.py there: real processes by torchrun over gloo, on
+Runs what tests/contract/test_equal_processes.py checks (helpers/launched.py: real processes by torchrun over gloo, on
 the CPU) and measures it. Every objective is trained for 20 steps of Adam on small networks without batch norm, seed 3,
 in float64 and in float32, with a global batch of 8; grid/aim for 120 steps, in float32, whole, killed, stopped, and by
 two, one and four processes in turn. A difference is the largest over all parameters, moving averages and moments (of
@@ -12,34 +12,33 @@ itself). Writes benchmarks/results/processes.json and processes.md; exits with 1
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import common
+import launched
 import torch
+from contract_players import OF_A_WHOLE_BATCH
 from safetensors.torch import load_file
 from torch import Tensor
 
 from aimgan.objectives import OBJECTIVES
-from aimgan.training.run_dir import environment
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "processes.json"
 FLOAT64, FLOAT32 = 1e-9, 1e-4  # what must hold: every objective in float64; grid/aim in float32
-
-sys.path.append(str(ROOT / "tests" / "contract"))
-import launched  # noqa: E402
-from contract_players import OF_A_WHOLE_BATCH  # noqa: E402
 
 
 def difference(one: dict[str, Tensor], other: dict[str, Tensor], prefix: str = "") -> float:
-    """Return the largest difference of tensors whose names begin so."""
-    names = [name for name in one if name.startswith(prefix)]
-    assert names
+    """Return the largest difference of tensors whose names begin with a prefix."""
     assert one.keys() == other.keys()
-    return max(float(((one[n] - other[n]).abs() / one[n].abs().clamp_min(1)).double().max()) for n in names)
+    largest = []
+    for name, value in one.items():
+        if name.startswith(prefix):
+            apart = (value - other[name]).abs() / value.abs().clamp_min(1)
+            largest.append(float(apart.double().max()))
+    return max(largest)
 
 
 def objectives(folder: Path) -> dict[str, dict[str, float]]:
@@ -77,59 +76,61 @@ def runs(folder: Path) -> dict[str, object]:
     }
 
 
-def failures(result: dict) -> list[str]:
+def failures(result: dict[str, Any]) -> list[str]:
     """Name what does not hold."""
-    exact = {name: row for name, row in result["objectives"].items() if name not in OF_A_WHOLE_BATCH}
-    wrong = [name for name, row in exact.items() if max(row["float64-2"], row["float64-4"]) > FLOAT64]
-    wrong += [k for k in ("two_against_one", "two_one_four_against_one") if result["runs"][k] > FLOAT32]
-    return wrong + ([] if result["runs"]["killed_equals_two"] else ["killed_equals_two"])
+    wrong = []
+    for name, row in result["objectives"].items():
+        if name not in OF_A_WHOLE_BATCH and max(row["float64-2"], row["float64-4"]) > FLOAT64:
+            wrong.append(name)
+    for name in ("two_against_one", "two_one_four_against_one"):
+        if result["runs"][name] > FLOAT32:
+            wrong.append(name)
+    if not result["runs"]["killed_equals_two"]:
+        wrong.append("killed_equals_two")
+    return wrong
 
 
-def markdown(result: dict) -> str:
-    machine, run = result["environment"], result["runs"]
+def markdown(result: dict[str, Any]) -> str:
+    run = result["runs"]
     columns = [f"{kind}-{world}" for kind in launched.TYPES for world in (2, 4)]
-    rows = [
-        f"| {name}{' *' if name in OF_A_WHOLE_BATCH else ''} | " + " | ".join(f"{row[c]:.1e}" for c in columns) + " |"
-        for name, row in result["objectives"].items()
-    ]
-    head = " | ".join(f"{column.replace('-', ', ')} processes" for column in columns)
+    rows = []
+    for name, row in result["objectives"].items():
+        mark = " *" if name in OF_A_WHOLE_BATCH else ""
+        rows.append([name + mark, *(f"{row[column]:.1e}" for column in columns)])
+    heads = [f"{column.replace('-', ', ')} processes" for column in columns]
+    runs = [
+        ("2 processes", "1 process", f"{run['two_against_one']:.1e}", f"{run['two_at_the_end']:.1e}"),
+        (f"2 processes to step {launched.BY_TWO + 1}, 1 to step {launched.BY_ONE}, 4 to the end", "1 process",
+         f"{run['two_one_four_against_one']:.1e}", f"{run['two_one_four_at_the_end']:.1e}"),
+        (f"2 processes; one killed (SIGKILL) at step {launched.KILLED}, restarted by torchrun, stopped by SIGTERM to "
+         f"torchrun after step {run['stopped_after']}, begun again", "2 processes left alone", "-",
+         "the same bytes" if run["killed_equals_two"] else "OTHER BYTES"),
+    ]  # fmt: skip
     return (
-        f"`{result['command']}`: {result['date']}, {machine['processor']}, one thread a process, torch "
-        f"{machine['torch']}, accelerate {machine['accelerate']}, seed 3, {result['seconds']:.0f} s.\n\n"
-        f"Largest difference from one process after 20 steps (float64 must be within {FLOAT64:g}):\n\n"
-        f"| objective | {head} |\n| ---{' | ---' * len(columns)} |\n" + "\n".join(rows) + "\n\n"
+        f"{common.origin(result)}, accelerate {result['environment']['accelerate']}, seed 3, {result['seconds']:.0f} s."
+        f"\n\nLargest difference from one process after 20 steps (float64 must be within {FLOAT64:g}):\n\n"
+        f"{common.table(('objective', *heads), rows)}\n"
         "\\* its loss is of a whole batch, no mean over samples: its page says why processes are not one.\n\n"
         f"`grid/aim`, float32: largest difference of the losses of the first {launched.ALIKE} steps (must be within "
         f"{FLOAT32:g}), and of the parameters after {launched.STEPS} (rounding errors, grown by training):\n\n"
-        "| run | against | losses | parameters |\n| --- | --- | --- | --- |\n"
-        f"| 2 processes | 1 process | {run['two_against_one']:.1e} | {run['two_at_the_end']:.1e} |\n"
-        f"| 2 processes to step {launched.BY_TWO + 1}, 1 to step {launched.BY_ONE}, 4 to the end | 1 process | "
-        f"{run['two_one_four_against_one']:.1e} | {run['two_one_four_at_the_end']:.1e} |\n"
-        f"| 2 processes; one killed (SIGKILL) at step {launched.KILLED}, restarted by torchrun, stopped by SIGTERM to "
-        f"torchrun after step {run['stopped_after']}, begun again | 2 processes left alone | - | "
-        f"{'the same bytes' if run['killed_equals_two'] else 'OTHER BYTES'} |\n"
+        f"{common.table(('run', 'against', 'losses', 'parameters'), runs)}"
     )
 
 
 def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "processes.json")
+    output = parser.parse_args().output
     torch.set_num_threads(1)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         launched.everything(Path(name))
         found = {"objectives": objectives(Path(name)), "runs": runs(Path(name))}
-    result = {
-        "command": "python benchmarks/processes.py",
-        "date": time.strftime("%Y-%m-%d"),
-        "seconds": time.monotonic() - begun,
-        "tolerances": {"float64": FLOAT64, "float32": FLOAT32},
-        **found,
-        "environment": environment(),
-    }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    RESULT.with_suffix(".md").write_text(markdown(result))
-    wrong = failures(result)
-    print(f"{'does not hold: ' + ', '.join(wrong) if wrong else 'all holds'}; wrote {RESULT}")
-    sys.exit(1 if wrong else 0)
+    tolerances = {"float64": FLOAT64, "float32": FLOAT32}
+    result = {**common.about(), "seconds": time.monotonic() - begun, "tolerances": tolerances, **found}
+    common.write(output, result, markdown(result))
+    if wrong := failures(result):
+        sys.exit(f"does not hold: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

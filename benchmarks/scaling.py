@@ -1,39 +1,45 @@
-"""The time of a step on n processes as a model: fitted on 1 and 2 processes here, predicted for 8 to 1,024 GPUs.
+"""The time of a step on two processes, predicted from one: a model that is fitted, committed, and then checked.
 
-    python benchmarks/scaling.py fit           -> results/scaling.json: the fit, predictions; commit it, and only then
-    python benchmarks/scaling.py check         -> results/scaling-check.json: sizes that were held out, measured
+    python benchmarks/scaling.py fit           -> results/scaling.json: the fit and its predictions; commit it, and then
+    python benchmarks/scaling.py check         -> results/scaling-check.json: sizes that the fit has not seen, measured
     python benchmarks/scaling.py efficiency    -> results/scaling-efficiency.json: 2 processes against 2 threads
-    python benchmarks/scaling.py tables        tables and docs/figures/scaling.png anew, from scaling.json
 
-A process has one thread. Launches work in turns, round by round, and medians are taken; leave the machine alone.
-`check` refuses a prediction that is not committed, and fails where it is off by more than 20 %.
+A process has one thread. One launch of one process and one of two live side by side and work in turns, round by round,
+and medians are taken; leave the machine alone. `check` refuses a prediction that is not committed, and fails where it
+is off by more than 20 %. The formula is in docs/scaling.md.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import multiprocessing
+import os
+import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
 import torch
-from scaling_model import Fit, counts, own_seconds, sent_seconds, step_seconds, terms
-from scaling_pages import draw, efficiency_page, fit_page, outcome_page, predicted, scaled_pages
-from scaling_runs import family, in_turns, launched
-from scipy.optimize import nnls
+from accelerate import Accelerator
+from scaling_model import SIZES, Fit, counts, family, fitted, step_seconds
+from torch import distributed
 
-from aimgan.training import checkpoint
-from aimgan.training.run_dir import environment
+from aimgan.networks import Table3
+from aimgan.recipes import RECIPES
+from aimgan.recipes.assemble import assemble
+from aimgan.recipes.recipe import Recipe
+from aimgan.training.adam import Adam
+from aimgan.training.engine import Engine
 
-RESULTS = Path(__file__).parent / "results"
-SIZES = [(width, batch) for width in (32, 64, 128) for batch in (16, 48, 96)]  # Table 4's networks at 32 x 32
 HELD_OUT = [(96, 88), (160, 56)]  # between the sizes above, and beyond them
 STEPS = {32: 10, 64: 6, 96: 5, 128: 3, 160: 2}
 MESSAGES = (2**12, 2**16, 2**18, 2**20, 2**22, 2**23)  # bytes of an all-reduce measured alone
@@ -45,139 +51,217 @@ NETWORKS = {  # of `efficiency`: label, global batch, steps
     "32-256": ("Table 4, 32 x 32, width 256", 100, 1),
     "64-256": ("Table 4, width 256", 100, 1),
 }
-UNPUBLISHED = "Not measured yet: `python benchmarks/scaling.py {}`.\n"
+Job = dict[str, Any]
+
+# --- launches -----------------------------------------------------------------------------------------------------
+
+
+def recipe_of(name: str) -> Recipe:
+    """Return the recipe of `grid`, of `table3-256`, or of Table 4's networks by side and width: `32-128`."""
+    if name == "grid":
+        return RECIPES["grid/aim"]
+    kind, width = name.split("-")
+    if kind == "table3":
+        return replace(RECIPES["mnist/aim"], networks=Table3(width=int(width)))
+    return replace(RECIPES["cifar10/aim"], networks=family(int(width), int(kind)))
+
+
+class Launch:
+    """Processes that wait for jobs, and do each of them together."""
+
+    def __init__(self, n: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipes, self.processes = [], []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(n)}
+        for rank in range(n):
+            ours, theirs = context.Pipe()
+            variables = place | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if n > 1 else {}
+            self.processes.append(context.Process(target=work, args=(theirs, variables), daemon=True))
+            self.processes[-1].start()
+            self.pipes.append(ours)
+
+    def do(self, job: Job | None) -> float:
+        """Do a job and return the first process's seconds a time; with None the processes end."""
+        for pipe in self.pipes:
+            pipe.send(job)
+        return max(pipe.recv() for pipe in self.pipes)
+
+
+def in_turns(jobs: Sequence[tuple[int, Job]], rounds: int) -> list[list[float]]:
+    """Return the seconds of each (processes, job) over the rounds: one of each, then all again."""
+    launches = {n: Launch(n) for n in (1, 2)}
+    seconds: list[list[float]] = [[] for _ in jobs]
+    for turn in range(rounds + 1):
+        for (n, job), found in zip(jobs, seconds, strict=True):
+            found.append(launches[n].do(job))
+        print(f"round {turn} of {rounds}", file=sys.stderr, flush=True)
+    for launch in launches.values():
+        launch.do(None)
+    return [found[1:] for found in seconds]  # the first round warms up
+
+
+def work(pipe: Connection, variables: dict[str, str]) -> None:
+    """Do jobs, as one process of a launch, and send the seconds that each took."""
+    os.environ.update(variables)
+    accelerator = Accelerator(cpu=True)
+    engines: dict[str, Engine] = {}
+    number = count()
+    while job := pipe.recv():
+        torch.set_num_threads(job.get("threads", 1))
+        if "bytes" in job:
+            call = partial(distributed.all_reduce, torch.rand(job["bytes"] // 4))
+        else:
+            recipe = recipe_of(job["networks"])
+            if job["networks"] not in engines:
+                rule = Adam(recipe.beta1, recipe.beta2)
+                engines[job["networks"]] = Engine(assemble(recipe, 0), rule, accelerator)
+            x = torch.rand(job["batch"] // accelerator.num_processes, *recipe.networks.shape)
+            call = partial(engines[job["networks"]].step, x, lr=recipe.lr)
+        accelerator.wait_for_everyone()
+        begun = time.perf_counter()
+        for _ in range(job["times"]):
+            call() if "bytes" in job else call(step=next(number))
+        pipe.send((time.perf_counter() - begun) / job["times"])
+    accelerator.end_training()
+    pipe.send(0.0)
+
+
+# --- what is measured ---------------------------------------------------------------------------------------------
+
+
+def step_job(width: int, batch: int) -> Job:
+    return {"networks": f"32-{width}", "batch": batch, "times": STEPS[width]}
 
 
 def fit(rounds: int) -> dict[str, Any]:
-    steps = [(n, step_job(width, batch)) for width, batch in SIZES for n in (1, 2)]
-    messages = [(2, {"kind": "reduce", "size": size, "times": 20}) for size in MESSAGES]
-    with launched(1, 2) as launches:
-        seconds = [statistics.median(found) for found in in_turns(launches, [*steps, *messages], rounds)]
-    measured = dict(zip([(n, *size) for size in SIZES for n in (1, 2)], seconds[: len(steps)], strict=True))
+    steps = [(n, width, batch) for width, batch in SIZES for n in (1, 2)]
+    jobs = [(n, step_job(width, batch)) for n, width, batch in steps]
+    jobs += [(2, {"bytes": size, "times": 20}) for size in MESSAGES]
+    seconds = [statistics.median(found) for found in in_turns(jobs, rounds)]
+    measured = dict(zip(steps, seconds[: len(steps)], strict=True))
     sent = dict(zip(MESSAGES, seconds[len(steps) :], strict=True))
     found = fitted(measured, sent)
-    held = [{"width": w, "batch": b, "processes": 2, "seconds": step_seconds(found, counts(family(w)), b, 2)}
-            for w, b in HELD_OUT]  # fmt: skip
+    held_out = []
+    for width, batch in HELD_OUT:
+        predicted = step_seconds(found, counts(family(width)), batch, 2)
+        held_out.append({"width": width, "batch": batch, "processes": 2, "seconds": predicted})
     return {
         "fit": asdict(found),
         "steps": [{"processes": n, "width": w, "batch": b, "seconds": s} for (n, w, b), s in measured.items()],
         "all_reduce": [{"bytes": size, "seconds": s} for size, s in sent.items()],
-        "held_out": held,
-        **around(),
+        "held_out": held_out,
     }
 
 
-def step_job(width: int, batch: int) -> dict[str, Any]:
-    return {"kind": "step", "networks": f"32-{width}", "batch": batch, "steps": STEPS[width]}
-
-
-def fitted(measured: dict[tuple[int, int, int], float], sent: dict[int, float]) -> Fit:
-    """Least squares of relative errors, no rate below zero: all-reduces alone, then one process, then what two add."""
-    latency, byte = relative([[1.0, size] for size in sent], list(sent.values()))
-    of = {width: counts(family(width)) for width, _ in SIZES}
-    alone = relative([terms(of[w], b) for w, b in SIZES], [measured[1, w, b] for w, b in SIZES])
-    fit = Fit(*alone, latency=latency, link=1 / byte)
-    left = [measured[2, w, b] - sent_seconds(fit, of[w], 2) for w, b in SIZES]
-    both = [[own_seconds(fit, of[w], b / 2), of[w].parameters / 1e6] for w, b in SIZES]
-    contention, flat = relative(both, left, [measured[2, w, b] for w, b in SIZES])
-    return Fit(*alone, latency, 1 / byte, contention, flat)
-
-
-def relative(rows: list[list[float]], wanted: list[float], scale: list[float] | None = None) -> list[float]:
-    """Coefficients, none below zero, with the least sum of squared errors in units of `scale`."""
-    weights = 1 / np.array(scale or wanted)
-    return nnls(np.array(rows) * weights[:, None], np.array(wanted) * weights)[0].tolist()
-
-
-def around() -> dict[str, float]:
-    """What happens beside steps, on one thread: writing checkpoints."""
-    torch.set_num_threads(1)
-    state = {f"weights {k}": torch.rand(2**20) for k in range(32)}
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
-        saved = [seconds(lambda k=k: checkpoint.save(Path(folder), k, state)) for k in range(5)]
-    return {"checkpoint_bytes_per_second": 32 * 4 * 2**20 / statistics.median(saved)}
-
-
-def seconds(call: Any) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+def git(*words: str) -> str:
+    return subprocess.run(["git", "-C", common.RESULTS, *words], capture_output=True, text=True, check=False).stdout
 
 
 def check(rounds: int) -> dict[str, Any]:
-    prediction = RESULTS / "scaling.json"
-    git = ["git", "-C", str(RESULTS)]
-    if subprocess.run([*git, "diff", "--quiet", "HEAD", "--", prediction.name], check=False).returncode:
-        raise SystemExit("the prediction is not committed: commit benchmarks/results/scaling.json, then measure")
-    commit = subprocess.run([*git, "log", "-1", "--format=%H %cI", "--", prediction.name],
-                            capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
-    if not commit:
-        raise SystemExit("there is no prediction: run fit, and commit benchmarks/results/scaling.json")
-    made = json.loads(prediction.read_text())
-    held = made["held_out"]
-    with launched(2) as launches:
-        found = in_turns(launches, [(2, step_job(row["width"], row["batch"])) for row in held], rounds)
-    rows = [
-        row | {"measured": statistics.median(s), "all": s, "ratio": row["seconds"] / statistics.median(s)}
-        for row, s in zip(held, found, strict=True)
-    ]
-    return {"prediction": commit, "predicted_at": made["date"], "rows": rows,
-            "holds": all(abs(row["ratio"] - 1) <= TOLERANCE for row in rows)}  # fmt: skip
+    commit = git("log", "-1", "--format=%H %cI", "--", "scaling.json").strip()
+    if not commit or git("status", "--porcelain", "--", "scaling.json"):
+        raise SystemExit("run fit, commit benchmarks/results/scaling.json, and only then measure")
+    made = common.kept(common.RESULTS / "scaling.json")
+    jobs = [(2, step_job(row["width"], row["batch"])) for row in made["held_out"]]
+    rows = []
+    for row, seconds in zip(made["held_out"], in_turns(jobs, rounds), strict=True):
+        measured = statistics.median(seconds)
+        rows.append(row | {"measured": measured, "all": seconds, "ratio": row["seconds"] / measured})
+    holds = all(abs(row["ratio"] - 1) <= TOLERANCE for row in rows)
+    return {"prediction": commit, "predicted_at": made["date"], "rows": rows, "holds": holds}
 
 
 def efficiency(rounds: int) -> dict[str, Any]:
-    cases = [(1, 1), (1, 2), (2, 1)]  # processes, threads of each
-    jobs = [
-        (n, {"kind": "step", "networks": name, "batch": batch, "steps": steps, "threads": threads})
-        for name, (_, batch, steps) in NETWORKS.items()
-        for n, threads in cases
-    ]
-    with launched(1, 2) as launches:
-        found = in_turns(launches, jobs, rounds)
-    rows = []
-    for k, (name, (label, batch, _)) in enumerate(NETWORKS.items()):
-        one, threads, processes = found[3 * k : 3 * k + 3]
-        pairs = [a / b for a, b in zip(threads, processes, strict=True)]
+    jobs = []
+    for name, (_, batch, steps) in NETWORKS.items():
+        for n, threads in ((1, 1), (1, 2), (2, 1)):
+            jobs.append((n, {"networks": name, "batch": batch, "times": steps, "threads": threads}))
+    found, rows = iter(in_turns(jobs, rounds)), []
+    for name, (label, batch, _) in NETWORKS.items():
+        one, threads, processes = (np.array(next(found)) for _ in range(3))
+        ratio = threads / processes
         rows.append({
-            "networks": name, "label": label, "batch": batch,
-            "one": statistics.median(one), "threads": statistics.median(threads),
-            "processes": statistics.median(processes), "ratio": statistics.median(pairs),
-            "ratio_range": [min(pairs), max(pairs)],
-            "speedup": statistics.median(a / b for a, b in zip(one, processes, strict=True)),
+            "networks": name, "label": label, "batch": batch, "one": np.median(one), "threads": np.median(threads),
+            "processes": np.median(processes), "ratio": np.median(ratio), "ratio_range": [ratio.min(), ratio.max()],
+            "speedup": np.median(one / processes),
         })  # fmt: skip
     return {"rounds": rounds, "rows": rows}
 
 
-def tables(made: dict[str, Any]) -> None:
-    made["scaled"] = predicted(made)
-    for name, text in {"scaling": fit_page(made), **scaled_pages(made)}.items():
-        (RESULTS / f"{name}.md").write_text(text)
-    draw(made["scaled"])
+# --- pages --------------------------------------------------------------------------------------------------------
+
+
+def fit_page(made: dict[str, Any]) -> str:
+    fit = Fit(**made["fit"])
+    rates = [
+        ("a step, whatever its size", f"{1e3 * fit.step:.1f} ms"),
+        ("arithmetic", f"{1 / fit.gflop:.1f} GFLOP/s"),
+        ("activations", f"{1e3 * fit.activation:.2f} ms a million kept elements"),
+        ("parameters", f"{1e3 * fit.parameter:.2f} ms a million"),
+        ("two processes compute, against one alone", f"{fit.contention:.2f} x as long"),
+        ("gradients laid out flat, copied, divided", f"{1e3 * fit.flat:.2f} ms a million parameters"),
+        ("all-reduce of 2 processes, alone", f"{1e3 * fit.latency:.2f} ms + bytes / {fit.link / 1e9:.2f} GB/s"),
+    ]
+    steps = []
+    for row in made["steps"]:
+        predicted = step_seconds(fit, counts(family(row["width"])), row["batch"], row["processes"])
+        ratio = f"{predicted / row['seconds']:.2f}"
+        steps.append((row["width"], row["batch"], row["processes"], f"{1e3 * row['seconds']:.1f}", ratio))
+    held = [f"width {r['width']}, batch {r['batch']}: {1e3 * r['seconds']:.1f} ms" for r in made["held_out"]]
+    return (
+        f"{common.origin(made)}, gloo. Networks: Table 4's at 32 x 32.\n\n{common.table(('fitted', ''), rates)}\n"
+        + common.table(("width", "batch", "processes", "ms", "model / measured"), steps)
+        + f"\nPredicted for 2 processes, not run before: {'; '.join(held)}.\n"
+    )
+
+
+def check_page(made: dict[str, Any]) -> str:
+    commit, when = made["prediction"].split()
+    rows = [(r["width"], r["batch"], r["processes"], f"{1e3 * r['seconds']:.1f}", f"{1e3 * r['measured']:.1f}",
+             f"{r['ratio']:.2f}") for r in made["rows"]]  # fmt: skip
+    columns = ("width", "batch", "processes", "predicted, ms", "measured, ms", "predicted / measured")
+    return (
+        f"{common.origin(made)}. Predicted {made['predicted_at']}, committed as {commit[:10]} at {when}; medians of "
+        f"{len(made['rows'][0]['all'])} rounds.\n\n{common.table(columns, rows)}\n"
+        f"Within 20 %: {'holds' if made['holds'] else 'FAILS'}.\n"
+    )
+
+
+def efficiency_page(made: dict[str, Any]) -> str:
+    rows = []
+    for r in made["rows"]:
+        low, high = r["ratio_range"]
+        times = [f"{1e3 * r[name]:.1f}" for name in ("one", "threads", "processes")]
+        ratio = f"{r['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        rows.append((r["label"], r["batch"], *times, ratio, f"{r['speedup']:.2f}", f"{r['speedup'] / 2:.0%}"))
+    columns = ("networks", "batch", "1 process, 1 thread, ms", "1 process, 2 threads, ms",
+               "2 processes, 1 thread each, ms", "2 threads / 2 processes (range)", "speed-up over 1 thread",
+               "efficiency on 2 cores")  # fmt: skip
+    return (
+        f"{common.origin(made)}; medians of {made['rounds']} rounds, in turns. The global batch is the same in all "
+        f"columns.\n\n{common.table(columns, rows)}"
+    )
+
+
+PARTS = {
+    "fit": ("scaling.json", fit, fit_page),
+    "check": ("scaling-check.json", check, check_page),
+    "efficiency": ("scaling-efficiency.json", efficiency, efficiency_page),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("fit", "check", "efficiency", "tables"))
+    parser = common.parser(__doc__)
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--results", type=Path, default=common.RESULTS)
     given = parser.parse_args()
-    command = " ".join(["python", "benchmarks/scaling.py", *sys.argv[1:]])
-    about = {"command": command, "date": time.strftime("%Y-%m-%dT%H:%M:%S"), "environment": environment()}
-    name = {"fit": "scaling", "tables": "scaling"}.get(given.what, f"scaling-{given.what}")
-    file = RESULTS / f"{name}.json"
-    if given.what == "tables":
-        made = json.loads(file.read_text())
-        tables(made)
-    else:
-        made = about | {"fit": fit, "check": check, "efficiency": efficiency}[given.what](given.rounds)
-        if given.what == "fit":
-            tables(made)
-            (RESULTS / "scaling-check.md").write_text(UNPUBLISHED.format("check"))  # another prediction is not checked
-        else:
-            page = outcome_page if given.what == "check" else efficiency_page
-            file.with_suffix(".md").write_text(page(made))
-    file.write_text(json.dumps(made, indent=1) + "\n")
-    print(file.with_suffix(".md").read_text())
-    if not made.get("holds", True):
+    file, measure, page = PARTS[given.part]
+    result = common.about() | measure(given.rounds)
+    common.write(given.results / file, result, page(result))
+    if not result.get("holds", True):
         sys.exit("the prediction does not hold")
 
 

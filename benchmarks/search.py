@@ -15,14 +15,15 @@ import hashlib
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import common
 import numpy as np
 import torch
 from PIL import Image
@@ -31,10 +32,8 @@ import aimgan
 from aimgan import noise
 from aimgan.search import build, open_index
 from aimgan.search.nearest import exact
-from aimgan.training.run_dir import environment
 
-RESULTS = Path(__file__).parent / "results"
-MODEL = str(Path(__file__).parents[1] / "pretrained" / "mnist-aim")
+MODEL = str(common.ROOT / "pretrained" / "mnist-aim")
 MILLION = 1_000_000
 
 
@@ -53,57 +52,54 @@ def generate(source: str, folder: Path, n: int, seed: int) -> None:
         fresh.rename(part)
 
 
-def built(source: str, images: str, index: str) -> None:
+def build_here(source: str, images: str, index: str) -> None:
     """Build, and print what it took: what this file does when it is called with a model and two folders."""
     model = aimgan.load(source)
-    before, begun, cpu = peak(), time.perf_counter(), time.process_time()
+    before, begun, cpu = common.peak_mib(), time.perf_counter(), time.process_time()
     found = build(model, images, index)
     took = {"seconds": time.perf_counter() - begun, "cpu_seconds": time.process_time() - cpu}
-    print(json.dumps({**took, "images": len(found), "peak_mib": peak(), "peak_before_mib": before}))
+    print(json.dumps({**took, "images": len(found), "peak_mib": common.peak_mib(), "peak_before_mib": before}))
 
 
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def process(*arguments: object) -> subprocess.Popen:
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start a build in a process of its own."""
     return subprocess.Popen([sys.executable, __file__, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 
-def finish(running: subprocess.Popen) -> dict:
-    out, _ = running.communicate()
-    if running.returncode:
-        raise SystemExit(f"exit code {running.returncode}")
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"a build ended with exit code {process.returncode}")
     return json.loads(out.splitlines()[-1])
-
-
-def killed(model: str, images: Path, index: Path, kills: int, seconds: float, seed: int) -> list[int]:
-    """Build through kills at moments drawn uniformly over the building time; return the rows after each."""
-    draw, rows = random.Random(seed), []
-    for wait in np.diff([0, *sorted(draw.uniform(0, seconds) for _ in range(kills))]):
-        running = process(model, images, index)
-        before = size(index / "codes.npy")
-        while running.poll() is None and size(index / "codes.npy") == before:
-            time.sleep(0.05)  # starting takes no part
-        time.sleep(wait)
-        running.kill()
-        running.wait()
-        rows.append((size(index / "codes.npy") - 128) // 128)
-        print(f"killed at {rows[-1]:,} rows", flush=True)
-    finish(process(model, images, index))
-    return rows
 
 
 def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def killed(model: str, images: Path, index: Path, moments: list[float]) -> list[int]:
+    """Build through kills at these moments of the building time; return the rows that are there after each."""
+    rows, codes = [], index / "codes.npy"
+    for wait in np.diff([0, *moments]):
+        process = start(model, images, index)
+        before = size(codes)
+        while process.poll() is None and size(codes) == before:
+            time.sleep(0.05)  # the time to start does not count
+        time.sleep(wait)
+        process.kill()
+        process.wait()
+        rows.append((size(codes) - 128) // 128)  # a header, and 32 numbers of 4 bytes a row
+        print(f"killed at {rows[-1]:,} rows", flush=True)
+    finish(start(model, images, index))
+    return rows
+
+
 def digests(index: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(index.iterdir())}
 
 
-def queries(codes: np.ndarray, n: int = 30) -> float:
-    """Median milliseconds of a query for 12 images, torch with one thread."""
+def query_ms(codes: np.ndarray, n: int = 30) -> float:
+    """Return the median milliseconds of a query for 12 images, torch with one thread."""
     torch.set_num_threads(1)
     times = []
     for z in codes[:: len(codes) // n]:
@@ -113,78 +109,71 @@ def queries(codes: np.ndarray, n: int = 30) -> float:
     return median(times)
 
 
-def mapped(folder: Path, codes: np.ndarray) -> np.ndarray:
-    """Return codes as an index has them: mapped from a file."""
-    np.save(folder / "million.npy", codes)
-    return np.load(folder / "million.npy", mmap_mode="c")
-
-
-def measure(model: str, folder: Path, images: int, kills: int, seed: int) -> dict:
-    source, index, broken = folder / "images", folder / "index", folder / "index-killed"
-    generate(model, source, images, seed)
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    source, index, broken = (given.folder / name for name in ("images", "index", "index-killed"))
+    generate(given.model, source, given.images, given.seed)
     for old in (index, broken):
         shutil.rmtree(old, ignore_errors=True)
-    whole = finish(process(model, source, index))
+    whole = finish(start(given.model, source, index))
     print(whole, flush=True)
-    again = finish(process(model, source, index))
-    rows = killed(model, source, broken, kills, whole["seconds"], seed)
+    unchanged = finish(start(given.model, source, index))
+    draw = random.Random(given.seed)
+    moments = sorted(draw.uniform(0, whole["seconds"]) for _ in range(given.kills))
+    rows = killed(given.model, source, broken, moments)
     begun = time.perf_counter()
     opened = open_index(index)
     opening = time.perf_counter() - begun
-    prior = noise.normal(MILLION, 64, generator=noise.generator(seed, "a million")).numpy()
+    million = given.folder / "million.npy"
+    np.save(million, noise.normal(MILLION, 64, generator=noise.generator(given.seed, "a million")).numpy())
     return {
-        "build": whole, "unchanged": again, "kills": rows, "equal": digests(index) == digests(broken),
+        "build": whole,
+        "unchanged": unchanged,
+        "kills": rows,
+        "equal": digests(index) == digests(broken),
         "bytes": {path.name: size(path) for path in sorted(index.iterdir())},
-        "open_seconds": opening, "query_ms": queries(opened.codes), "million_ms": queries(mapped(folder, prior)),
-    }  # fmt: skip
+        "open_seconds": opening,
+        "query_ms": query_ms(opened.codes),
+        "million_ms": query_ms(np.load(million, mmap_mode="c")),  # from a file, as an index has them
+    }
 
 
-def markdown(result: dict) -> str:
-    m, built = result["environment"], result["build"]
-    n, total = built["images"], sum(result["bytes"].values())
-    each = f"{total / n:.0f} bytes an image"
+def markdown(result: dict[str, Any]) -> str:
+    built, n = result["build"], result["build"]["images"]
+    total = sum(result["bytes"].values())
+    kills = ", ".join(f"{row:,}" for row in result["kills"])
     minutes = built["cpu_seconds"] / n * MILLION / 2 / 60
-    mib = total / n * MILLION / 2**20
     rows = [
         ("build: decode, encode, write", f"{built['seconds']:.0f} s ({built['cpu_seconds']:.0f} CPU s)"),
         ("the same call, nothing changed", f"{result['unchanged']['seconds']:.1f} s"),
         ("peak memory, and before the build", f"{built['peak_mib']:.0f} and {built['peak_before_mib']:.0f} MiB"),
-        ("the index's files", f"{total / 2**20:.1f} MiB, {each}"),
+        ("the index's files", f"{total / 2**20:.1f} MiB, {total / n:.0f} bytes an image"),
         ("opening it", f"{1_000 * result['open_seconds']:.0f} ms"),
         ("a query, 12 nearest, all codes compared, one thread", f"{result['query_ms']:.1f} ms"),
         ("a query among 1,000,000 codes of 64 numbers", f"{result['million_ms']:.0f} ms"),
-        (f"killed after {', '.join(f'{row:,}' for row in result['kills'])} rows: the same bytes", str(result["equal"])),
-        ("on paper, 1,000,000 images", f"{minutes:.1f} min on two free cores, {mib:.0f} MiB"),
-    ]  # fmt: skip
+        (f"killed after {kills} rows: the same bytes", result["equal"]),
+        ("on paper, 1,000,000 images", f"{minutes:.1f} min on two free cores, {total / n * MILLION / 2**20:.0f} MiB"),
+    ]
     return (
-        f"`{result['command']}`: {result['date']}, {m['processor']}, {os.cpu_count()} cores shared with other work, "
-        f"torch {m['torch']}, seed {result['seed']}; {n:,} images of {result['shape']}, codes "
-        "of 32 dimensions.\n\n| what | measured |\n| --- | --- |\n" + "".join(f"| {a} | {b} |\n" for a, b in rows)
+        f"{common.origin(result)}, {os.cpu_count()} cores shared with other work, seed {result['seed']}; {n:,} images "
+        f"of 28 x 28, codes of 32 dimensions.\n\n{common.table(('what', 'measured'), rows)}"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/aimgan-search"), help="of the images and the indexes")
-    parser.add_argument("--output", type=Path, default=RESULTS / "search.json")
-    arguments = parser.parse_args()
-    result = {
-        "command": " ".join(["python", "benchmarks/search.py", *sys.argv[1:]]), "date": time.strftime("%Y-%m-%d"),
-        "environment": environment(), "seed": arguments.seed,
-        "shape": "28 x 28",
-        **measure(arguments.model, arguments.folder, arguments.images, arguments.kills, arguments.seed),
-    }  # fmt: skip
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n")
-    arguments.output.with_suffix(".md").write_text(markdown(result))
-    print(markdown(result))
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "search.json")
+    given = parser.parse_args()
+    result = {**common.about(), "seed": given.seed, **measure(given)}
+    common.write(given.output, result, markdown(result))
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 4 and not sys.argv[1].startswith("-"):
-        built(*sys.argv[1:])
+        build_here(*sys.argv[1:])
     else:
         main()

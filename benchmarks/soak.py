@@ -12,8 +12,6 @@ at each log row: it must fail. Adds the run to benchmarks/results/soak.json, .md
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import pty
 import shutil
@@ -26,18 +24,17 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import common
 import torch
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from aimgan.figures.style import LABEL, PALETTE, page, panel, plain
 from aimgan.training import checkpoint
-from aimgan.training.run_dir import RunDir, environment
+from aimgan.training.run_dir import RunDir
 
-HERE = Path(__file__).parent
-DEFAULT = HERE / "results" / "soak.json"
-FIGURE = HERE.parent / "docs" / "figures" / "soak.png"
 RUNS = ("digits", "images", "leak")
 EVERY, BOUND = 5.0, 8.0  # seconds between samples; MiB
 EARLY, LATE = (1 / 6, 1 / 2), (2 / 3, 1.0)  # of the run's time
@@ -53,10 +50,11 @@ def leaking(run, row):
 RunDir.append = leaking
 {MAIN}"""
 IMAGES = 600
+Sample = dict[str, float]
 
 
 def arguments_of(run: str, data: Path) -> list[str]:
-    """What follows `aimgan train`."""
+    """Return what follows `aimgan train`."""
     if run == "images":
         shape = ["--size=32", "--set=networks.width=64", "--set=batch_size=16", "--set=features=off"]
         return ["folder/aim", f"--data={data}", *shape, "--set=evaluate_every=3", *OFTEN]
@@ -73,19 +71,20 @@ def paint(folder: Path) -> None:
         Image.fromarray((255 * x).byte().permute(1, 2, 0).numpy()).save(folder / f"{k}.png")
 
 
-def start(run: str, folder: Path, log: Path, nice: int) -> subprocess.Popen:
+def start(run: str, folder: Path, log: Path, nice: int) -> subprocess.Popen[bytes]:
     """Start the command, its output going to `log`: through a terminal, but for `images`."""
     data = folder.with_name("soak-data")
     if run == "images" and not data.exists():
         paint(data)
-    code = ["-m", "aimgan"] if run != "leak" else ["-c", LEAK]
-    command = ["nice", "-n", str(nice), sys.executable, *code, "train", *arguments_of(run, data), "--device=cpu"]
-    command = [*command, f"--output={folder}"]
-    threads = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm-256color"}
+    code = ["-c", LEAK] if run == "leak" else ["-m", "aimgan"]
+    words = [*code, "train", *arguments_of(run, data), "--device=cpu", f"--output={folder}"]
+    command = ["nice", "-n", str(nice), sys.executable, *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm-256color"}
     if run == "images":
-        return subprocess.Popen(command, env=threads, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, env=environment, stdout=log.open("wb"), stderr=subprocess.STDOUT)
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, env=threads, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, **ends)
     os.close(theirs)
     threading.Thread(target=drain, args=(ours, log), daemon=True).start()
     return process
@@ -98,33 +97,39 @@ def drain(terminal: int, log: Path) -> None:
             log.write_bytes(data)
 
 
-def sample(pid: int, folder: Path) -> dict[str, float]:
-    """What the process holds now: MiB, and how many descriptors and threads. Children are none of this command's."""
+def fields(path: Path) -> dict[str, int]:
+    """Return the numbers of a file of /proc: memory in KiB, counts as they are."""
+    found = {}
+    for line in path.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if value.split()[:1] and value.split()[0].isdigit():
+            found[name] = int(value.split()[0])
+    return found
+
+
+def sample(pid: int, folder: Path) -> Sample:
+    """Return what the process holds now: MiB, and how many descriptors and threads. It has no child processes."""
     proc = Path(f"/proc/{pid}")
-    status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
-    rollup = dict(line.split(":", 1) for line in (proc / "smaps_rollup").read_text().splitlines()[1:])
-    mib = {name: int(status[key].split()[0]) / 1024 for name, key in MEMORY.items()}
-    held = [path.stat().st_size for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+    status = fields(proc / "status")
     return {
-        **mib,
-        "pss": int(rollup["Pss"].split()[0]) / 1024,
-        "threads": int(status["Threads"]),
+        "rss": status["VmRSS"] / 1024,
+        "peak": status["VmHWM"] / 1024,
+        "anonymous": status["RssAnon"] / 1024,
+        "pss": fields(proc / "smaps_rollup")["Pss"] / 1024,
+        "threads": status["Threads"],
         "descriptors": len(os.listdir(proc / "fd")),
-        "folder": sum(held) / 2**20,
+        "folder": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20,
     }
 
 
-MEMORY = {"rss": "VmRSS", "peak": "VmHWM", "anonymous": "RssAnon"}
-
-
-def watched(process: subprocess.Popen, folder: Path, minutes: float) -> tuple[list[dict], set[str]]:
+def watched(process: subprocess.Popen[bytes], folder: Path, minutes: float) -> tuple[list[Sample], set[str]]:
     """Return the samples of so many minutes, and the names of the checkpoints that were seen. Then stop the run."""
     begun, samples, seen = time.monotonic(), [], set()
     while (now := time.monotonic() - begun) < 60 * minutes:
         if process.poll() is not None:
             raise SystemExit(f"the run ended by itself, exit code {process.returncode}: see {folder}.log")
         with suppress(FileNotFoundError):  # a file that was replaced while the folder was read
-            samples.append({"minute": round(now / 60, 3), **sample(process.pid, folder)})
+            samples.append({"minute": now / 60, **sample(process.pid, folder)})
             seen |= {path.name for path in (folder / "checkpoints").glob("0*")}
         time.sleep(EVERY)
     process.send_signal(signal.SIGTERM)
@@ -132,25 +137,18 @@ def watched(process: subprocess.Popen, folder: Path, minutes: float) -> tuple[li
     return samples, seen
 
 
-def window(samples: list[dict], minutes: float, part: tuple[float, float]) -> list[dict]:
-    low, high = (minutes * share for share in part)
-    return [s for s in samples if low <= s["minute"] <= high]
+def windows(samples: list[Sample], minutes: float) -> dict[str, list[float]]:
+    """Return the numbers of the two windows. A file that is being written counts as a descriptor: take the fewest."""
+    parts = []
+    for low, high in (EARLY, LATE):
+        parts.append([s for s in samples if low <= s["minute"] / minutes <= high])
+    found = {name: [max(s[name] for s in part) for part in parts] for name in ("rss", "anonymous", "threads", "folder")}
+    found["descriptors"] = [min(s["descriptors"] for s in part) for part in parts]
+    found["usual_descriptors"] = [statistics.median_low(s["descriptors"] for s in part) for part in parts]
+    return found
 
 
-def judged(samples: list[dict], minutes: float) -> dict:
-    """The two windows' numbers. A file that is being written counts as a descriptor, so of these the fewest count."""
-    early, late = (window(samples, minutes, part) for part in (EARLY, LATE))
-    return {
-        "rss": [max(s["rss"] for s in part) for part in (early, late)],
-        "anonymous": [max(s["anonymous"] for s in part) for part in (early, late)],
-        "descriptors": [min(s["descriptors"] for s in part) for part in (early, late)],
-        "usual_descriptors": [statistics.median_low(s["descriptors"] for s in part) for part in (early, late)],
-        "threads": [max(s["threads"] for s in part) for part in (early, late)],
-        "folder": [max(s["folder"] for s in part) for part in (early, late)],
-    }
-
-
-def verdicts(made: dict) -> dict[str, bool]:
+def verdicts(made: dict[str, Any]) -> dict[str, bool]:
     seen = made["windows"]
     return {
         f"max RSS of the last third - of the early window <= {BOUND:g} MiB": seen["rss"][1] - seen["rss"][0] <= BOUND,
@@ -161,73 +159,68 @@ def verdicts(made: dict) -> dict[str, bool]:
     }
 
 
-def newest(folder: Path) -> int:
-    """Step of the newest checkpoint; one that is not whole is an error here."""
-    with warnings.catch_warnings(action="error"):
-        found = checkpoint.newest(folder)
-    return found.step if found else 0
-
-
-def measure(run: str, minutes: float, nice: int) -> dict:
-    folder = HERE / "runs" / f"soak-{run}"
+def measure(run: str, minutes: float, nice: int) -> dict[str, Any]:
+    folder = common.RUNS / f"soak-{run}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(exist_ok=True)
     process = start(run, folder, Path(f"{folder}.log"), nice)
     try:
         samples, seen = watched(process, folder, minutes)
     finally:
-        process.kill()  # where something above failed: an ended process is left in peace
+        process.kill()  # does nothing to a process that has ended
         process.wait()
     rows = RunDir(folder).rows()
+    with warnings.catch_warnings(action="error"):  # a checkpoint that is not whole is an error here
+        newest = checkpoint.newest(folder / "checkpoints")
     made = {
-        "command": " ".join(["python", "benchmarks/soak.py", *sys.argv[1:]]),
-        "date": time.strftime("%Y-%m-%d"),
+        **common.about(),
         "run": " ".join(["aimgan", "train", *arguments_of(run, Path("DATA"))]),
-        "environment": environment() | {"threads": 1},
         "minutes": minutes,
         "exit_code": process.returncode,
-        "checkpoint": newest(folder / "checkpoints"),
+        "checkpoint": newest.step if newest else 0,
         "last_row": rows[-1]["step"],
         "log_rows": sum("lr" in row for row in rows),
         "evaluations": sum("epoch" in row for row in rows),
         "checkpoints_seen": len(seen),
-        "windows": judged(samples, minutes),
-        "samples": [{k: round(v, 3) for k, v in s.items()} for s in samples],
+        "windows": windows(samples, minutes),
+        "samples": [{name: round(value, 3) for name, value in s.items()} for s in samples],
     }
     return made | {"verdicts": verdicts(made)}
 
 
-def markdown(results: dict[str, dict]) -> str:
-    machine = next(iter(results.values()))["environment"]
-    lines = [
-        f"{machine['processor']}, {machine['threads']} thread, torch {machine['torch']}, "
-        f"Python {machine['python']}; a sample every {EVERY:g} s. Early and late are the windows from "
-        f"{EARLY[0]:.0%} to {EARLY[1]:.0%} and from {LATE[0]:.0%} to {LATE[1]:.0%} of the time. RSS: the largest of a "
-        "window. Descriptors: the fewest (usual) of a window, since a file that is being written is one more.",
-        "",
-        "| run | minutes | steps | log rows | evaluations | checkpoints | RSS early, MiB | RSS late | growth "
-        "| descriptors early | late | threads | folder late, MiB | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for run, made in results.items():
-        seen = made["windows"]
-        (early, late), (fewest, last) = seen["rss"], seen["descriptors"]
-        usual, now = seen["usual_descriptors"]
-        lines.append(
-            f"| {run} | {made['minutes']:g} | {made['checkpoint']:,} | {made['log_rows']:,} | {made['evaluations']:,} "
-            f"| {made['checkpoints_seen']:,} | {early:.1f} | {late:.1f} | {late - early:+.1f} | {fewest} ({usual}) "
-            f"| {last} ({now}) | {seen['threads'][1]} | {seen['folder'][1]:.1f} | {outcome(run, made['verdicts'])} |"
-        )
-    told = [f"- {run}: `{made['command']}`, {made['date']}: `{made['run']}`" for run, made in results.items()]
-    return "\n".join([*lines, "", *told]) + "\n"
-
-
 def outcome(run: str, verdict: dict[str, bool]) -> str:
     failed = [claim for claim, held in verdict.items() if not held]
-    return ("found: " if run == "leak" else "FAILS: ") + "; ".join(failed) if failed else "holds"
+    if not failed:
+        return "holds"
+    return ("found: " if run == "leak" else "FAILS: ") + "; ".join(failed)
 
 
-def draw(results: dict[str, dict], target: Path) -> None:
+COLUMNS = ("run", "minutes", "steps", "log rows", "evaluations", "checkpoints", "RSS early, MiB", "RSS late", "growth",
+           "descriptors early", "late", "threads", "folder late, MiB", "verdict")  # fmt: skip
+
+
+def markdown(results: dict[str, dict[str, Any]]) -> str:
+    machine = next(iter(results.values()))["environment"]
+    rows = []
+    for run, made in results.items():
+        seen = made["windows"]
+        early, late = seen["rss"]
+        descriptors = zip(seen["descriptors"], seen["usual_descriptors"], strict=True)
+        counts = [f"{made[name]:,}" for name in ("checkpoint", "log_rows", "evaluations", "checkpoints_seen")]
+        memory = [f"{early:.1f}", f"{late:.1f}", f"{late - early:+.1f}"]
+        held = [f"{fewest} ({usual})" for fewest, usual in descriptors]
+        last = [seen["threads"][1], f"{seen['folder'][1]:.1f}", outcome(run, made["verdicts"])]
+        rows.append([run, f"{made['minutes']:g}", *counts, *memory, *held, *last])
+    commands = [f"- {run}: `{made['command']}`, {made['date']}: `{made['run']}`\n" for run, made in results.items()]
+    return (
+        f"{machine['processor']}, one thread, torch {machine['torch']}, Python {machine['python']}; a sample every "
+        f"{EVERY:g} s. Early and late are the windows from {EARLY[0]:.0%} to {EARLY[1]:.0%} and from {LATE[0]:.0%} to "
+        f"{LATE[1]:.0%} of the time. RSS: the largest of a window. Descriptors: the fewest (usual) of a window, since "
+        f"a file that is being written is one more.\n\n{common.table(COLUMNS, rows)}\n{''.join(commands)}"
+    )
+
+
+def draw(results: dict[str, dict[str, Any]], target: Path) -> None:
     figure = page(7.0, 2.9, "Windows that are compared: shaded. leak: the same command with memory and files kept.")
     for left, what, name in ((0.65, "rss", "RSS, MiB"), (4.25, "descriptors", "file descriptors")):
         axes = panel(figure, left, 0.2, 2.55, 2.2)
@@ -245,21 +238,20 @@ def draw(results: dict[str, dict], target: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--run", choices=RUNS, default="digits")
-    parser.add_argument("--nice", type=int, default=19, help="beside busy cores 19 gets a hundredth of one")
-    parser.add_argument("--output", type=Path, default=DEFAULT)
+    parser.add_argument("--nice", type=int, default=19, help="of the run")
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "soak.json")
     given = parser.parse_args()
     made = measure(given.run, given.minutes, given.nice)
-    before = json.loads(given.output.read_text()) if given.output.exists() else {}
-    results = {run: found for run in RUNS if (found := made if run == given.run else before.get(run))}
-    given.output.write_text(json.dumps(results) + "\n")
-    given.output.with_suffix(".md").write_text(markdown(results))
-    draw(results, FIGURE if given.output == DEFAULT else given.output.with_suffix(".png"))
-    print(f"{given.run}: {outcome(given.run, made['verdicts'])}; wrote {given.output}")
+    found = common.kept(given.output) | {given.run: made}
+    results = {run: found[run] for run in RUNS if run in found}
+    common.write(given.output, results, markdown(results))
+    figures = common.FIGURES if given.output.parent == common.RESULTS else given.output.parent
+    draw(results, figures / "soak.png")
     if (given.run == "leak") == all(made["verdicts"].values()):
-        sys.exit(1)
+        sys.exit(f"{given.run}: {outcome(given.run, made['verdicts'])}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run a notebook's code cells, without Jupyter; `python tests/docs/notebook.py NOTEBOOK` saves it with its outputs."""
+"""Run a notebook's code cells without Jupyter; `python tests/docs/notebook.py NOTEBOOK` saves it with its outputs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
+Cell = dict[str, Any]
 
-def code_of(cell: dict[str, Any]) -> str:
+
+def code_of(cell: Cell) -> str:
     return "".join(cell["source"])
 
 
-def code_cells(path: Path) -> list[dict[str, Any]]:
-    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+def code_cells(path: Path) -> list[Cell]:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
-def run(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Execute the cells in one namespace, which is returned; what they print and draw becomes their outputs."""
+def run(cells: list[Cell]) -> dict[str, Any]:
+    """Execute the cells in one namespace, which is returned. What a cell prints and draws becomes its outputs."""
     names: dict[str, Any] = {"__name__": "__main__"}
     for count, cell in enumerate(cells, 1):
         printed = io.StringIO()
         with redirect_stdout(printed):
             exec(compile(code_of(cell), f"cell {count}", "exec"), names)  # a notebook of this repository
-        cell["execution_count"], cell["outputs"] = count, [*_text(printed.getvalue()), *_figures()]
+        cell["execution_count"] = count
+        cell["outputs"] = figures()
+        if printed.getvalue():
+            lines = printed.getvalue().splitlines(keepends=True)
+            cell["outputs"].insert(0, {"name": "stdout", "output_type": "stream", "text": lines})
     return names
 
 
-def _text(printed: str) -> list[dict[str, Any]]:
-    lines = printed.splitlines(keepends=True)
-    return [{"name": "stdout", "output_type": "stream", "text": lines}] if lines else []
-
-
-def _figures() -> list[dict[str, Any]]:
+def figures() -> list[Cell]:
+    """Return the open figures as outputs, and close them."""
     outputs = []
     for number in plt.get_fignums():
         image = io.BytesIO()

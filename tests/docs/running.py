@@ -18,6 +18,7 @@ from types import ModuleType
 
 from pages import ROOT, Block, arguments_of_aimgan, commands
 from parsing import parse
+from short_ends import score_few
 
 STEPS, BATCH, WIDTH, SIZE = 4, 8, 32, 16
 PRELOAD = ["torch", "torch._refs", "torch._meta_registrations", "torch._dynamo"]  # the last three by the meta device
@@ -40,13 +41,13 @@ def run_page(blocks: list[Block], folder: Path, output: Path) -> None:
             (folder / block.file).write_text(block.code, encoding="utf-8")
         else:
             code = compile("\n" * (block.line - 1) + block.code, block.page, "exec")
-            if not block.spared(block.code):
+            if not block.is_only_parsed(block.code):
                 exec(code, main.__dict__)  # the pages of this repository
     _say("the end")
 
 
-def stock(folder: Path, output: Path) -> None:
-    """Make what the pages' readers have: pictures, runs, the shipped model and one of its kind."""
+def furnish(folder: Path, output: Path) -> None:
+    """Make what the readers of the pages have: pictures, runs, the shipped model and one of its kind."""
     _begin(folder, output)
     shrink()
     import numpy as np
@@ -89,7 +90,7 @@ def _say(line: str) -> None:
 def _command(line: str, words: list[str], block: Block) -> None:
     _say(f"$ {line}")
     own = arguments_of_aimgan(words)
-    if block.spared(line):
+    if block.is_only_parsed(line):
         parse(words)
     elif own is not None and words[0] in ("aimgan", "python"):
         _forked(lambda: _aimgan(own))
@@ -147,8 +148,6 @@ def _script(words: list[str]) -> None:
 
 def shrink() -> None:
     """Cut every training and evaluation from here on."""
-    from aimgan.evaluation import evaluate as evaluation
-    from aimgan.metrics import prior_matching
     from aimgan.model import LatentVariableModel
     from aimgan.recipes import resolving
     from aimgan.recipes.recipe import Recipe, with_settings
@@ -169,5 +168,4 @@ def shrink() -> None:
         finish.save(picture, run.figures / f"{name}.png")
         for name, picture in finish.pictures(model, data, plan.seed).items()
     ]
-    evaluation.SAMPLES, evaluation.CODES, finish.DATA_POINTS, finish.OTHER_POINTS = 500, 100, 500, 100
-    evaluation.prior_matching = lambda codes, generator: prior_matching(codes[:100], generator)
+    score_few(500, 100, 500)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pages import PAGES, Block, blocks, commands
 from parsing import parse
-from running import PRELOAD, run_page, stock
+from running import PRELOAD, furnish, run_page
 
 BLOCKS = {page: blocks(page) for page in PAGES}
 RUN = [page for page, found in BLOCKS.items() if any(block.runs for block in found)]
@@ -36,7 +36,7 @@ def carried_out(act: Callable[..., None], *arguments: object, output: Path) -> N
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("readers")
-    carried_out(stock, folder, output=folder.with_suffix(".txt"))
+    carried_out(furnish, folder, output=folder.with_suffix(".txt"))
     return folder
 
 
@@ -51,7 +51,7 @@ def test_a_page_runs(page, home, tmp_path):
 def test_a_block_that_is_not_run_is_read(block: Block):
     if block.language == "sh":
         for line, words in commands(block):
-            if block.spared(line):
+            if block.is_only_parsed(line):
                 parse(words)
     else:
         compile(block.code, block.place, "exec")
@@ -72,7 +72,7 @@ def test_the_readers_of_pages_can_fail(tmp_path):
     page.write_text(PAGE)
     (block,) = blocks(page)
     ((line, words),) = commands(block)
-    assert (block.line, words[:2], block.spared(line)) == (3, ["torchrun", "-m"], True)
+    assert (block.line, words[:2], block.is_only_parsed(line)) == (3, ["torchrun", "-m"], True)
     with pytest.raises(Exception, match="No such option"):
         parse(words)
     for wrong in (["nosuch"], ["python", "benchmarks/nosuch.py"], ["pip", "install", "aimgan[nosuch]"]):

@@ -7,13 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import injection
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE))
-import injection  # noqa: E402
-
-BENCHMARK = HERE.parents[1] / "benchmarks" / "faults.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from jaxtyping import config
-
-sys.path.append(str(Path(__file__).parent))  # files.py, properties.py, server.py, which benchmarks/fuzz.py uses too
 
 
 @pytest.fixture(autouse=True)

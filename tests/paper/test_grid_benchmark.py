@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
+import grid
 import pytest
 
-SPEC = importlib.util.spec_from_file_location(
-    "benchmark_of_the_grid", Path(__file__).parents[2] / "benchmarks" / "grid.py"
-)
-grid = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(grid)
-
-ENVIRONMENT = {"processor": "A CPU", "torch": "2.9"}
+ENVIRONMENT = {"processor": "A CPU", "torch": "2.9", "python": "3.11", "threads": 1}
 SCORES = {"modes": 25, "high_quality": 0.97, "mode_kl": 0.001, "mode_spread": [0.8, 1.2]}
 INFERS = {"reconstruction_mse": 0.0016, "within_mode_r2": 0.36, "wrong_mode": 0.0005, "coverage_80": 0.81,
           "log_score": 1.0, "prior_log_score": -2.84, "share_within_3_sigma": 0.99}  # fmt: skip
@@ -26,6 +19,11 @@ def run(row: str, seed: int, **scores: Any) -> dict[str, Any]:
 
 def stopped(row: str, seed: int) -> dict[str, Any]:
     return {"row": row, "seed": seed, "failed": "AIM: loss/G is nan at step 7 (of 30,000)"}
+
+
+def page_of(name: str, rows: list[dict[str, Any]]) -> str:
+    command = f"python benchmarks/grid.py {name}"
+    return grid.markdown({"command": command, "date": "2026-11-30", "environment": ENVIRONMENT, "rows": rows})
 
 
 def cells(page: str, row: str, seed: int) -> dict[str, str]:
@@ -50,7 +48,7 @@ def test_the_page_of_successes_begins_with_how_many_there_are():
         run("B", 10, high_quality=0.7, mode_kl=0.01, wrong_mode=0.002),
         run("B", 11, high_quality=0.8, mode_kl=0.02, wrong_mode=0.004),
     ]
-    page = grid.markdown("success", rows)
+    page = page_of("success", rows)
     assert page.index("18 of 20") < page.index("| row |")
     assert "Success: 25 modes and high quality of 95 % or more." in page
     assert "**A**: 18 of 20 seeds succeed, 90 % (95 % interval, Wilson: 69.9 to 97.2 %)." in page
@@ -71,9 +69,7 @@ def test_the_page_of_successes_begins_with_how_many_there_are():
 
 
 def test_a_table_has_what_there_is():
-    page = grid.markdown(
-        "seeds", [run("A", 0), {"row": "GAN", "seed": 0, "environment": ENVIRONMENT, "scores": SCORES}]
-    )
+    page = page_of("seeds", [run("A", 0), {"row": "GAN", "seed": 0, "environment": ENVIRONMENT, "scores": SCORES}])
     assert "seeds succeed" not in page
     assert "The mode's centre for every x has MSE 0.0025" in page
     aim, gan = cells(page, "A", 0), cells(page, "GAN", 0)
@@ -82,7 +78,7 @@ def test_a_table_has_what_there_is():
 
 
 def test_the_set_is_forty_cells_that_nothing_was_chosen_on():
-    found = [cell for _, cell in grid.SUCCESS]
+    found = [cell for _, cell in grid.cells("success")]
     assert len({cell.name for cell in found}) == 40
     assert {cell.seed for cell in found} == set(range(10, 30))
-    assert grid.FOLDERS["success"].parts[-4:] == ("runs", "reproduce", "table2-grid", "cells")
+    assert grid.FOLDER.parts[-4:] == ("runs", "reproduce", "table2-grid", "cells")

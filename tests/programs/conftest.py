@@ -2,17 +2,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from short_ends import score_few
 
 from aimgan import cli
-from aimgan.evaluation import evaluate as evaluation
-from aimgan.metrics import prior_matching
-from aimgan.runs import finish
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))  # nasty.py, the folder of difficult images
 
 
 class Done(NamedTuple):
@@ -23,13 +18,9 @@ class Done(NamedTuple):
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """Score and draw fewer samples at the end of a run: seconds of what no test here looks at."""
+    """Score and draw few samples at the end of a run, which no test here looks at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "SAMPLES", 3_000)
-        patch.setattr(evaluation, "CODES", 500)
-        patch.setattr(evaluation, "prior_matching", lambda codes, generator: prior_matching(codes[:300], generator))
-        patch.setattr(finish, "DATA_POINTS", 1_000)
-        patch.setattr(finish, "OTHER_POINTS", 100)
+        score_few(3_000, 500, 1_000, patch.setattr)
         yield
 
 

@@ -14,6 +14,7 @@ import torch
 import typer
 from PIL import Image
 from saved import arrays_of
+from short_ends import only_the_model
 
 from aimgan import cli
 from aimgan.model import LatentVariableModel, ModelConfig
@@ -139,6 +140,7 @@ def refused(home, aimgan, monkeypatch):
         ("reconstruct points torn.npz -o x.png", "cannot read 'torn.npz' as plain arrays"),
         ("reconstruct points none.npy -o x.png", "cannot read 'none.npy' as plain arrays"),
         ("neighbours digits good.png -m 0 -o x.png", "m is 0; expected at least 1"),
+        ("neighbours digits no/such/7.png -o x.png", "No such file"),
         ("interpolate digits good.png bad.png -o x.png", "bad.png is no image"),
         ("interpolate digits good.png good.png --steps 0 -o x.png", "steps is 0; expected at least 1"),
         ("encode digits good.png -o codes.csv", "--output is codes.csv; codes are written as .npz"),
@@ -150,14 +152,9 @@ def test_a_mistake_is_told_in_one_line(refused, words, message):
     assert message in refused(*words.split())
 
 
-def test_files_without_a_picture_where_one_is_named(refused):
-    for verb in ("reconstruct", "neighbours"):
-        assert "No such file" in refused(verb, "digits", "no/such/7.png", "-o", "x.png")
-
-
 def test_a_run_that_does_not_fit_is_named_with_both_values(aimgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aimgan.runs.train.finish", lambda model, data, run, *_: model.save(run.model) or {})
+    monkeypatch.setattr("aimgan.runs.train.finish", only_the_model)
     assert aimgan("train", "grid/aim", "--steps", 4, "-o", "run").code == 0
     record = Path("run/run.json").read_text()
     for words, message in (
@@ -180,7 +177,7 @@ def test_a_run_that_does_not_fit_is_named_with_both_values(aimgan, tmp_path, mon
 
 def test_warnings_are_lines_and_a_torn_checkpoint_is_one(aimgan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("aimgan.runs.train.finish", lambda model, data, run, *_: model.save(run.model) or {})
+    monkeypatch.setattr("aimgan.runs.train.finish", only_the_model)
     assert aimgan("train", "grid/aim", "--steps", 3, "-o", "run", "--set", "checkpoint_seconds=0").code == 0
     whole = Path("run/model/model.safetensors").read_bytes()
     torn = Path("run/checkpoints/000000003") / checkpoint.TENSORS

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
+from provoked import PROVOKED, Case, trained
 from rich.console import Console
 
 import aimgan
@@ -30,9 +29,6 @@ from aimgan.training.loop import Loop
 from aimgan.training.run_dir import RunDir
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = importlib.util.spec_from_file_location("benchmark_of_alarms", ROOT / "benchmarks" / "alarms.py")
-benchmark = sys.modules[SPEC.name] = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(benchmark)
 
 SOUND = {"loss/D": 1.3, "D/real": 0.6, "D/fake": 0.7, "loss/G+E": 1.2, "G+E/adversarial": 0.8, "G+E/nll": -2.0}
 
@@ -135,22 +131,22 @@ def raised(rows: list[dict]) -> set[str]:
 # --- provoked -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", benchmark.PROVOKED, ids=lambda case: f"{case.alarm} {case.recipe}")
+@pytest.mark.parametrize("case", PROVOKED, ids=lambda case: f"{case.alarm} {case.recipe}")
 def test_a_provoked_failure_raises_its_alarm(case, tmp_path):
-    rows, _ = benchmark.watched(case, tmp_path)
+    rows, _ = trained(case, tmp_path)
     assert case.alarm in {name for row in rows for name in row.get("alarms", [])}
 
 
 def test_each_alarm_is_provoked_and_has_its_heading():
-    assert {case.alarm for case in benchmark.PROVOKED} == {*ALARMS}
+    assert {case.alarm for case in PROVOKED} == {*ALARMS}
     headings = re.findall(r"^#+ (\S+)$", (ROOT / PAGE).read_text(encoding="utf-8"), re.MULTILINE)
     assert set(ALARMS) <= set(headings)
 
 
 @pytest.mark.parametrize("recipe", ["grid/aim", "ring/aim", "digits/aim"])
 def test_a_sound_run_raises_none(recipe, tmp_path):
-    case = benchmark.Case(recipe, settings={"networks.width": 64}, steps=200)
-    rows, error = benchmark.watched(case, tmp_path)
+    case = Case(recipe, settings={"networks.width": 64}, steps=200)
+    rows, error = trained(case, tmp_path)
     assert error == ""
     assert len(rows) == 48
     assert [row for row in rows if "alarms" in row] == []

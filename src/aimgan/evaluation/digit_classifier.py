@@ -1,7 +1,5 @@
 """Train the digit classifier (networks/digit_classifier.py), once for each set of digits: the next call finds it.
 
-    python benchmarks/digit_classifier.py --data PATH        trains it, and says how good it is
-
 Li et al. (2017) train on 55,000 of MNIST's 60,000 images, with rotations of +-15 degrees and shifts. What that leaves
 open is as in the public TensorFlow code of that description: the first 5,000 are held out, shifts are of two pixels at
 most, and one image in five stays as it is. Here the draws are anew in each epoch.

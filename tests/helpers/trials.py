@@ -23,11 +23,10 @@ import torch
 from injection import Ended, Fault
 from PIL import Image
 from safetensors.torch import load, save
+from short_ends import score_few
 
 import aimgan.runs.train  # noqa: F401  # once, before the forks
 from aimgan import cli
-from aimgan.evaluation import evaluate as evaluation
-from aimgan.metrics import prior_matching
 from aimgan.runs import finish
 from aimgan.training import checkpoint
 from aimgan.training.checkpoint import Checkpoint
@@ -44,9 +43,8 @@ SAME = "same"  # the verdict on a run that ended in the bytes of the one left al
 def quicken() -> None:
     """Score little and draw one picture without matplotlib in all runs of this process: the same kinds of files."""
     torch.set_num_threads(1)
-    evaluation.SAMPLES, evaluation.CODES = 500, 100
-    evaluation.prior_matching = lambda codes, generator: prior_matching(codes[:50], generator)
-    finish.draw = lambda model, data, run, recipe, seed: [
+    score_few(500, 100, 100)
+    finish.draw = lambda model, data, run, plan: [
         finish.save(Image.effect_noise((64, 64), 0), run.figures / "noise.png")
     ]
 

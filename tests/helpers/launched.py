@@ -23,6 +23,7 @@ import torch
 from accelerate import Accelerator
 from contract_players import data, make
 from safetensors.torch import save_file
+from short_ends import only_the_model
 from torch import Tensor
 
 import aimgan
@@ -59,11 +60,6 @@ def states(dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     """What training leaves of every objective."""
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     return {key: value for name in OBJECTIVES for key, value in contract(name, accelerator, dtype).items()}
-
-
-def only_the_model(model: Any, data: Any, run: Any, *rest: Any) -> None:
-    """End a run without figures and scores: seconds of what no test here looks at."""
-    model.save(run.model)
 
 
 def train(folder: Path, **settings: Any) -> Any:
