@@ -271,7 +271,7 @@ def test_other_wrong_arguments(make, unchecked_shapes):
         (lambda: model.neighbours(x, -1), "m is -1; expected at least 1"),
         (lambda: model.interpolate(x, x, 0), "steps is 0"),
         (lambda: model.interpolate(x[:0], x[:0], 10**12), "1,000,000,000,000 samples .* would take"),
-        (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected as many in both"),
+        (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected the same number in both"),
     ):
         with pytest.raises(AimganError, match=message):
             call()
@@ -385,7 +385,7 @@ def test_saving_replaces_a_model_and_nothing_else(make, tmp_path):
     assert aimgan.load(tmp_path / "model").config.objective == "gan"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_text("x")
-    with pytest.raises(AimganError, match=r"photos holds 1\.jpg, which is no part of a model: choose another folder"):
+    with pytest.raises(AimganError, match=r"photos holds 1\.jpg, which no model has: choose another folder"):
         make("points").save(tmp_path / "photos")
     assert (tmp_path / "photos" / "1.jpg").read_text() == "x"
     with pytest.raises(AimganError, match=r"cannot write /proc/model .*choose another folder"):
