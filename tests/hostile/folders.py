@@ -222,7 +222,7 @@ def _carded(example: tuple[Any, Any, list[Any], Any], folder: Path) -> None:
     files.model().save(run / "model")
     (run / "model" / "config.json").write_text(text_of(example[0]), encoding="utf-8", errors="surrogateescape")
     page = folder / "page"
-    hub.push(run, "somebody/model", dry_run=page)
+    hub.write_page(run, "somebody/model", page)
     _require_dead((page / "README.md").read_text(encoding="utf-8"))
 
 
