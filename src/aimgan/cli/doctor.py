@@ -77,8 +77,8 @@ def doctor(console: Console, online: bool = False, output: Path | None = None) -
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         except (OSError, ValueError) as reason:  # ValueError: a null character in the name
-            line = getattr(reason, "strerror", None) or reason
-            raise AimganError(f"cannot write {output} ({line}): choose another path") from None
+            cause = getattr(reason, "strerror", None) or reason
+            raise AimganError(f"cannot write {output} ({cause}): choose another path") from None
     return int(PROBLEM in states)
 
 
