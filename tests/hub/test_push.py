@@ -36,6 +36,9 @@ def test_what_is_pushed_is_loaded_with_the_same_bytes_and_gives_the_same_samples
     assert pushed.files == {name: len(content) for name, content in files.items() if name != ".gitattributes"}
     assert pushed.lines()[-1].startswith(f"pushed to {pushed.where}: 5 files, ")
     assert pushed.where.endswith("/me/photos")
+    files["pickle.pt"] = b"never asked for"
+    aimgan.load("me/photos")
+    assert {request.rpartition("/")[2] for request in hub.asked if "/resolve/" in request} == OWN - {".gitattributes"}
 
 
 def test_figures_with_images_of_the_data_go_along_only_when_asked_for_and_leave_again(hub, run):
