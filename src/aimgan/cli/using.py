@@ -157,4 +157,4 @@ def explore(
     from aimgan.explorer import explore as serve
     from aimgan.runs.train import resolved_device
 
-    serve(run, index, compare, host, port, resolved_device(device), typer.echo)
+    serve(run, index, compare, host, port, resolved_device(device))
