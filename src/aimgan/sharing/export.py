@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.errors import AimganError, near_miss, plain
 from aimgan.files import replacing_folder, write_text
-from aimgan.model import LatentVariableModel
-from aimgan.model_inputs import from_range, to_range
+from aimgan.model import LatentVariableModel, from_range, to_range
 from aimgan.networks import StochasticGenerator
 
 BATCHES = (1, 7, 64)  # batch sizes at which a file is compared with the model
