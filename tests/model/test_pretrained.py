@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,17 @@ def test_a_pretrained_model_is_found_anywhere_and_reconstructs_its_own_samples(n
     assert 0 <= float(x.min()) <= float(x.max()) <= 1
     error = (model.reconstruct(x) - x).square().mean()
     assert error < 0.5 * (x[1:] - x[:-1]).square().mean()  # nearer than another sample is
+
+
+def test_loading_imports_only_what_a_model_needs():
+    code = """if True:
+        import sys
+        import aimgan
+        aimgan.load("pretrained/mnist-aim")
+        heavy = {"accelerate", "huggingface_hub", "matplotlib", "sklearn", "jinja2", "PIL", "aimgan.training"}
+        print(*heavy & sys.modules.keys())
+        print(sum(name.startswith("aimgan") for name in sys.modules))
+    """
+    imported, count = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+    assert imported == ""
+    assert int(count) <= 26
