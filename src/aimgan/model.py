@@ -20,7 +20,7 @@ from aimgan.checked import positive, require_memory, shown
 from aimgan.errors import AimganError
 from aimgan.files import replacing_folder, save_tensors, unreadable, unwritable, write_json, write_text
 from aimgan.model_config import FORMAT, ModelConfig, read_config
-from aimgan.model_inputs import from_range, require_finite, require_tensor, to_range
+from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
 from aimgan.networks import Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import BOTH, DATA, PRIOR, SIDES, batch_norms, reestimate
 from aimgan.networks.twins import Twins, twin
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from aimgan.card import Card
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-CHUNK = 500  # samples that pass through a network at a time
 
 
 class LatentVariableModel(nn.Module):

@@ -12,7 +12,7 @@ from aimgan.errors import AimganError
 
 TOLERANCE = 0.01  # how far images may leave [0, 1] by rounding: above 1, bfloat16 goes in steps of 1/128
 OVERSHOT = 0.2  # how far resampling with a sharp filter can lead beyond [0, 1]
-CHUNK = 500  # samples of which the range is taken at a time
+CHUNK = 500  # samples that are checked, or pass through a network, at a time
 
 
 def require_tensor(x: Any, name: str, shape: tuple[int, ...], images: bool) -> None:

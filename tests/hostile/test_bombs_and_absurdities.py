@@ -203,8 +203,8 @@ def test_paths_that_lead_nowhere(tmp_path, monkeypatch, source):
 
 
 def test_devices(saved):
-    for device in ("cuda:99", "x", None, 3.5):
-        refused("cannot put a model on device", load, saved, device)
+    for device in ("cuda:99", "gpu", None, 3.5):
+        refused(f"cannot put a model on device {device!r} .*: expected cpu, or cuda$", load, saved, device)
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
