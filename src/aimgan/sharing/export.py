@@ -53,7 +53,7 @@ class Exported:
         return lines
 
 
-class Inference(nn.Module):
+class EncoderDecoder(nn.Module):
     """E, G or both in line, from x or z: images are in [0, 1] outside, whatever range the networks use inside."""
 
     def __init__(self, model: LatentVariableModel, E: nn.Module | None, G: nn.Module | None) -> None:
@@ -128,15 +128,15 @@ def graphs_of(model: LatentVariableModel) -> dict[str, Graph]:
         q = model.encode(x)
         return tuple(getattr(q, name) for name in moments)
 
-    generator = Inference(model, None, model.G)
+    generator = EncoderDecoder(model, None, model.G)
     graphs = {"generator": Graph(generator, "z", ("x",), codes, lambda z: (model.decode(z),))}
     if model.E is not None:
-        encoder = Inference(model, model.E, None)
-        both = Inference(model, model.E, model.G_of(inferred=True))
+        encoder = EncoderDecoder(model, model.E, None)
+        both = EncoderDecoder(model, model.E, model.G_of(inferred=True))
         graphs["encoder"] = Graph(encoder, "x", moments, images, encode)
         graphs["reconstruction"] = Graph(both, "x", ("reconstruction",), images, lambda x: (model.reconstruct(x),))
     if "G" in model.twins:
-        decoder = Inference(model, None, model.twins["G"])
+        decoder = EncoderDecoder(model, None, model.twins["G"])
         graphs["decoder"] = Graph(decoder, "z", ("x",), codes, lambda z: (model.decode(z, inferred=True),))
     return graphs
 
