@@ -18,8 +18,8 @@ from typing import Any
 import common
 from rich.console import Console
 
-from aimgan.paper.training_run import Outcome, TrainingRun
 from aimgan.paper.parallel import cores, run_all
+from aimgan.paper.training_run import Outcome, TrainingRun
 
 FOLDER = common.ROOT / "runs" / "reproduce" / "table2-grid" / "cells"
 MODES, QUALITY = 25, 0.95  # what a run needs to succeed

@@ -9,6 +9,7 @@ import json
 import math
 import operator
 import os
+import re
 import resource
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from aimgan.errors import AimganError, near_miss
 MAX_JSON = 8 * 2**20  # bytes
 MAX_DEPTH = 50  # of nested lists and objects in JSON
 MAX_INT, MAX_FLOAT = 2**63 - 1, 1e30
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # owner/name[@revision] of the Hugging Face Hub
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may take
 
 

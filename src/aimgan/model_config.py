@@ -1,30 +1,34 @@
-"""What rebuilds a model: the networks' family, what its encoder is, and how its networks are normalised."""
+"""config.json of a saved model: all that rebuilds its networks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from aimgan.checked import MAX_FLOAT, values_for
+from aimgan.checked import MAX_FLOAT, read_json, values_for
 from aimgan.errors import AimganError, near_miss
 from aimgan.networks import NETWORKS, POINTS, Networks
 from aimgan.networks.batch_norm import DATA, PRIOR, SIDES
 from aimgan.networks.sizes import require_sizes
 
+FORMAT = 3  # of config.json
+READABLE = (2, 3)  # format 2 had no G_sees and E_sees: one set of batch-norm statistics for each network
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that rebuilds a model: the networks' family and arguments, and what its encoder is."""
+    """The family and arguments of the networks, the kind of posterior, and what normalises each network."""
 
     networks: str  # a name of NETWORKS
     arguments: Mapping[str, Any]  # of that family
     objective: str
-    posterior: str | None  # what the encoder answers, of networks.POSTERIORS; None for a GAN
+    posterior: str | None  # what the encoder returns, of networks.POSTERIORS; None for a model without an encoder
     reads_features: bool  # the encoder reads the discriminator's features
     about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
-    G_sees: str = PRIOR  # what passes G in training, of networks.batch_norm.SIDES
-    E_sees: str = PRIOR  # what passes E in training
+    G_sees: str = PRIOR  # whose codes pass through G in training, of networks.batch_norm.SIDES
+    E_sees: str = PRIOR  # whose images pass through E in training
 
     def __post_init__(self) -> None:
         for sees in (self.G_sees, self.E_sees):
@@ -37,31 +41,42 @@ class ModelConfig:
             )
 
     @property
-    def encoder(self) -> bool:
-        """Whether the model can infer."""
-        return self.posterior is not None
-
-    @property
     def deterministic(self) -> bool:
-        """Whether the encoder answers with a point, which has no density."""
+        """Whether the encoder returns a point, which has no density."""
         return self.posterior in POINTS
 
     @property
     def scale(self) -> tuple[float, float] | None:
-        """What black and white were, where the model was trained on images of floats or 32-bit integers."""
-        told = self.about.get("scale")
-        if not isinstance(told, list | tuple) or len(told) != 2:
+        """The values of black and white, where the model was trained on images of floats or 32-bit integers."""
+        scale = self.about.get("scale")
+        if not isinstance(scale, list | tuple) or len(scale) != 2:
             return None
-        if not all(isinstance(value, int | float) and abs(value) <= MAX_FLOAT for value in told):
-            return None
-        black, white = map(float, told)
+        for value in scale:
+            if not isinstance(value, int | float) or not abs(value) <= MAX_FLOAT:
+                return None
+        black, white = map(float, scale)
         return (black, white) if black < white else None
 
     def family(self) -> Networks:
-        """Return the family of networks. Raises AimganError for a name, an argument or a size that it cannot have."""
+        """Return the family of networks. Raises AimganError for an unknown name, argument or size."""
         if self.networks not in NETWORKS:
             raise near_miss("network family", self.networks, NETWORKS)
         cls = NETWORKS[self.networks]
         family = cls(**values_for(cls, self.arguments, f"argument of {self.networks}"))
         require_sizes(family)
         return family
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Read config.json. Raises AimganError for another format or an unknown setting; ValueError, KeyError or OSError
+    for a file that is damaged.
+    """
+    values = read_json(path)
+    if values["format"] not in READABLE:
+        raise AimganError(f"{path.parent} is in format {values['format']}; this aimgan reads {FORMAT}: upgrade it")
+    given = {}
+    for setting in fields(ModelConfig):
+        required = setting.default is MISSING or values["format"] == FORMAT
+        if required or setting.name in values:
+            given[setting.name] = values[setting.name]
+    return ModelConfig(**values_for(ModelConfig, given, "setting of a model"))

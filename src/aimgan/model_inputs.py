@@ -1,4 +1,4 @@
-"""What a model's calls are given, checked before it passes the networks: images, points and codes."""
+"""What a model's calls are given: checked before it passes through the networks, and mapped to their pixel range."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from torch import Tensor
 
 from aimgan.errors import AimganError
 
-TOLERANCE = 0.01  # beyond [0, 1]: above 1, bfloat16 goes in steps of 1/128
-OVERSHOT = 0.2  # how far a sharp filter can lead beyond [0, 1]
+TOLERANCE = 0.01  # how far images may leave [0, 1] by rounding: above 1, bfloat16 goes in steps of 1/128
+OVERSHOT = 0.2  # how far resampling with a sharp filter can lead beyond [0, 1]
+CHUNK = 500  # samples that are checked, or pass through a network, at a time
 
 
 def require_tensor(x: Any, name: str, shape: tuple[int, ...], images: bool) -> None:
-    """Raise AimganError for what is no dense float tensor (n, *shape)."""
+    """Raise AimganError unless x is a dense float tensor (n, *shape)."""
     dense = isinstance(x, Tensor) and x.layout == torch.strided and not x.is_meta and not x.is_nested
     if dense and x.ndim > 0 and tuple(x.shape[1:]) == shape and x.is_floating_point():
         return
     got = f"{x.dtype} {tuple(x.shape)}" if hasattr(x, "shape") else type(x).__name__
-    unit = " in [0, 1]" if images else ""
-    fix = ": divide it by 255" if images and "int" in str(getattr(x, "dtype", "")) else ""
-    raise AimganError(f"{name} is {got}; expected a float tensor (n, {', '.join(map(str, shape))}){unit}{fix}")
+    expected = f"a float tensor (n, {', '.join(map(str, shape))})"
+    if images:
+        expected += " in [0, 1]"
+        if "int" in str(getattr(x, "dtype", "")):
+            expected += ": divide it by 255"
+    raise AimganError(f"{name} is {got}; expected {expected}")
 
 
-def require_numbers(low: float, high: float, name: str, images: bool) -> None:
-    """Raise AimganError for numbers from `low` to `high` that are not finite or, of images, not in [0, 1].
+def require_finite(x: Tensor, like: Tensor, name: str, images: bool) -> None:
+    """Raise AimganError unless x holds finite numbers in the type of `like`, in [0, 1] (within TOLERANCE) for images.
 
-    Rounding may lead beyond it by TOLERANCE.
+    The range is taken in one pass on the device of `like`, with a single synchronisation.
     """
+    if not x.numel():
+        return
+    chunks = x.detach().split(CHUNK)
+    extremes = torch.stack([torch.stack(torch.aminmax(chunk.to(like))) for chunk in chunks])
+    low, high = torch.stack((extremes[:, 0].amin(), extremes[:, 1].amax())).tolist()
     if not (math.isfinite(low) and math.isfinite(high)):
         unit = " in [0, 1]" if images else ""
         raise AimganError(f"{name} holds NaN or infinite values; expected finite numbers{unit}")
@@ -42,20 +51,26 @@ def _fix(low: float, high: float) -> str:
     """Return what most likely brings images to [0, 1]: they are in [0, 255], in [-1, 1], resampled or normalised."""
     if max(-low, high - 1) <= OVERSHOT:
         return "clamp it if resampling led beyond, or take (x + 1) / 2 if it is in [-1, 1]"
+    if low >= -TOLERANCE and high < 300:
+        return "divide it by 255"
     if low >= -TOLERANCE:
-        return "divide it by 255" if high < 300 else "divide it by 65,535, if its pixels have 16 bits"
+        return "divide it by 65,535, if its pixels have 16 bits"
     if low >= -1 - TOLERANCE and high <= 1 + TOLERANCE:
         return "take (x + 1) / 2"
     return "undo its normalisation"
 
 
-def range_of(x: Tensor, like: Tensor, rows: int) -> tuple[float, float]:
-    """Return the smallest and the largest number of x, NaN where there is one, on the device and in the type of `like`.
+def to_range(x: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    """Map images from [0, 1] to the pixel range of the networks. Points have no range and stay as they are."""
+    if value_range in (None, (0.0, 1.0)):
+        return x
+    low, high = value_range
+    return x * (high - low) + low
 
-    One pass, `rows` rows at once, and one synchronisation.
-    """
-    if not x.numel():
-        return 0.0, 0.0
-    parts = torch.stack([torch.stack(torch.aminmax(chunk.to(like))) for chunk in x.detach().split(rows)])
-    low, high = torch.stack((parts[:, 0].amin(), parts[:, 1].amax())).tolist()
-    return low, high
+
+def from_range(x: Tensor, value_range: tuple[float, float] | None) -> Tensor:
+    """Map images from the pixel range of the networks to [0, 1]. Points have no range and stay as they are."""
+    if value_range is None:
+        return x
+    low, high = value_range
+    return (x - low) / (high - low)

@@ -221,7 +221,7 @@ def test_a_file_that_is_no_image_is_refused_in_one_line(digits, work, shots):
     digits.tab("Infer")
     before = digits.source("chosen")
     digits.page.locator("input[type=file]").first.set_input_files(work / "note.png")
-    told = digits.page.get_by_text("note.png is no image that can be read: not an image")
+    told = digits.page.get_by_text("note.png cannot be read as an image: not an image")
     sync.expect(told).to_have_count(1, timeout=WAIT)
     digits.shoot(shots / "refused.png")
     assert digits.source("chosen") == before

@@ -14,8 +14,13 @@ from PIL import Image
 from aimgan.errors import AimganError
 from aimgan.explorer import drawing, folder, serve, uploads, views
 from aimgan.explorer.latent_map import latent_map
-from aimgan.explorer.subject import require_alike, subject
+from aimgan.explorer.subject import Subject, require_alike, subject
 from aimgan.networks import Posterior
+
+
+@pytest.fixture(scope="module")
+def digits() -> Subject:
+    return subject(made.model(), "digits")
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def x() -> torch.Tensor:
     return torch.rand(1, 8, 8)
 
 
-def test_tiles_are_whole_pixels_and_what_is_between_them_is_transparent(x):
+def test_tiles_are_whole_pixels_on_a_transparent_sheet(x):
     sheet = np.asarray(drawing.Tiles().sheet(torch.stack((x, 1 - x))[None]))
     factor = round(drawing.SMALL / 8)
     assert sheet.shape == (8 * factor, 2 * 8 * factor + drawing.GAP, 4)
@@ -32,15 +37,16 @@ def test_tiles_are_whole_pixels_and_what_is_between_them_is_transparent(x):
     assert (sheet[:, 8 * factor : 8 * factor + drawing.GAP, 3] == 0).all()
 
 
-def test_the_last_line_of_tiles_may_be_short():
-    sheet = np.asarray(drawing.Tiles().named({"a": torch.rand(3, 3, 8, 8), "b": torch.rand(7, 3, 8, 8)}))
+def test_the_last_row_of_tiles_may_be_short():
+    sheet = np.asarray(drawing.Tiles().groups({"a": torch.rand(3, 3, 8, 8), "b": torch.rand(7, 3, 8, 8)}))
     side = 8 * round(drawing.SMALL / 8)
     assert sheet.shape[:2] == (2 * side + drawing.GAP, 8 * (side + drawing.GAP) - drawing.GAP)
-    assert (sheet[-side:, : 2 * side + drawing.GAP, 3].mean() > 200) & (sheet[-side:, 3 * side :, 3].max() == 0)
+    assert sheet[-side:, : 2 * side + drawing.GAP, 3].mean() > 200
+    assert sheet[-side:, 3 * side :, 3].max() == 0
 
 
 @pytest.mark.parametrize("point", [(0.0, 0.0), (-2.5, 1.25), (3.0, -3.4)])
-def test_a_click_is_where_the_picture_shows_it(point):
+def test_a_click_is_located_where_the_picture_shows_it(point):
     square = drawing.Square(3.6)
     axes = square.axes("$z_1$", "$z_2$")
     axes.plot(*point, "s", color="#ff0000", markersize=4)
@@ -60,80 +66,86 @@ def test_the_map_is_the_plane_of_the_first_principal_axes():
     torch.testing.assert_close(here.point(here.code(here.points)), here.points, atol=1e-4, rtol=0)
     z = torch.randn(5)
     torch.testing.assert_close(here.code(here.point(z[None]), through=z)[0], z, atol=1e-5, rtol=0)
+    assert latent_map(torch.randn(1, 7)).points.abs().max() == 0  # a folder of one image
 
 
 @pytest.mark.parametrize("dim", [1, 2])
 def test_codes_of_two_dimensions_are_their_own_map(dim):
     here, z = latent_map(torch.randn(9, dim)), torch.randn(4, dim)
     assert torch.equal(here.code(here.point(z)), z)
-    assert latent_map(torch.randn(1, 7)).points.abs().max() == 0  # a folder of one image
 
 
-def test_inference_is_the_models_own(x):
-    model, canvas = made.model(), drawing.Tiles()
-    found = views.infer(model, canvas, x, 12, seed=1)
-    q = model.encode(x[None])
-    np.testing.assert_array_equal(found.arrays["mean"], q.mean)
+def test_inference_is_that_of_the_model(digits, x):
+    model, canvas = digits.model, digits.canvas
+    found = views.infer(digits, x, 12, seed=1)
+    np.testing.assert_array_equal(found.arrays["mean"], model.encode(x[None]).mean)
     both = {"image": x[None], "reconstruction": model.reconstruct(x[None])}
-    assert found.pair.tobytes() == canvas.named(both, large=True).tobytes()
+    assert found.pair.tobytes() == canvas.groups(both, large=True).tobytes()
     assert found.arrays["neighbour_codes"].shape == (12, 3)
     assert f"{float((model.reconstruct(x[None])[0] - x).square().mean()):.4f}" in found.line
-    again, other = (views.infer(model, canvas, x, 12, seed=seed) for seed in (1, 2))
+    again, other = (views.infer(digits, x, 12, seed=seed) for seed in (1, 2))
     assert again.neighbours.tobytes() == found.neighbours.tobytes() != other.neighbours.tobytes()
+    point = views.infer(subject(made.model(posterior="point"), "point"), x, 2, seed=0)
+    assert "this encoder returns a point" in point.line
 
 
-def test_a_point_for_a_posterior_is_said(x):
-    found = views.infer(made.model(posterior="point"), drawing.Tiles(), x, 2, seed=0)
-    assert "answers with a point" in found.line
-
-
-def test_temperature_scales_the_codes_of_one_seed():
-    model, canvas = made.model(), drawing.Tiles()
-    one, half, none = (views.sample(model, canvas, 9, t, seed=3).arrays for t in (1.0, 0.5, 0.0))
+def test_temperature_scales_the_codes_of_one_seed(digits):
+    one, half, none = (views.sample(digits, 9, t, seed=3)[1] for t in (1.0, 0.5, 0.0))
     np.testing.assert_allclose(half["z"], one["z"] / 2)
     assert (none["x"] == none["x"][0]).all()
-    np.testing.assert_allclose(one["x"], model.decode(torch.from_numpy(one["z"])), atol=1e-6)
+    np.testing.assert_allclose(one["x"], digits.model.decode(torch.from_numpy(one["z"])), atol=1e-6)
 
 
-def test_a_traversal_moves_one_dimension_a_line():
+def test_a_traversal_moves_one_dimension_in_each_row(digits):
     z = torch.randn(3)
-    codes = views.traversal(made.model(), drawing.Tiles(), z, [0, 2]).arrays["z"]
+    codes = views.traversal(digits, 2, z, 1)[2]["moved"]
     assert codes.shape == (2, views.STEPS, 3)
     np.testing.assert_allclose(codes[1, :, 2], np.linspace(-3, 3, views.STEPS), atol=1e-6)
     assert (codes[1, :, :2] == z[:2].numpy()).all()
 
 
-def test_an_interpolation_ends_at_its_ends_and_its_gif_runs_back():
-    model, canvas, (a, b) = made.model(), drawing.Tiles(), torch.randn(2, 3)
-    view, frames = views.interpolation(model, canvas, a, b, 5)
-    np.testing.assert_allclose(view.arrays["z"][[0, -1]], torch.stack((a, b)), atol=1e-6)
-    assert frames[0].tobytes() == canvas.one(model.decode(a[None])[0]).tobytes()
-    with Image.open(io.BytesIO(views.gif(frames))) as moving:
-        assert (moving.format, moving.n_frames, moving.info["loop"]) == ("GIF", 8, 0)
+def test_an_interpolation_ends_at_its_ends_and_its_animation_runs_back(digits):
+    a, b = torch.randn(2, 3)
+    _, moving, arrays, _ = views.interpolation(digits, a, b, 5)
+    np.testing.assert_allclose(arrays["z"][[0, -1]], torch.stack((a, b)), atol=1e-6)
+    with Image.open(io.BytesIO(moving)) as animation:
+        assert (animation.format, animation.n_frames, animation.info["loop"]) == ("GIF", 8, 0)
 
 
-def test_points_are_drawn_on_the_models_own_samples():
-    model = made.model((2,), dim=2)
-    shown = subject(model, "grid")
-    assert isinstance(shown.canvas, drawing.Scatter)
-    found = views.infer(model, shown.canvas, torch.zeros(2), 8, seed=0)
-    views.traversal(model, shown.canvas, torch.zeros(2), [0, 1])
-    assert found.pair.size == (drawing.SIDE, drawing.SIDE)
-    assert shown.map.draw(model, images=False, chosen=torch.zeros(2), clicked=(1.0, 1.0)).size == found.pair.size
+def test_points_are_drawn_over_the_models_own_samples():
+    points = subject(made.model((2,), dim=2), "grid")
+    assert isinstance(points.canvas, drawing.Scatter)
+    found = views.infer(points, torch.zeros(2), 8, seed=0)
+    views.traversal(points, 2, torch.zeros(2), 0)
+    plane = views.at_point(points, torch.zeros(2), False, False, (1.0, 1.0))[0]
+    assert found.pair.size == plane.size == (drawing.SIDE, drawing.SIDE)
 
 
-def test_a_map_of_images_is_filled():
-    shown = subject(made.model(), "digits")
-    filled = np.asarray(shown.map.draw(shown.model, images=True, through=torch.ones(3)))
-    assert (filled[60:500, 100:600, 3] == 255).all()
+def test_a_click_on_a_map_of_images_generates_what_is_there(digits, x):
+    drawn, made, line, arrays = views.at_point(digits, x, True, True, (1.0, -2.0))
+    assert (np.asarray(drawn)[60:500, 100:600, 3] == 255).all()
+    z = torch.from_numpy(arrays["z"])
+    torch.testing.assert_close(digits.map.point(z[None]), torch.tensor([[1.0, -2.0]]), atol=1e-5, rtol=0)
+    assert made.tobytes() == views.decode_one(digits, z).tobytes()
+    assert line.startswith("(+1.00, -2.00)")
 
 
 def test_a_model_without_an_encoder_generates_and_says_so():
-    shown = subject(made.model(posterior=None), "gan")
-    assert not shown.encodes
-    assert "draws of the prior" in shown.source
+    gan = subject(made.model(posterior=None), "gan")
+    assert not gan.encodes
+    assert "draws of the prior" in gan.source
     with pytest.raises(AimganError, match="has no encoder"):
-        shown.mean(np.zeros((1, 8, 8), np.float32))
+        gan.mean(torch.zeros(1, 8, 8))
+
+
+def test_what_a_stranger_wrote_is_text_in_the_page():
+    model = made.model()
+    model.config.about["recipe"] = "<b>*x*"
+    assert (
+        subject(model, "[a](javascript:b)")
+        .heading(1)
+        .startswith(r"# \[a\]\(javascript:b\)" + "\n\n" + r"&lt;b&gt;\*x\*")
+    )
 
 
 def test_a_folder_is_indexed_offered_and_searched(tmp_path):
@@ -142,9 +154,9 @@ def test_a_folder_is_indexed_offered_and_searched(tmp_path):
     assert len(folder.indexed(model, photos / folder.INSIDE)) == len(index) == 24
     offered = folder.picks(model, index)
     assert len(offered) == folder.OFFERED
-    z = model.encode(offered[3].x[None]).mean[0]
+    z = model.encode(offered[3:4]).mean[0]
     hits = folder.nearest(index, z)
-    assert hits[0][1] == f"0.00 · {offered[3].name}"
+    assert hits[0][1].startswith("0.00 · digit-")
     assert len(hits) == folder.NEAREST
     with pytest.raises(AimganError, match="another model"):
         folder.indexed(made.model((1, 28, 28), dim=4), photos / folder.INSIDE)
@@ -155,19 +167,16 @@ def test_a_folder_is_indexed_offered_and_searched(tmp_path):
         folder.picks(model, index)
 
 
-def test_uploads_are_read_as_the_model_takes_them(tmp_path):
+def test_uploads_are_read_as_the_model_takes_them_or_refused_in_one_line(tmp_path, monkeypatch):
     Image.new("RGB", (90, 60), (255, 0, 0)).save(tmp_path / "red.jpg")
     x = uploads.read_upload(tmp_path / "red.jpg", (1, 28, 28))
     assert x.shape == (1, 28, 28)
     assert float(x.std()) < 0.02
-
-
-def test_what_is_no_image_or_too_large_is_refused_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "note.png").write_bytes(b"%!PS not an image")
     Image.new("L", (20_000, 4_000)).save(tmp_path / "bomb.png")
     for name, message in (
-        ("note.png", "note.png is no image that can be read: not an image"),
-        ("bomb.png", "bomb.png is no image that can be read: .*over 64 megapixels"),
+        ("note.png", "note.png cannot be read as an image: not an image"),
+        ("bomb.png", "bomb.png cannot be read as an image: .*over 64 megapixels"),
         ("gone.png", "the upload cannot be read"),
     ):
         with pytest.raises(AimganError, match=message):
@@ -177,12 +186,12 @@ def test_what_is_no_image_or_too_large_is_refused_in_one_line(tmp_path, monkeypa
         uploads.read_upload(tmp_path / "bomb.png", (1, 28, 28))
 
 
-def test_what_cannot_be_shown_is_said_before_the_page_is_made(monkeypatch):
-    with pytest.raises(AimganError, match=r"model of \(3,\); the explorer shows images"):
+def test_what_cannot_be_shown_is_refused_before_the_page_is_made(monkeypatch):
+    with pytest.raises(AimganError, match=r"have shape \(3,\); the explorer shows images"):
         drawing.canvas_for(made.model((3,)))
     with pytest.raises(AimganError, match="NaN or infinite"):
         drawing.finite(torch.tensor([float("nan")]))
-    with pytest.raises(AimganError, match="expected two of the same data"):
+    with pytest.raises(AimganError, match="expected two models of the same data"):
         require_alike(subject(made.model(), "a"), subject(made.model((2,), dim=2), "b"))
     monkeypatch.setattr(serve, "find_spec", lambda name: None)
     with pytest.raises(AimganError, match=r"pip install 'aimgan\[explorer\]'"):
@@ -195,8 +204,8 @@ def test_a_posterior_is_drawn_for_any_number_of_dimensions():
         assert np.asarray(picture)[..., 3].max() == 255
 
 
-def test_no_proxy_is_asked_while_the_page_is_served(monkeypatch):
-    """socks:// is what a desktop may set; httpx cannot even be told of it."""
+def test_no_proxy_is_used_while_the_page_is_served(monkeypatch):
+    """Desktops may set socks://, which httpx does not know."""
     httpx = pytest.importorskip("httpx")
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "socks://127.0.0.1:9")
@@ -204,14 +213,14 @@ def test_no_proxy_is_asked_while_the_page_is_served(monkeypatch):
     monkeypatch.delenv("NO_PROXY", raising=False)
     with pytest.raises(ValueError, match="socks"):
         httpx.Client()
-    with serve.without_proxies():
+    with serve.private("/tmp"):
         httpx.Client().close()
     assert os.environ["no_proxy"] == "example.org"
     assert "NO_PROXY" not in os.environ
 
 
-@pytest.mark.slow  # Gradio takes seconds to import; in this process it would leave event loops behind
-def test_a_page_that_cannot_be_served_is_told_in_one_line():
+@pytest.mark.slow  # Gradio takes seconds to import, and would leave event loops behind in this process
+def test_a_page_that_cannot_be_served_is_one_line():
     pytest.importorskip("gradio")
     code = """if True:
         import gradio
@@ -223,8 +232,8 @@ def test_a_page_that_cannot_be_served_is_told_in_one_line():
 
         try:
             serve.launch(Unreachable(), port=1)
-        except serve.AimganError as told:
-            print(told)
+        except serve.AimganError as error:
+            print(error)
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     reason = "ValueError: When localhost is not accessible, a shareable link must be created."

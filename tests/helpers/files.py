@@ -26,6 +26,11 @@ DEEP = "[" * 100_000 + "]" * 100_000
 HUGE = "9" * 5_000  # more digits than Python turns into an int
 
 
+def words(text: str) -> list[str]:
+    """Return the words of a text."""
+    return text.split()
+
+
 class Evil:
     """What its pickle does when it is read: leave a file behind."""
 

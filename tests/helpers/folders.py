@@ -34,9 +34,9 @@ from aimgan.search.clusters import cluster
 from aimgan.search.index import build, open_index, query
 from aimgan.sharing import hub
 
-MARKUP = st.sampled_from(
-    ["<script>x()</script>", "<img src=x onerror=x()>", "</style><b>", '"><svg onload=x()>', "](javascript:x)", "`<b>`"]
-)
+MARKUP = st.sampled_from([
+    "<script>x()</script>", "<img src=x onerror=x()>", "</style><b>", '"><svg onload=x()>', "](javascript:x)", "`<b>`",
+])  # fmt: skip
 ALIVE = ("<script", "<img src=x", "<svg onload", "</style><b>", "<b>")  # what MARKUP is where it is not escaped
 
 
@@ -100,6 +100,10 @@ def _as_csv(rows: Sequence[Sequence[str]]) -> bytes:
     return "\n".join(",".join(row) for row in [["file_name", "label"], *rows]).encode("utf-8", "replace")
 
 
+def _as_jsonl(rows: Sequence[Any]) -> bytes:
+    return lines_of(rows).encode("utf-8", "replace")
+
+
 # --- packs ----------------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +153,7 @@ def _files_of(draw: st.DrawFn, whole: Mapping[str, bytes]) -> tuple[str, bytes]:
     if name.endswith(".json"):
         return name, draw(edited(json.loads(content)).map(lambda v: text_of(v).encode()) | damaged([content]))
     rows = draw(_edited_lines([json.loads(line) for line in content.splitlines()]))
-    return name, draw(st.just(lines_of(rows).encode("utf-8", "replace") + b"\n") | damaged([content]))
+    return name, draw(st.just(_as_jsonl(rows) + b"\n") | damaged([content]))
 
 
 @st.composite
@@ -222,7 +226,7 @@ def _carded(example: tuple[Any, Any, list[Any], Any], folder: Path) -> None:
     files.model().save(run / "model")
     (run / "model" / "config.json").write_text(text_of(example[0]), encoding="utf-8", errors="surrogateescape")
     page = folder / "page"
-    hub.push(run, "somebody/model", dry_run=page)
+    hub.write_page(run, "somebody/model", page)
     _require_dead((page / "README.md").read_text(encoding="utf-8"))
 
 
@@ -241,9 +245,7 @@ FOLDER_TARGETS = {
 }
 FOLDERS: dict[str, Property] = {
     "metadata.csv": Property(damaged(CSV) | cells.map(_as_csv), _beside("metadata.csv")),
-    "metadata.jsonl": Property(
-        rows_of_jsonl.map(lambda rows: lines_of(rows).encode("utf-8", "replace")), _beside("metadata.jsonl")
-    ),
+    "metadata.jsonl": Property(rows_of_jsonl.map(_as_jsonl), _beside("metadata.jsonl")),
     ".cls": Property(st.binary(max_size=250) | damaged([b"3", b"cat\n", b"-1"]), _beside("0.cls")),
     "pack": Property(st.deferred(lambda: _files_of(_pack()[1])), _repacked),
     "index of codes": Property(st.deferred(lambda: _files_of(index_files())), _opened),

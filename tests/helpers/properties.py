@@ -115,37 +115,12 @@ def small_machine() -> Iterator[None]:
 odd_numbers = st.one_of(
     st.integers(), st.sampled_from([0, -1, 2**31, 2**63, 10**12, 10**400]), st.floats(), st.booleans(), st.none()
 )
-odd_text = st.one_of(
-    st.text(max_size=12),
-    st.sampled_from(
-        [
-            "1e999",
-            "nan",
-            "-inf",
-            files.HUGE,
-            files.DEEP,
-            "x" * 100_000,
-            "\0",
-            "\x1b[31m",
-            "a\nb",
-            "\udc80",
-            "~nobody/x",
-            "../..",
-            "../../etc/passwd",
-            "a/b",
-            "a/b/c",
-            "a/b@c",
-            "*",
-            "a/*\0",
-            "[!]**/?",
-            "/dev/zero",
-            "-",
-            "none",
-            "true",
-            "(1,2)",
-            "1,-1,99999999999",
-        ]
-    ),
+WORDS = files.words(
+    "1e999 nan -inf ~nobody/x ../.. ../../etc/passwd a/b a/b/c a/b@c * [!]**/? /dev/zero - none true (1,2) "
+    "1,-1,99999999999"
+)
+odd_text = st.text(max_size=12) | st.sampled_from(
+    [*WORDS, files.HUGE, files.DEEP, "x" * 100_000, "\0", "\x1b[31m", "a\nb", "\udc80", "a/*\0"]
 )
 odd = st.recursive(
     odd_numbers | odd_text,
@@ -203,25 +178,11 @@ def lines_of(rows: Sequence[Any]) -> str:
 RECIPE = aimgan.RECIPES["digits/aim"]
 MODEL = {"format": 2, **{name: getattr(files.CONFIG, name) for name in files.CONFIG.__dataclass_fields__}}
 RUN = {"settings": settings_of(RECIPE, 0, 3), "environment": {"threads": 1}}
-NAMES = [
-    "lr",
-    "weight",
-    "weighting",
-    "beta",
-    "steps",
-    "epochs",
-    "batch_size",
-    "samples",
-    "features",
-    "networks.width",
-    "networks.depth",
-    "networks.shape",
-    "networks.dim",
-    "networks.scale",
-    "data.path",
-    "ema",
-    "schedule",
-]
+NAMES = files.words(
+    "lr weight weighting beta steps epochs batch_size samples features networks.width networks.depth networks.shape "
+    "networks.dim networks.scale data.path ema schedule"
+)
+MIXTURE_NAMES = [f"data.{name}" for name in ("side", "std", "spacing", "count", "angle", "ratio", "size")]
 
 
 def _write(folder: Path, name: str, content: bytes | str) -> Path:
@@ -361,35 +322,22 @@ tars = st.builds(
     st.lists(members, max_size=5),
     st.sampled_from([bytes(1024), bytes(1024), bytes(512), b"", b"\0" * 100, b"?" * 512]),
 )
-tensors = st.dictionaries(
-    st.sampled_from([*files.model().state_dict(), "extra", "__metadata__"]),
-    odd
-    | st.fixed_dictionaries(
-        {
-            "dtype": st.sampled_from(["F32", "F16", "I64", "F8_E4M3", "BOOL", "X"]),
-            "shape": st.lists(st.integers(-1, 2**64), max_size=3),
-            "data_offsets": st.lists(st.integers(-1, 2**64), min_size=2, max_size=2),
-        }
-    ),
-    max_size=4,
-)
+tensor = st.fixed_dictionaries({
+    "dtype": st.sampled_from(["F32", "F16", "I64", "F8_E4M3", "BOOL", "X"]),
+    "shape": st.lists(st.integers(-1, 2**64), max_size=3),
+    "data_offsets": st.lists(st.integers(-1, 2**64), min_size=2, max_size=2),
+})  # fmt: skip
+tensor_names = st.sampled_from([*files.model().state_dict(), "extra", "__metadata__"])
+tensors = st.dictionaries(tensor_names, odd | tensor, max_size=4)
 sidecars = st.one_of(
     damaged([WEIGHTS]),
     st.builds(files.safetensors, tensors, st.binary(max_size=64), st.none() | st.integers(0, 2**64 - 1)),
 )
 
+META = {"step": odd, "sha256": odd_text}
 READERS: dict[str, Property] = {
     "--set on digits": Property(st.dictionaries(st.sampled_from(NAMES) | odd_text, odd, max_size=3), _settings),
-    "--set on mixtures": Property(
-        st.dictionaries(
-            st.sampled_from(
-                ["data.side", "data.std", "data.spacing", "data.count", "data.angle", "data.ratio", "data.size"]
-            ),
-            odd,
-            max_size=3,
-        ),
-        _grid,
-    ),
+    "--set on mixtures": Property(st.dictionaries(st.sampled_from(MIXTURE_NAMES), odd, max_size=3), _grid),
     "recipe of run.json": Property(edited(RUN["settings"]["recipe"]), _recipe),
     "JSON text": Property(odd_text | odd.map(text_of), lambda text, _: _as_error(checked.parse_json, text)),
     "config.json": Property(edited(MODEL), _config),
@@ -404,9 +352,7 @@ READERS: dict[str, Property] = {
     ".tar": Property(damaged(files.TARS) | tars, _images(".tar")),
     "image": Property(damaged(files.PICTURES), _decode),
     ".parquet": Property(damaged(files.tables()), _images(".parquet")),
-    "checkpoint": Property(
-        st.tuples(sidecars, odd | st.fixed_dictionaries({"step": odd, "sha256": odd_text})), _checkpoint
-    ),
+    "checkpoint": Property(st.tuples(sidecars, odd | st.fixed_dictionaries(META)), _checkpoint),
     "path or Hub id": Property(odd_text, _names),
     "inception.safetensors": Property(sidecars, _inception),
 }
@@ -420,35 +366,21 @@ def _as_error(function: Callable[[Any], Any], value: Any) -> None:
 
 # --- calls of a model ---------------------------------------------------------------------------------------------
 
-DTYPES = [
-    torch.float32,
-    torch.float64,
-    torch.float16,
-    torch.bfloat16,
-    torch.uint8,
-    torch.int64,
-    torch.bool,
-    torch.complex64,
-]
+DTYPES = [torch.float32] * 6 + [
+    torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.int64, torch.bool, torch.complex64,
+]  # fmt: skip
 VALUES = [0.0, 0.5, 1.0, -3.0, 1e30, float("nan"), float("inf")]
 EXOTIC = [
-    None,
-    3,
-    "x",
-    [[0.5]],
-    torch.zeros(2, 1, 8, 8).numpy(),
-    torch.zeros(2, 1, 8, 8, device="meta"),
-    torch.zeros(2, 2).to_sparse(),
-    torch.zeros(1, 1, 1, 1).expand(10**12, 1, 8, 8),
-    torch.zeros(()),
-]
+    None, 3, "x", [[0.5]], torch.zeros(2, 1, 8, 8).numpy(), torch.zeros(2, 1, 8, 8, device="meta"),
+    torch.zeros(2, 2).to_sparse(), torch.zeros(1, 1, 1, 1).expand(10**12, 1, 8, 8), torch.zeros(()),
+]  # fmt: skip
 inputs_of = st.one_of(
     st.builds(
         lambda n, shape, value, dtype: torch.full((n, *shape), value).to(dtype),
         st.integers(0, 3),
         st.sampled_from([(1, 8, 8), (1, 8, 8), (1, 8, 8), (2,), (3, 8, 8), (8, 8), ()]),
         st.sampled_from(VALUES),
-        st.sampled_from([torch.float32] * 5 + DTYPES),
+        st.sampled_from(DTYPES),
     ),
     st.sampled_from(EXOTIC),
 )

@@ -145,56 +145,16 @@ def _config(text: str) -> bytes:
 
 # --- words ----------------------------------------------------------------------------------------------------------
 
-odd = st.sampled_from(
-    [
-        "",
-        "-",
-        "--",
-        "\udc80",
-        "x" * 5_000,
-        "1e999",
-        "nan",
-        "-1",
-        "0",
-        "10" * 20,
-        "../..",
-        "~nobody/x",
-        "/dev/zero",
-        "\x1b[31m",
-        "a\nb",
-        "[red]",
-        "None",
-    ]
-) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
-models = (
-    st.sampled_from(["digits", "digits", "points", "run", "bad-run", "other-run", "bad-model", "esc", "loop", "a/b"])
-    | odd
+STRANGE = ["", "\udc80", "x" * 5_000, "10" * 20, "\x1b[31m", "a\nb"]
+odd = st.sampled_from([*files.words("- -- 1e999 nan -1 0 ../.. ~nobody/x /dev/zero [red] None"), *STRANGE])
+odd |= st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+models = odd | st.sampled_from(files.words("digits digits points run bad-run other-run bad-model esc loop a/b"))
+GIVEN = files.words(
+    "good.png good.png bad.png bomb.png a.npy p.npy huge.npy a.npz a.zip a.tar endless.tar pipe.png pipe.npy loop . "
+    "/dev/zero"
 )
-given_files = (
-    st.sampled_from(
-        [
-            "good.png",
-            "good.png",
-            "bad.png",
-            "bomb.png",
-            "a.npy",
-            "p.npy",
-            "huge.npy",
-            "a.npz",
-            "a.zip",
-            "a.tar",
-            "endless.tar",
-            "pipe.png",
-            "pipe.npy",
-            "loop",
-            ".",
-            "a\nb\x1b.png",
-            "/dev/zero",
-        ]
-    )
-    | odd
-)
-outputs = st.sampled_from(["o.png", "o.npz", "o.txt", "good.png/x.png", "/proc/o.npz", "."]) | odd
+given_files = odd | st.sampled_from([*GIVEN, "a\nb\x1b.png"])
+outputs = odd | st.sampled_from(files.words("o.png o.npz o.txt good.png/x.png /proc/o.npz ."))
 numbers = st.sampled_from(["1", "3", "0", "-1", "1000000000000", "9" * 40, "x", "1.5"])
 devices = st.sampled_from(["cpu", "cpu", "cuda", "\x1b"])
 
@@ -203,46 +163,29 @@ def _words(*parts: str | st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]
     return st.tuples(*[st.just(part) if isinstance(part, str) else part for part in parts]).map(list)
 
 
+def _one_of(*words: str) -> st.SearchStrategy[str]:
+    """Draw one of these words, or an odd one."""
+    return st.sampled_from(words) | odd
+
+
 settings_of_words = st.tuples(
-    st.sampled_from(["lr", "weight", "networks.width", "networks.shape", "data.side", "data.path", "steps", "x"]),
-    odd | numbers,
+    st.sampled_from(files.words("lr weight networks.width networks.shape data.side data.path steps x")), odd | numbers
 ).map("=".join)
+# fmt: off
 VERBS: dict[str, st.SearchStrategy[list[str]]] = {
     "train": _words(
-        "train",
-        st.sampled_from(["grid/aim", "digits/gan", "folder/aim", "folder/aim"]) | odd,
-        "--steps",
-        st.sampled_from(["2", "2", "0", "-1", "x"]),
-        "--set",
-        settings_of_words,
-        "--set",
-        "batch_size=4",
-        "--output",
-        st.sampled_from(["new", "run", "bad-run", "good.png"]) | odd,
+        "train", _one_of("grid/aim", "digits/gan", "folder/aim", "folder/aim"),
+        "--steps", st.sampled_from(["2", "2", "0", "-1", "x"]), "--set", settings_of_words, "--set", "batch_size=4",
+        "--output", _one_of("new", "run", "bad-run", "good.png"),
     ),
     "train on data": _words(
-        "train",
-        "folder/vae",
-        "--steps",
-        "2",
-        "--set",
-        "networks.width=16",
-        "--size",
-        st.sampled_from(["8", "0", "999999999", "x"]),
-        "--data",
-        given_files,
-        "--output",
-        "data-run",
+        "train", "folder/vae", "--steps", "2", "--set", "networks.width=16", "--data", given_files,
+        "--size", st.sampled_from(["8", "0", "999999999", "x"]), "--output", "data-run",
     ),
     "evaluate": _words(
-        "evaluate",
-        st.sampled_from(["run", "run", "bad-run", "other-run", "esc"]) | odd,
-        "--samples",
-        st.sampled_from(["100", "0", "-1"]),
-        "--features",
-        st.sampled_from(["off", "evil.pt", "x.pt"]) | odd,
-        "--json",
-        outputs,
+        "evaluate", _one_of("run", "run", "bad-run", "other-run", "esc"),
+        "--samples", st.sampled_from(["100", "0", "-1"]), "--features", _one_of("off", "evil.pt", "x.pt"),
+        "--json", outputs,
     ),
     "generate": _words("generate", models, "-n", numbers, "-o", outputs, "--device", devices),
     "reconstruct": _words("reconstruct", models, given_files, given_files, "-o", outputs),
@@ -250,75 +193,35 @@ VERBS: dict[str, st.SearchStrategy[list[str]]] = {
     "interpolate": _words("interpolate", models, given_files, given_files, "--steps", numbers, "-o", outputs),
     "encode": _words("encode", models, given_files, "-o", outputs),
     "reproduce": _words(
-        "reproduce",
-        st.sampled_from(["table2", "figure3", "table1", "table9"]) | odd,
-        "--methods",
-        st.sampled_from(["no", "gan,,no", "\x1b"]),
-        "--data",
-        odd,
-        "--seeds",
-        numbers,
-        "-o",
-        outputs,
+        "reproduce", _one_of("table2", "figure3", "table1", "table9"),
+        "--methods", st.sampled_from(["no", "gan,,no", "\x1b"]), "--data", odd, "--seeds", numbers, "-o", outputs,
     ),
     "search": _words(
-        "search",
-        models,
-        "--index",
-        st.sampled_from(["photos", "photos", "bad-index", "new-index", "loop"]) | odd,
+        "search", models, "--index", _one_of("photos", "photos", "bad-index", "new-index", "loop"),
         st.sampled_from(["--image", "--code", "--images"]),
         given_files | st.sampled_from(["0,0,0", "1,nan", ",", "photos"]),
-        "-k",
-        numbers,
-        "-o",
-        st.sampled_from(["o.html", "o.png", "o.json", "o.txt"]) | odd,
+        "-k", numbers, "-o", _one_of("o.html", "o.png", "o.json", "o.txt"),
     ),
     "cluster": _words(
-        "cluster",
-        models,
-        given_files | st.sampled_from(["photos", "photos", "bad-index"]),
-        "-o",
-        st.sampled_from(["groups", "good.png", "/proc/x"]) | odd,
-        "--k",
-        numbers,
-        "--method",
-        st.sampled_from(["kmeans", "hdbscan", "\x1b"]),
+        "cluster", models, given_files | st.sampled_from(["photos", "photos", "bad-index"]),
+        "-o", _one_of("groups", "good.png", "/proc/x"), "--k", numbers,
+        "--method", st.sampled_from(["kmeans", "hdbscan", "\x1b"]),
     ),
     "export": _words(
-        "export",
-        models,
-        "--format",
-        st.sampled_from(["torch", "onnx", "\x1b", ""]),
-        "-o",
-        st.sampled_from(["exported", "good.png", "/proc/x", "."]) | odd,
+        "export", models, "--format", st.sampled_from(["torch", "onnx", "\x1b", ""]),
+        "-o", _one_of("exported", "good.png", "/proc/x", "."),
     ),
-    "push": _words(  # --dry-run comes first: nothing may leave, whatever follows
-        "push",
-        "--dry-run",
-        st.sampled_from(["page", "good.png", "/proc/x"]),
-        models,
-        odd | st.just("a/b"),
-        "--license",
-        odd,
+    "push": _words(  # --dry-run comes first, so that nothing is sent whatever follows
+        "push", "--dry-run", st.sampled_from(["page", "good.png", "/proc/x"]), models, _one_of("a/b"), "--license", odd,
     ),
     "compare": _words(
-        "compare",
-        st.sampled_from(["run", "run", "bad-run", "other-run", "digits"]) | odd,
-        st.sampled_from(["done", "run", "bad-run"]) | odd,
-        "-o",
-        st.sampled_from(["o.html", "o.html", "o.txt", "/proc/o.html"]) | odd,
+        "compare", _one_of("run", "run", "bad-run", "other-run", "digits"), _one_of("done", "run", "bad-run"),
+        "-o", _one_of("o.html", "o.html", "o.txt", "/proc/o.html"),
     ),
-    "explore": _words(  # no such port: it must refuse, whatever it loaded before
-        "explore",
-        models,
-        "--index",
-        given_files | st.sampled_from(["photos", "bad-index"]),
-        "--compare",
-        models,
-        "--host",
-        st.sampled_from(["127.0.0.1", "\x1b", "nowhere.invalid"]),
-        "--port",
-        st.sampled_from(["-1", "99999999", "x"]),
+    "explore": _words(  # there are no such ports: it must refuse, whatever it loaded before
+        "explore", models, "--index", given_files | st.sampled_from(["photos", "bad-index"]), "--compare", models,
+        "--host", st.sampled_from(["127.0.0.1", "\x1b", "nowhere.invalid"]),
+        "--port", st.sampled_from(["-1", "99999999", "x"]),
     ),
     "doctor": _words("doctor", "--json", outputs),
     "recipes": _words("recipes", odd),

@@ -244,10 +244,10 @@ def test_only_pictures_of_the_run_itself_are_published(tmp_path):
     (run / "figures" / "curves.png").symlink_to(tmp_path / "private.png")
     os.mkfifo(run / "figures" / "figure3.png")
     (run / "figures" / "a\x1b[31m](x).png").write_bytes(files.picture())
-    pushed = hub.push(run, "me/model", dry_run=tmp_path / "page")
+    pushed = hub.write_page(run, "me/model", tmp_path / "page")
     assert set(pushed.files) == {"README.md", "config.json", "model.safetensors"}
     assert "\x1b" not in "".join(pushed.lines())
-    hub.push(run, "me/model", dry_run=tmp_path / "page", figures=True)
+    hub.write_page(run, "me/model", tmp_path / "page", figures=True)
     assert "![ax1b31m(x)](figures/a%1B%5B31m%5D%28x%29.png)" in (tmp_path / "page" / "README.md").read_text()
 
 

@@ -25,18 +25,11 @@ from aimgan.training import checkpoint
 
 SOURCE = Path(__file__).parents[2] / "src" / "aimgan"
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "code", "runpy", "imp"}
-CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
-ATTRIBUTES = {
-    "torch.load",
-    "torch.save",
-    "os.system",
-    "os.popen",
-    "subprocess.getoutput",
-    "torch.hub.load",
-    "torch.jit.load",
-    "torch.package.PackageImporter",
-    "importlib.import_module",
+CALLS = {
+    *files.words("eval exec compile __import__ execfile torch.load torch.save os.system os.popen subprocess.getoutput"),
+    *files.words("torch.hub.load torch.jit.load torch.package.PackageImporter importlib.import_module"),
 }
+RISKY = {("allow_pickle", "True"), ("weights_only", "False"), ("shell", "True"), ("trust_remote_code", "True")}
 # What is allowed, and why: docs/security.md.
 ALLOWED = {
     ("evaluation/inception_weights.py", "torch.jit.load"),  # a file with a known checksum, or one that the user names
@@ -52,33 +45,20 @@ def forbidden(text: str) -> set[str]:
             found.add(node.module or "")
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            found |= {name} & (CALLS | ATTRIBUTES)
-            found |= {name} if name.endswith((".extract", ".extractall")) else set()  # a zip or a tar is read in memory
-            found |= {name} if name == "np.load" and len(node.args) > 2 else set()  # the third is allow_pickle
-            for word in node.keywords:
-                risky = (word.arg, ast.unparse(word.value)) in {
-                    ("allow_pickle", "True"),
-                    ("weights_only", "False"),
-                    ("shell", "True"),
-                    ("trust_remote_code", "True"),
-                }
-                found |= {f"{word.arg}={ast.unparse(word.value)}"} if risky else set()
+            extracts = name.endswith((".extract", ".extractall"))  # archives are read in memory
+            if name in CALLS or extracts or (name == "np.load" and len(node.args) > 2):  # the third is allow_pickle
+                found.add(name)
+            words = {(word.arg, ast.unparse(word.value)) for word in node.keywords}
+            found |= {f"{name}={value}" for name, value in words & RISKY}
     return found
 
 
 def test_the_package_calls_nothing_that_executes_what_it_reads():
     for bad in (
-        "import pickle",
-        "from joblib import load",
-        "np.load(f, allow_pickle=True)",
-        "np.load(f, None, True)",
-        "tar.extractall(path)",
-        "eval(x)",
-        "torch.load(p)",
+        "import pickle", "from joblib import load", "import yaml", "eval(x)", "torch.load(p)", "tar.extractall(path)",
+        "np.load(f, allow_pickle=True)", "np.load(f, None, True)", "torch.load(p, weights_only=False)",
         "subprocess.run(x, shell=True)",
-        "import yaml",
-        "torch.load(p, weights_only=False)",
-    ):
+    ):  # fmt: skip
         assert forbidden(bad), bad
     assert not forbidden("re.compile(x)\nmodel.eval()")
     found = {

@@ -16,13 +16,13 @@ from rich.console import Console
 from aimgan.card import LIMITS
 from aimgan.cli.info import tell
 from aimgan.errors import AimganError
-from aimgan.sharing.hub import described, push
+from aimgan.sharing.hub import described, write_page
 
 POINTS = {"width": 8}
 
 
 def page(run, tmp_path, **options) -> str:
-    push(run, "me/photos", dry_run=tmp_path / "page", **options)
+    write_page(run, "me/photos", tmp_path / "page", **options)
     return (tmp_path / "page" / "README.md").read_text()
 
 

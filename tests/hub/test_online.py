@@ -30,4 +30,4 @@ def test_a_hub_that_is_not_there(hub, monkeypatch):
     hub.stop()
     (found,) = examine(online=True)
     assert (found.state, found.found.split(":")[0]) == (PROBLEM, "ConnectError")
-    assert "what is local works without" in found.fix
+    assert "local files work without it" in found.fix

@@ -11,7 +11,7 @@ from fake_run import made
 
 import aimgan
 from aimgan import AimganError
-from aimgan.sharing.hub import described, push
+from aimgan.sharing.hub import described, push, write_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")  # of huggingface_hub's httpx2
 OWN = {"README.md", "config.json", "model.safetensors", ".gitattributes"}
@@ -36,12 +36,15 @@ def test_what_is_pushed_is_loaded_with_the_same_bytes_and_gives_the_same_samples
     assert pushed.files == {name: len(content) for name, content in files.items() if name != ".gitattributes"}
     assert pushed.lines()[-1].startswith(f"pushed to {pushed.where}: 5 files, ")
     assert pushed.where.endswith("/me/photos")
+    files["pickle.pt"] = b"never asked for"
+    aimgan.load("me/photos")
+    assert {request.rpartition("/")[2] for request in hub.asked if "/resolve/" in request} == OWN - {".gitattributes"}
 
 
 def test_figures_with_images_of_the_data_go_along_only_when_asked_for_and_leave_again(hub, run):
     pushed = push(run, "me/photos")
     assert pushed.left_out == ("figures/neighbours.png", "figures/reconstructions.png")
-    assert "left out figures/neighbours.png, which shows images of the data: --figures takes it along" in pushed.lines()
+    assert "left out figures/neighbours.png, which shows images of the data: --figures includes it" in pushed.lines()
     (run / "figures" / "new.png").write_bytes(b"\x89PNG\r\n\x1a\n, of a later version: it may show anything")
     assert push(run, "me/photos").left_out[1:] == ("figures/new.png", "figures/reconstructions.png")
     assert push(run, "me/photos", figures=True).left_out == ()
@@ -84,29 +87,29 @@ def test_a_revision_is_a_branch_of_its_own(hub, run, tmp_path):
 
 
 def test_a_dry_run_writes_what_would_be_sent_and_sends_nothing(hub, run, tmp_path):
-    written = push(run, "me/photos", dry_run=tmp_path / "page")
+    written = write_page(run, "me/photos", tmp_path / "page")
     assert hub.asked == []
     assert written.lines()[-1].startswith(f"wrote what would be pushed to {tmp_path}/page: 5 files")
-    push(run, "me/photos", dry_run=tmp_path / "page")
+    write_page(run, "me/photos", tmp_path / "page")
     assert aimgan.load(tmp_path / "page").config == aimgan.load(run).config
     push(run, "me/photos")
     there = hub.files("me/photos")
     for name in written.files:
         assert (tmp_path / "page" / name).read_bytes() == there[name]
     with pytest.raises(AimganError, match=r"holds evaluation\.json, which no dry run wrote: choose another folder"):
-        push(run, "me/photos", dry_run=run)
+        write_page(run, "me/photos", run)
     with pytest.raises(AimganError, match="model is the model itself: choose another folder"):
-        push(run, "me/photos", dry_run=run / "model")
+        write_page(run, "me/photos", run / "model")
     with pytest.raises(AimganError, match="cannot write /proc/page"):
-        push(run, "me/photos", dry_run=Path("/proc/page"))
+        write_page(run, "me/photos", Path("/proc/page"))
 
 
 NAMES = {
     "photos": "'photos' names no owner; expected owner/name, such as your-name/photos",
-    "me/../x": "is no name on the Hub",
-    "me/a b": "is no name on the Hub",
-    "": "is no name on the Hub",
-    "me/" + "x" * 200: "is no name on the Hub",
+    "me/../x": "is not a name on the Hub",
+    "me/a b": "is not a name on the Hub",
+    "": "is not a name on the Hub",
+    "me/" + "x" * 200: "is not a name on the Hub",
 }
 
 

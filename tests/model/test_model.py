@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +104,8 @@ def test_algorithm_2_step_by_step(make, name):
 def test_generators_make_draws_again_and_without_them_they_differ(make, name):
     model = make(name)
     x = some(model)
-    for call in (
-        lambda g: model.generate(5, g),
-        lambda g: model.neighbours(x, 2, g),
-        lambda g: model.encode(x).sample(2, g),
-    ):
+    draws = model.generate, partial(model.neighbours, x), model.encode(x).sample
+    for call in (lambda g, draw=draw: draw(5, g) for draw in draws):
         assert torch.equal(call(seeded(3)), call(seeded(3)))
         assert not torch.equal(call(seeded(3)), call(seeded(4)))
         assert not torch.equal(call(None), call(None))
@@ -228,36 +226,27 @@ def test_batch_norm_of_an_encoder_with_its_own_trunk_is_taken_over_real_images(p
 def test_a_gan_generates_and_says_that_it_cannot_encode(make):
     model = make("gan")
     assert model.generate(2).shape == (2, 1, 8, 8)
-    for call in (
-        model.encode,
-        model.reconstruct,
-        lambda x: model.neighbours(x, 2),
-        lambda x: model.interpolate(x, x, 2),
-    ):
+    neighbours, line = (lambda x: model.neighbours(x, 2)), (lambda x: model.interpolate(x, x, 2))
+    for call in (model.encode, model.reconstruct, neighbours, line):
         with pytest.raises(AimganError, match=r"this model \(gan\) has no encoder: it can only generate"):
             call(some(model))
 
 
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (
-            torch.zeros(2, 3, 9, 9),
-            r"x is torch.float32 \(2, 3, 9, 9\); expected a float tensor \(n, 3, 8, 8\) in \[0, 1\]",
-        ),
-        (torch.zeros(3, 8, 8), r"x is torch.float32 \(3, 8, 8\)"),
-        (
-            torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
-            r"x is torch.uint8 \(2, 3, 8, 8\); expected a float tensor \(n, 3, 8, 8\) in \[0, 1\]: divide it by 255",
-        ),
-        (torch.zeros(2, 3, 8, 8).numpy(), r"x is float32 \(2, 3, 8, 8\); expected a float tensor"),
-        ([[1.0]], "x is list; expected a float tensor"),
-        (torch.tensor(0.5), r"x is torch.float32 \(\)"),
-    ],
-)
-def test_inputs_of_a_wrong_shape_or_type_are_named(make, unchecked_shapes, x, message):
+EXPECTED = r"expected a float tensor \(n, 3, 8, 8\) in \[0, 1\]"
+WRONG = {
+    r"x is torch.float32 \(2, 3, 9, 9\); " + EXPECTED: torch.zeros(2, 3, 9, 9),
+    r"x is torch.float32 \(3, 8, 8\)": torch.zeros(3, 8, 8),
+    r"x is torch.uint8 \(2, 3, 8, 8\); " + EXPECTED + ": divide": torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+    r"x is float32 \(2, 3, 8, 8\); " + EXPECTED: torch.zeros(2, 3, 8, 8).numpy(),
+    "x is list; " + EXPECTED: [[1.0]],
+    r"x is torch.float32 \(\)": torch.tensor(0.5),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_inputs_of_a_wrong_shape_or_type_are_named(make, unchecked_shapes, message):
     with pytest.raises(AimganError, match=message):
-        make("table 4").encode(x)
+        make("table 4").encode(WRONG[message])
 
 
 def test_other_wrong_arguments(make, unchecked_shapes):
@@ -271,7 +260,7 @@ def test_other_wrong_arguments(make, unchecked_shapes):
         (lambda: model.neighbours(x, -1), "m is -1; expected at least 1"),
         (lambda: model.interpolate(x, x, 0), "steps is 0"),
         (lambda: model.interpolate(x[:0], x[:0], 10**12), "1,000,000,000,000 samples .* would take"),
-        (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected as many in both"),
+        (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected the same number in both"),
     ):
         with pytest.raises(AimganError, match=message):
             call()
@@ -294,13 +283,13 @@ def test_images_of_another_range_are_refused_with_the_likely_fix(make, change, m
     good[-1, 0, 0, :2] = torch.tensor([0.0, 1.0])
     bad = change(good)
     for call in (
-        lambda: model.encode(bad),
-        lambda: model.reconstruct(bad),
-        lambda: model.neighbours(bad, 2),
-        lambda: model.interpolate(good, bad, 2),
+        model.encode,
+        model.reconstruct,
+        lambda x: model.neighbours(x, 2),
+        lambda x: model.interpolate(x, x, 2),
     ):
         with pytest.raises(AimganError, match=message):
-            call()
+            call(bad)
 
 
 def test_what_rounding_leads_beyond_the_range_is_taken_and_points_have_none(make):
@@ -319,9 +308,6 @@ def test_numpys_integers_are_counts(make, unchecked_shapes):
     assert torch.equal(model.neighbours(x, one, seeded()), model.neighbours(x, 200, seeded()))
     assert torch.equal(model.interpolate(x, x.flip(0), one), model.interpolate(x, x.flip(0), 200))
     model.reestimate_batch_norm(np.int64(1), batches=np.int64(1), batch_size=np.int64(4))
-    for wrong in (2.0, True):
-        with pytest.raises(AimganError, match=f"n is {wrong}; expected an integer"):
-            model.generate(wrong)
 
 
 def test_other_floats_are_taken_as_the_models_own(make):
@@ -357,10 +343,8 @@ def test_the_files_are_a_function_of_the_model(make, tmp_path):
         make("points").save(folder)
     again = tmp_path / "again"
     aimgan.load(tmp_path / "a").save(again)
-    contents = [
-        {path.name: path.read_bytes() for path in folder.iterdir()}
-        for folder in (tmp_path / "a", tmp_path / "deeper" / "b", again)
-    ]
+    folders = (tmp_path / "a", tmp_path / "deeper" / "b", again)
+    contents = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
     assert contents[0] == contents[1] == contents[2]
     assert contents[0].keys() == {"config.json", "model.safetensors", "README.md"}
     text = b"".join(contents[0].values())
@@ -385,7 +369,7 @@ def test_saving_replaces_a_model_and_nothing_else(make, tmp_path):
     assert aimgan.load(tmp_path / "model").config.objective == "gan"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_text("x")
-    with pytest.raises(AimganError, match=r"photos holds 1\.jpg, which is no part of a model: choose another folder"):
+    with pytest.raises(AimganError, match=r"photos holds 1\.jpg, which no model has: choose another folder"):
         make("points").save(tmp_path / "photos")
     assert (tmp_path / "photos" / "1.jpg").read_text() == "x"
     with pytest.raises(AimganError, match=r"cannot write /proc/model .*choose another folder"):
@@ -495,43 +479,10 @@ def test_a_model_that_is_not_whole_is_told_in_one_line(make, tmp_path, unchecked
     assert len(str(told.value)) < 600 + len(str(tmp_path))
 
 
-def test_nothing_there_and_nothing_on_the_hub(tmp_path, monkeypatch):
-    import huggingface_hub
-
-    def offline(*args, **kwargs):
-        raise ConnectionError("no network\nat all")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+def test_a_path_without_a_model_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     for source in ("empty", "file", "a/b/c", "no such folder"):
         with pytest.raises(AimganError, match=rf"^{source} holds no model .*train one, or check the path$"):
             aimgan.load(source)
-    with pytest.raises(
-        AimganError, match=r"^no folder me/model here, and the Hub has no model .* \(ConnectionError\)$"
-    ):
-        aimgan.load("me/model")
-
-
-def test_a_hub_id_is_fetched_without_anything_but_the_models_files(make, tmp_path, monkeypatch):
-    import huggingface_hub
-
-    make("points").save(tmp_path / "cache")
-    asked = {}
-
-    def fetch(repo, revision, allow_patterns):
-        asked.update(repo=repo, revision=revision, patterns=set(allow_patterns))
-        return str(tmp_path / "cache")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    monkeypatch.chdir(tmp_path)
-    assert aimgan.load("me/model").config.objective == "aim"
-    patterns = {"config.json", "model.safetensors", "README.md"}
-    assert asked == {"repo": "me/model", "revision": None, "patterns": patterns}
-
-
-def test_an_unknown_device_is_told_as_such(make, tmp_path):
-    make("points").save(tmp_path / "model")
-    with pytest.raises(AimganError, match=r"cannot put a model on device 'gpu' .*: expected cpu, or cuda$"):
-        aimgan.load(tmp_path / "model", device="gpu")

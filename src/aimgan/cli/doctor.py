@@ -1,10 +1,11 @@
-"""Whether this machine has what aimgan needs: a line for each thing looked at, with what to do (docs/sharing.md).
+"""`aimgan doctor`: whether this machine has what aimgan needs, with what to do where it has not (docs/sharing.md).
 
-Nothing heavy is imported before it is looked at, so that a broken package is a line here and no traceback.
+Nothing heavy is imported before it is checked, so that a broken package is a line of the report and not a traceback.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -12,12 +13,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 from rich.console import Console
@@ -27,14 +29,14 @@ from aimgan.errors import AimganError, plain
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 STYLES = {OK: "green", NOTE: "yellow", PROBLEM: "bold red"}
-LOW, TOO_LOW = 5 * 2**30, 2**29  # bytes of disk: of a note (a data set), of a problem (checkpoints)
-SECONDS = 60  # that torchvision may take to import; 10 are the Hub's
+LOW, TOO_LOW = 5 * 2**30, 2**29  # free bytes below which a disk is a note (a data set) or a problem (checkpoints)
+SECONDS = 60  # that torchvision may take to import
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is (ok, note, problem), what was found, and what to do about it."""
+    """What was checked, its state (ok, note or problem), what was found, and what to do about it."""
 
     name: str
     state: str
@@ -42,50 +44,42 @@ class Finding:
     fix: str = ""
 
 
-Check = Callable[[], Iterator[Finding]]
-
-
 def examine(online: bool = False) -> list[Finding]:
-    """Look at everything; at the Hub only where `online`. A check that fails itself is a problem."""
-    found: list[Finding] = []
-    for name, check in (CHECKS | ({"hub": _hub} if online else {})).items():
+    """Run all checks, that of the Hub only if `online`. A check that raises an error is a problem."""
+    findings: list[Finding] = []
+    checks = CHECKS | {"hub": _hub} if online else CHECKS
+    for name, check in checks.items():
         try:
-            found += check()
-        except Exception as reason:  # a package that is half there raises anything
+            findings += check()
+        except Exception as reason:  # a broken package can raise anything
             line = plain(" ".join(str(reason).split()))[:300]
-            found.append(Finding(name, PROBLEM, f"{type(reason).__name__}: {line}", FIXES.get(name, "")))
-    return found
+            findings.append(Finding(name, PROBLEM, f"{type(reason).__name__}: {line}", FIXES.get(name, "")))
+    return findings
 
 
 def doctor(console: Console, online: bool = False, output: Path | None = None) -> int:
-    """Print a line for each finding, write them as JSON where a file is named, and return the exit code.
+    """Print a line for each finding, write them all as JSON if a file is named, and return 1 if any is a problem.
 
-    That is 1 where there is a problem. Raises AimganError where the file cannot be written.
+    Raises AimganError where the file cannot be written.
     """
-    found = examine(online)
-    for finding in found:
+    findings = examine(online)
+    for finding in findings:
         console.print(f"{finding.state:8}", style=STYLES[finding.state], end="", highlight=False)
-        fix = f". {finding.fix}" if finding.fix else ""
-        line = f"{finding.name:20} {plain(finding.found)}{fix}"
+        line = f"{finding.name:20} {plain(finding.found)}"
+        if finding.fix:
+            line += f". {finding.fix}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    problems = sum(finding.state == PROBLEM for finding in found)
-    notes = sum(finding.state == NOTE for finding in found)
-    console.print(f"{problems} problems, {notes} notes", highlight=False)
+    states = [finding.state for finding in findings]
+    console.print(f"{states.count(PROBLEM)} problems, {states.count(NOTE)} notes", highlight=False)
     if output is not None:
-        _write(output, {"problems": problems, "findings": [asdict(finding) for finding in found]})
-    return 1 if problems else 0
-
-
-def _write(output: Path, value: dict[str, Any]) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    except (OSError, ValueError) as reason:  # ValueError: a null in the name
-        line = getattr(reason, "strerror", None) or reason
-        raise AimganError(f"cannot write {output} ({line}): choose another path") from None
-
-
-# --- packages ---------------------------------------------------------------------------------------------------------
+        report = {"problems": states.count(PROBLEM), "findings": [asdict(finding) for finding in findings]}
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        except (OSError, ValueError) as reason:  # ValueError: a null character in the name
+            cause = getattr(reason, "strerror", None) or reason
+            raise AimganError(f"cannot write {output} ({cause}): choose another path") from None
+    return int(PROBLEM in states)
 
 
 def _python() -> Iterator[Finding]:
@@ -93,13 +87,19 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Look at what aimgan requires, as its own metadata say, and at each extra."""
-    required = [Requirement(text) for text in metadata.requires("aimgan") or []]
-    for requirement in required:
+    """Check each package that aimgan requires, as its metadata say, and each extra."""
+    requirements = [Requirement(text) for text in metadata.requires("aimgan") or []]
+    for requirement in requirements:
         if _applies(requirement, ""):
             yield _package(requirement)
     for extra in metadata.metadata("aimgan").get_all("Provides-Extra") or []:
-        yield _extra(extra, [r for r in required if _applies(r, extra) and not _applies(r, "")])
+        names = [r.name for r in requirements if _applies(r, extra) and not _applies(r, "")]
+        missing = [name for name in names if _version(name) is None]
+        if missing:
+            fix = f"pip install 'aimgan[{extra}]'"
+            yield Finding(f"extra {extra}", NOTE, f"without {', '.join(missing)}", fix)
+        else:
+            yield Finding(f"extra {extra}", OK, ", ".join(f"{name} {_version(name)}" for name in names))
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
@@ -107,22 +107,12 @@ def _applies(requirement: Requirement, extra: str) -> bool:
 
 
 def _package(requirement: Requirement) -> Finding:
-    version, pip = _version(requirement.name), f"pip install '{requirement.name}{requirement.specifier}'"
+    version, fix = _version(requirement.name), f"pip install '{requirement.name}{requirement.specifier}'"
     if version is None:
-        return Finding(requirement.name, PROBLEM, "missing", pip)
+        return Finding(requirement.name, PROBLEM, "missing", fix)
     if not requirement.specifier.contains(version, prereleases=True):
-        return Finding(requirement.name, PROBLEM, f"{version}; expected {requirement.specifier}", pip)
+        return Finding(requirement.name, PROBLEM, f"{version}; expected {requirement.specifier}", fix)
     return Finding(requirement.name, OK, version)
-
-
-def _extra(extra: str, requirements: list[Requirement]) -> Finding:
-    """Say what of an extra is there: all of it, or what is missing and the line that installs it."""
-    versions = {r.name: _version(r.name) for r in requirements}
-    missing = [name for name, version in versions.items() if version is None]
-    there = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    if missing:
-        return Finding(f"extra {extra}", NOTE, f"without {', '.join(missing)}", f"pip install 'aimgan[{extra}]'")
-    return Finding(f"extra {extra}", OK, there)
 
 
 def _version(name: str) -> str | None:
@@ -133,7 +123,7 @@ def _version(name: str) -> str | None:
 
 
 def _torchvision() -> Iterator[Finding]:
-    """Import torchvision in a process of its own: of another build than torch's it raises RuntimeError."""
+    """Import torchvision in another process: one that was built for another torch raises RuntimeError."""
     if find_spec("torchvision") is None:
         yield Finding("torchvision", OK, "not installed, and not needed")
         return
@@ -142,12 +132,20 @@ def _torchvision() -> Iterator[Finding]:
     if done.returncode == 0:
         yield Finding("torchvision", OK, f"{_version('torchvision')}, not used here")
         return
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    found = f"{_version('torchvision')} cannot be imported ({last[:200]}); aimgan never does, so it does no harm here"
+    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    found = f"{_version('torchvision')} cannot be imported ({lines[-1][:200]}); aimgan does not import it"
     yield Finding("torchvision", NOTE, found, "pip uninstall torchvision, or install the build that goes with torch")
 
 
-# --- devices ----------------------------------------------------------------------------------------------------------
+def _accelerate() -> Iterator[Finding]:
+    """Report what `accelerate env` reports: platform, versions, accelerator, memory, and the launch configuration."""
+    from accelerate.commands.env import env_command
+
+    with redirect_stdout(io.StringIO()):
+        report = env_command(Namespace(config_file=None))
+    yield Finding(
+        "accelerate env", OK, "; ".join(f"{name.replace('`', '')}: {value}" for name, value in report.items())
+    )
 
 
 def _processor() -> Iterator[Finding]:
@@ -156,13 +154,11 @@ def _processor() -> Iterator[Finding]:
     from aimgan.checked import memory
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads()
-    kind = torch.backends.cpu.get_cpu_capability()
+    threads, kind = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
     found = f"{cores} cores, {threads} threads, {kind}, {memory() / 2**30:.1f} GiB of memory"
     if threads > cores:
-        yield Finding(
-            "cpu", NOTE, found, f"export OMP_NUM_THREADS={cores}: more threads than cores wait for each other"
-        )
+        fix = f"export OMP_NUM_THREADS={cores}: more threads than cores wait for each other"
+        yield Finding("cpu", NOTE, found, fix)
     else:
         yield Finding("cpu", OK, found)
 
@@ -170,17 +166,16 @@ def _processor() -> Iterator[Finding]:
 def _gpu() -> Iterator[Finding]:
     import torch
 
-    for k in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        seen = torch.cuda.get_device_properties(k)
-        capability = f"compute capability {seen.major}.{seen.minor}"
-        yield Finding(f"cuda:{k}", OK, f"{seen.name}, {seen.total_memory / 2**30:.1f} GiB, {capability}")
-    if not torch.cuda.is_available():
-        unseen = GPUS.is_dir() and any(GPUS.iterdir())
+    if torch.cuda.is_available():
+        for k in range(torch.cuda.device_count()):
+            gpu = torch.cuda.get_device_properties(k)
+            memory, capability = f"{gpu.total_memory / 2**30:.1f} GiB", f"compute capability {gpu.major}.{gpu.minor}"
+            yield Finding(f"cuda:{k}", OK, f"{gpu.name}, {memory}, {capability}")
+    elif GPUS.is_dir() and any(GPUS.iterdir()):
         fix = f"torch {torch.__version__} does not see it: install its CUDA build (pytorch.org), or update the driver"
-        yield Finding("cuda", NOTE, "a GPU is here", fix) if unseen else Finding("cuda", OK, "no GPU here")
-
-
-# --- the machine ------------------------------------------------------------------------------------------------------
+        yield Finding("cuda", NOTE, "this machine has a GPU", fix)
+    else:
+        yield Finding("cuda", OK, "no GPU here")
 
 
 def _disk() -> Iterator[Finding]:
@@ -190,11 +185,28 @@ def _disk() -> Iterator[Finding]:
     yield _folder("this folder", Path.cwd(), NOTE, "pass --output in a folder with room that you may write to")
     yield _folder("cache", cache, PROBLEM, "set AIMGAN_CACHE to a folder with room that you may write to")
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-    yield Finding("cache's size", OK, f"{size / 2**20:,.1f} MiB, which are made or fetched again where you remove them")
+    yield Finding("cache's size", OK, f"{size / 2**20:,.1f} MiB; what you remove is made or fetched again when needed")
+
+
+def _folder(name: str, folder: Path, unwritable: str, fix: str) -> Finding:
+    """Check the free room of a folder, and write a temporary file into it: permission bits do not tell everything."""
+    folder = folder.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(existing).free
+    found = f"{folder}, {free / 2**30:,.1f} GiB free"
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as reason:
+        return Finding(name, unwritable, f"{found}; cannot be written ({reason.strerror})", fix)
+    if free < TOO_LOW:
+        return Finding(name, PROBLEM, found, fix)
+    if free < LOW:
+        return Finding(name, NOTE, found, fix)
+    return Finding(name, OK, found)
 
 
 def _packs() -> Iterator[Finding]:
-    """List what images are packed in the cache, since they did not fit in memory or came from the Hub."""
+    """List the images that are packed in the cache, since they did not fit in memory or came from the Hub."""
     from aimgan.checked import shown_bytes
     from aimgan.data.packed import packs
 
@@ -209,40 +221,21 @@ def _packs() -> Iterator[Finding]:
             yield Finding(name, OK, f"{about} ({remove})")
 
 
-def removed(name: str) -> list[str]:
-    """Remove a pack, or all, and return a line for each. Raises AimganError for a name that none has."""
-    from aimgan.checked import shown_bytes
-    from aimgan.data.packed import remove
-
-    return [f"removed {pack.folder}, {shown_bytes(pack.size)}" for pack in remove(name)]
-
-
-def _folder(name: str, folder: Path, unwritable: str, fix: str) -> Finding:
-    """Write a file of no name into a folder, since its permission bits are not all that a file system minds."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
-    free = shutil.disk_usage(there).free
-    found = f"{folder}, {free / 2**30:,.1f} GiB free"
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            state = PROBLEM if free < TOO_LOW else NOTE if free < LOW else OK
-    except OSError as reason:
-        state, found = unwritable, f"{found}; cannot be written ({reason.strerror})"
-    return Finding(name, state, found, "" if state == OK else fix)
-
-
 def _terminal() -> Iterator[Finding]:
     encoding = sys.stdout.encoding or "none"
-    if encoding.lower().replace("-", "") != "utf8":
-        yield Finding("locale", NOTE, f"output is {encoding}: some letters are escaped", "export LC_ALL=C.UTF-8")
-    else:
+    if encoding.lower().replace("-", "") == "utf8":
         yield Finding("locale", OK, encoding)
-    columns = shutil.get_terminal_size().columns
-    terminal = f"{os.environ.get('TERM', 'unnamed')}, {columns} columns"
-    yield Finding("terminal", OK, terminal if sys.stdout.isatty() else "output is piped: no colours, no bars")
+    else:
+        yield Finding("locale", NOTE, f"output is {encoding}: some letters are escaped", "export LC_ALL=C.UTF-8")
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        yield Finding("terminal", OK, f"{os.environ.get('TERM', 'unnamed')}, {columns} columns")
+    else:
+        yield Finding("terminal", OK, "output is piped: no colours, no bars")
 
 
 def _hub() -> Iterator[Finding]:
-    """Ask the Hub who the token's owner is: whether it can be reached, and whether it knows the token."""
+    """Ask the Hub whose the token is, which tells whether it can be reached and whether it knows the token."""
     from huggingface_hub import constants, get_token
     from huggingface_hub.utils import build_hf_headers, get_session
 
@@ -257,19 +250,22 @@ def _hub() -> Iterator[Finding]:
         yield Finding("hub", PROBLEM, f"{constants.ENDPOINT} answers with {answer.status_code}", FIXES["hub"])
 
 
-CHECKS: dict[str, Check] = {
+CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "python": _python,
     "packages": _packages,
     "torchvision": _torchvision,
+    "accelerate env": _accelerate,
     "cpu": _processor,
     "cuda": _gpu,
     "disk": _disk,
     "packs": _packs,
     "terminal": _terminal,
 }
+REINSTALL = "pip install --force-reinstall torch"
 FIXES = {
     "packages": "pip install aimgan, into this very Python",
-    "cpu": "pip install --force-reinstall torch",
-    "cuda": "pip install --force-reinstall torch",
-    "hub": "check the network and the proxy, or HF_ENDPOINT and HF_HUB_OFFLINE; what is local works without",
+    "accelerate env": f"{REINSTALL} accelerate",
+    "cpu": REINSTALL,
+    "cuda": REINSTALL,
+    "hub": "check the network and the proxy, or HF_ENDPOINT and HF_HUB_OFFLINE; local files work without it",
 }

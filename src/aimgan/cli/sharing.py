@@ -44,10 +44,13 @@ def push(
     aimgan push runs/photos-aim you/photos --dry-run page
     aimgan push runs/photos-aim you/photos --private
     """
-    from aimgan.sharing.hub import push as send
+    from aimgan.sharing import hub
 
-    told = send(run, repo, private=private, revision=revision, figures=figures, license=license_, dry_run=dry_run)
-    for line in told.lines():
+    if dry_run is not None:
+        pushed = hub.write_page(run, repo, dry_run, figures=figures, license=license_)
+    else:
+        pushed = hub.push(run, repo, private=private, revision=revision, figures=figures, license=license_)
+    for line in pushed.lines():
         typer.echo(line)
 
 
@@ -67,11 +70,13 @@ def doctor(
     aimgan doctor --json doctor.json
     aimgan doctor --remove-pack all
     """
-    from aimgan.cli.doctor import doctor as look
-    from aimgan.cli.doctor import removed
-
     if remove_pack is not None:
-        for line in removed(remove_pack):
-            typer.echo(line)
+        from aimgan.checked import shown_bytes
+        from aimgan.data.packed import remove
+
+        for pack in remove(remove_pack):
+            typer.echo(f"removed {pack.folder}, {shown_bytes(pack.size)}")
         return
+    from aimgan.cli.doctor import doctor as look
+
     raise typer.Exit(look(console(), online, json_))

@@ -159,4 +159,4 @@ def explore(
     from aimgan.devices import resolved_device
     from aimgan.explorer import explore as serve
 
-    serve(run, index, compare, host, port, resolved_device(device), typer.echo)
+    serve(run, index, compare, host, port, resolved_device(device))

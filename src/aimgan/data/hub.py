@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,8 +10,6 @@ from aimgan.data.listing import Listing
 from aimgan.data.names import split_of
 from aimgan.data.tables import Table, listed_tables
 from aimgan.errors import AimganError, first_line
-
-HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 class HubError(AimganError):

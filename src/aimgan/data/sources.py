@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from aimgan.checked import HUB_ID
 from aimgan.data import hub, tables
 from aimgan.data.arrays import listed_arrays
 from aimgan.data.files import Files, archive, archives, folder, stamp
@@ -37,7 +38,7 @@ def find(source: str, stack: ExitStack) -> Listing:
         return _directory(path, stack) if path.is_dir() else _file(path, source, stack)
     if several := _matching(source):
         return _several(several, source, stack)
-    if hub.HUB_ID.fullmatch(source):
+    if HUB_ID.fullmatch(source):
         return hub.listed_hub(source)
     raise AimganError(f"there is no file or folder {source!r}: {EXPECTED}")
 
@@ -56,7 +57,7 @@ def state(source: str) -> str:
         several = [path] if os.path.exists(path) else _matching(source)
         root = _common(several)
         files = [(str(file.relative_to(root)), *stamp(file)) for file in several]
-        if not files and hub.HUB_ID.fullmatch(source):
+        if not files and HUB_ID.fullmatch(source):
             files = [(source, hub.commit(source))]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 

@@ -1,12 +1,12 @@
-"""A plane through the space of codes: what lies on it, and which code a point of its picture is.
+"""The latent map: a plane through the space of codes, and the code at each of its points.
 
-Codes of two dimensions are their own plane. Of more it is spanned by the first two principal axes of many codes (PCA):
-directions of length one, so that a unit on the map is the prior's standard deviation, as it is in every dimension.
+Codes of two dimensions are points of the plane themselves. For more dimensions, the plane is spanned by the first two
+principal axes of many codes (PCA). The axes have length one, so that a unit of the map is a unit of the codes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -20,95 +20,83 @@ from aimgan.figures import code_grid
 from aimgan.figures.blocks import to_pixels
 from aimgan.model import LatentVariableModel
 
-LIMIT = 3.6  # standard deviations of the prior: the map's edge
-CODES = 1_000  # of the model's own samples, where there is no folder
-TILES = 15  # images a side, where the map shows what the model makes of its points
+SQUARE = Square(3.6)  # the part of the plane that is shown, in standard deviations of the prior
+CODES = 1_000  # samples of the model whose codes are shown where there is no folder of images
+TILES = 15  # images in a row, where the map shows what the model generates
 
 Code = Float[Tensor, " d"]
 
 
 @dataclass(frozen=True)
 class LatentMap:
-    """The plane `centre` + span of the two `axes`, with the codes that it was laid through, as points (n, 2) of it."""
+    """The plane through `centre` that two unit vectors `axes` span, and codes as points of it."""
 
     centre: Code
     axes: Float[Tensor, "2 d"]
-    share: tuple[float, float]  # of the codes' variance, along each axis
+    share: tuple[float, float]  # the fraction of the codes' variance along each axis
     points: Float[Tensor, "n 2"]
-    square: Square = field(default=Square(LIMIT))
 
     def point(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
-        """Return where codes lie on the map: their projections."""
-        return (z.cpu() - self.centre) @ self.axes.T
+        """Return the projections of codes on the map."""
+        return (z - self.centre) @ self.axes.T
 
     def code(self, points: Float[Tensor, "n 2"], through: Code | None = None) -> Float[Tensor, "n d"]:
-        """Return the codes at points: of the plane itself, or of the one that is parallel to it through a code."""
+        """Return the codes at points of the plane, or of the parallel plane through a code."""
         z = self.centre + points @ self.axes
         if through is None:
             return z
-        rest = through.cpu() - self.centre - self.point(through[None])[0] @ self.axes
-        return z + rest
+        return z + through - self.centre - self.point(through[None])[0] @ self.axes
 
     def draw(
-        self, model: LatentVariableModel, images: bool, through: Code | None = None, chosen: Code | None = None,
-        clicked: tuple[float, float] | None = None,
-    ) -> Image.Image:  # fmt: skip
-        """Draw the codes as dots, or what the model makes of a grid of points; the chosen image's, the last click."""
-        axes = self.square.axes(*self._names())
-        if images:
-            _draw_images(axes, model, self, through)
+        self, model: LatentVariableModel | None, through: Code | None, chosen: Code | None, clicked: tuple[float, float]
+    ) -> Image.Image:
+        """Draw the codes, or with a model what it generates from a grid of points; the chosen code, the last click."""
+        axes = self._axes()
+        if model is not None:
+            self._draw_images(axes, model, through)
         else:
-            size = 28 if len(self.points) <= 200 else 7
             x, y = self.points.numpy().T
-            axes.scatter(x, y, s=size, c=BLUE, alpha=0.5, linewidths=0)
+            axes.scatter(x, y, s=28 if len(x) <= 200 else 7, c=BLUE, alpha=0.5, linewidths=0)
             rings(axes)
         if chosen is not None:
             axes.plot(*self.point(chosen[None])[0].tolist(), "D", color=GREEN, markersize=9, markeredgecolor="white")
-        if clicked is not None:
-            axes.plot(*clicked, "o", color=ORANGE, markersize=12, markeredgecolor="white", markeredgewidth=1.5)
+        axes.plot(*clicked, "o", color=ORANGE, markersize=12, markeredgecolor="white", markeredgewidth=1.5)
         return rendered(axes)
 
-    def _names(self) -> tuple[str, str]:
+    def _axes(self) -> Axes:
         if len(self.centre) == 2:
-            return "$z_1$", "$z_2$"
-        first, second = (f"principal axis {k}: {share:.1%} of the variance" for k, share in enumerate(self.share, 1))
-        return first, second
+            return SQUARE.axes("$z_1$", "$z_2$")
+        first, second = self.share
+        name = "principal axis {}: {:.1%} of the variance"
+        return SQUARE.axes(name.format(1, first), name.format(2, second))
+
+    def _draw_images(self, axes: Axes, model: LatentVariableModel, through: Code | None) -> None:
+        """Fill the axes with the images of a grid of points, each centred on its point."""
+        limit = SQUARE.limit
+        points = code_grid(TILES, limit - limit / TILES)
+        tiles = to_pixels(finite(model.decode(self.code(points, through), inferred=True)))
+        _, h, w, _ = tiles.shape
+        sheet = tiles.reshape(TILES, TILES, h, w, 3).swapaxes(1, 2).reshape(TILES * h, TILES * w, 3)
+        axes.imshow(sheet, extent=(-limit, limit, -limit, limit), aspect="auto", interpolation="antialiased")
 
 
 def latent_map(codes: Float[Tensor, "n d"]) -> LatentMap:
-    """Lay a map through codes: the plane itself of 2 dimensions, else that of their first two principal axes."""
+    """Lay a map through codes: the first two principal axes, or the codes' own axes if there are one or two."""
     codes = codes.cpu().float()
     d = codes.shape[1]
     if d <= 2:
-        axes, centre, share = torch.eye(2, d), torch.zeros(d), (0.0, 0.0)
-    else:
-        centre = codes.mean(dim=0)
-        _, values, axes = torch.linalg.svd(codes - centre, full_matrices=False)
-        spread = values.square() / values.square().sum().clamp(min=1e-12)
-        axes, share = _rows(axes, 2), (float(spread[0]), float(spread[1:2].sum()))
-    return LatentMap(centre, axes, share, (codes - centre) @ axes.T)
+        return LatentMap(torch.zeros(d), torch.eye(2, d), (0.0, 0.0), codes @ torch.eye(2, d).T)
+    centre = codes.mean(dim=0)
+    deviations = (codes - centre).double()
+    values, vectors = torch.linalg.eigh(deviations.T @ deviations)  # from the smallest to the largest
+    second, first = (values[-2:] / values.sum().clamp(min=1e-12)).tolist()
+    axes = vectors[:, -2:].flip(1).T.float()
+    return LatentMap(centre, axes, (first, second), (codes - centre) @ axes.T)
 
 
 def own_codes(model: LatentVariableModel) -> Float[Tensor, "n d"]:
-    """Return what the encoder makes of the model's own samples; draws of the prior where there is no encoder."""
+    """Return the codes that the encoder infers from the model's own samples, or draws of the prior without encoder."""
     generator = noise.generator("explorer", "map", device=model.device)
     if model.E is None:
         return model.prior.sample(CODES, generator).cpu()
     return model.encode(model.generate(CODES, generator), generated=True).mean.cpu()
-
-
-def _rows(axes: Float[Tensor, "k d"], n: int) -> Float[Tensor, "n d"]:
-    """Return the first n axes; fewer codes than axes leave the others zero."""
-    missing = torch.zeros(max(0, n - len(axes)), axes.shape[1])
-    return torch.cat((axes, missing))[:n]
-
-
-def _draw_images(axes: Axes, model: LatentVariableModel, here: LatentMap, through: Code | None) -> None:
-    """Fill the map with the images of a grid of points, each centred on its point."""
-    step = 2 * here.square.limit / TILES
-    points = code_grid(TILES, here.square.limit - step / 2)
-    tiles = to_pixels(finite(model.decode(here.code(points, through), inferred=True)))
-    _, h, w, _ = tiles.shape
-    sheet = tiles.reshape(TILES, TILES, h, w, 3).swapaxes(1, 2).reshape(TILES * h, TILES * w, 3)
-    limit = here.square.limit
-    axes.imshow(sheet, extent=(-limit, limit, -limit, limit), aspect="auto", interpolation="antialiased")

@@ -1,15 +1,16 @@
-"""`aimgan explore`: load what is to be shown, and serve the page on this machine."""
+"""`aimgan explore`: load the models, and serve the page on this machine."""
 
 from __future__ import annotations
 
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import typer
 
 from aimgan.errors import AimganError
 from aimgan.explorer.folder import indexed
@@ -20,43 +21,39 @@ if TYPE_CHECKING:
     import gradio as gr
 
 HOST, PORT = "127.0.0.1", 7860
-HERE = ("127.0.0.1", "localhost", "::1")
-# The page may only ask this server: what Gradio's own page names elsewhere is not fetched, and nothing frames it.
+LOCAL = ["127.0.0.1", "localhost", "::1"]
+# The page may only ask this server: links of Gradio's own page to other servers are blocked, and so are frames.
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
-    "worker-src 'self' blob:; frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
+    b"worker-src 'self' blob:; frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
 )
 
 
 def explore(
-    run: str | Path,
-    index: str | Path | None = None,
-    compare: str | Path | None = None,
-    host: str = HOST,
-    port: int = PORT,
-    device: str = "cpu",
-    say: Callable[[str], None] = print,
-) -> None:
+    run: str | Path, index: str | Path | None = None, compare: str | Path | None = None, host: str = HOST,
+    port: int = PORT, device: str = "cpu",
+) -> None:  # fmt: skip
     """Serve the explorer of a run, a saved model or a Hub id until it is interrupted.
 
-    `index` is an index of `aimgan search`, or a folder of images, whose own index is built or brought up to date.
-    `compare` is another model of the same data. Raises AimganError for what cannot be loaded or compared, a missing
-    Gradio, and a page that cannot be served, as on a port that is taken.
+    `index` is an index of `aimgan search`, or a folder of images, which is indexed or whose index is brought up to
+    date. `compare` is another model of the same data. Raises AimganError for models that cannot be loaded or compared,
+    where Gradio is missing, and where the page cannot be served, as on a port that is taken.
     """
-    require_gradio()
+    if find_spec("gradio") is None:
+        raise AimganError("the explorer needs gradio: pip install 'aimgan[explorer]'")
     shown = _subject(run, index, device)
-    other = None if compare is None else _subject(compare, None, device)
-    if other is not None:
+    other = None
+    if compare is not None:
+        other = _subject(compare, None, device)
         require_alike(shown, other)
-    with tempfile.TemporaryDirectory(prefix="aimgan-explorer-") as folder, without_proxies():
-        os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
+    with tempfile.TemporaryDirectory(prefix="aimgan-explorer-") as folder, private(folder):
         from aimgan.explorer.page import build
 
         page = build(shown, other)
         try:
             launch(page, host, port)
-            say(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)")
+            typer.echo(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)")
             page.block_thread()
         finally:
             page.close(verbose=False)
@@ -67,70 +64,49 @@ def _subject(run: str | Path, index: str | Path | None, device: str) -> Subject:
     return subject(model, Path(run).name or str(run), None if index is None else indexed(model, index))
 
 
-def require_gradio() -> None:
-    """Raise AimganError where Gradio is not installed."""
-    if find_spec("gradio") is None:
-        raise AimganError("the explorer needs gradio: pip install 'aimgan[explorer]'")
+def private(folder: str) -> Any:
+    """Return a context in which Gradio keeps its files in a folder, sends no analytics and uses no proxy.
 
-
-@contextmanager
-def without_proxies() -> Iterator[None]:
-    """Let this process pass by the proxies of the environment inside the block.
-
-    Gradio asks its own server whether it answers, which no proxy can. All hosts are excepted, not only this one: of a
-    proxy of a kind that httpx does not know (socks://) Gradio could not even be imported. The page asks no other host.
+    Gradio asks its own server whether it answers, which it could not through a proxy. All hosts are excepted rather
+    than only this one: with a proxy of a type that httpx does not know (socks://), Gradio cannot even be imported.
     """
-    before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
-    os.environ.update(dict.fromkeys(before, "*"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({} if value is None else {name: value})
+    settings = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return patch.dict(os.environ, settings | {"no_proxy": "*", "NO_PROXY": "*"})
 
 
 def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
-    """Start to serve a page, and return. Raises AimganError where that fails, as for a port that cannot be had."""
+    """Start to serve a page, and return. Raises AimganError where that fails, as on a port that is taken."""
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from aimgan.explorer.page import CSS, theme
     from aimgan.explorer.uploads import MAX_BYTES
 
-    names = [*HERE] if host in HERE else ["*"]
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=names), Middleware(Policy)]
+    names = LOCAL if host in LOCAL else ["*"]
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=names), Middleware(with_policy)]
     try:
-        _require_host(host)
+        if not host.strip():
+            raise OSError("no host; an empty one would be every address of this machine")
+        socket.getaddrinfo(host, None)  # raises an error here, where the server would print a traceback
         page.launch(
             server_name=host, server_port=port, share=False, ssr_mode=False, pwa=False, mcp_server=False, quiet=True,
             inbrowser=False, prevent_thread_lock=True, footer_links=[], max_file_size=MAX_BYTES, show_error=False,
-            theme=theme(), css=CSS, app_kwargs={"middleware": guards, "docs_url": None, "redoc_url": None},
+            theme=theme(), css_paths=CSS, app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
         )  # fmt: skip
-    except Exception as reason:  # of many kinds: a port above 65,535, a host that is no name, a server without answer
+    except Exception as reason:  # of many types: a port above 65,535, an unknown host, a server that does not answer
         line = " ".join(f"{type(reason).__name__}: {reason}".split())[:300]
         raise AimganError(f"cannot serve on {host}:{port} ({line}): choose another --port, or --host") from None
 
 
-def _require_host(host: str) -> None:
-    """Raise OSError or UnicodeError for what is no address: the server's thread would say so in a traceback."""
-    if not host.strip():
-        raise OSError("no host; an empty one would be every address of this machine")
-    socket.getaddrinfo(host, None)
+def with_policy(app: Any) -> Any:
+    """Return an ASGI app that sends POLICY with every answer of this one."""
 
-
-class Policy:
-    """ASGI middleware that sends POLICY with every answer."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on, and add the header to its answer."""
-
-        async def add(message: Any) -> None:
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
             await send(message)
 
-        await self.app(scope, receive, add)
+        await app(scope, receive, send_with_policy)
+
+    return call

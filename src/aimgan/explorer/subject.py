@@ -1,16 +1,19 @@
-"""What a page is of: a model with its name, how its samples are drawn, its map, and the images that can be picked."""
+"""What a page shows: a model with its name, its map, how its samples are drawn, and the images to choose from."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from aimgan.errors import AimganError
-from aimgan.explorer.drawing import Canvas, Tiles, canvas_for
-from aimgan.explorer.folder import Pick, picks
+from aimgan.explorer.drawing import Canvas, canvas_for
+from aimgan.explorer.folder import picks, spread
 from aimgan.explorer.latent_map import CODES, LatentMap, latent_map, own_codes
 from aimgan.model import LatentVariableModel
 from aimgan.search import Index
@@ -18,7 +21,7 @@ from aimgan.search import Index
 
 @dataclass(frozen=True)
 class Subject:
-    """One model of a page. `source` says whose codes are on the map."""
+    """One model of a page. `source` says which codes are shown on the map."""
 
     name: str
     model: LatentVariableModel
@@ -26,29 +29,45 @@ class Subject:
     map: LatentMap
     source: str
     index: Index | None
-    picks: list[Pick]
+    picks: Float[Tensor, "n ..."]  # samples to choose from
 
     @property
     def encodes(self) -> bool:
-        """Whether there is anything to infer with."""
+        """Whether the model can infer."""
         return self.model.E is not None
 
     @property
     def kind(self) -> str:
-        """What one sample is called."""
-        return "image" if isinstance(self.canvas, Tiles) else "point"
+        """What one sample is called: "image" or "point"."""
+        return self.canvas.kind
 
-    def mean(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, " d"]:
+    def mean(self, x: Float[Tensor, "..."]) -> Float[Tensor, " d"]:
         """Return the code of one sample: the mean of q(z|x)."""
-        return self.model.encode(torch.from_numpy(x)[None]).mean[0].cpu().numpy()
+        return self.model.encode(x[None]).mean[0].cpu()
+
+    def heading(self, level: int) -> str:
+        """Return a heading with the model's name, and a line that describes it, in Markdown."""
+        samples = "2-D points"
+        if self.kind == "image":
+            channels, height, width = self.model.shape
+            samples = f"{height} × {width} {'grey' if channels == 1 else 'colour'} images"
+        config = self.model.config
+        recipe = config.about.get("recipe", config.objective)
+        line = _escaped(f"{recipe} · {samples} · codes of {self.model.dim} dimensions")
+        return f"{'#' * level} {_escaped(self.name)}\n\n{line}"
+
+
+def _escaped(text: str) -> str:
+    """Escape HTML and Markdown: a path or the config of a model may come from a stranger."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|~-])", r"\\\1", escape(text))
 
 
 def subject(model: LatentVariableModel, name: str, index: Index | None = None) -> Subject:
-    """Prepare a model: its canvas, a map of the folder's codes (of its own samples without one), images to pick."""
+    """Prepare a model for its page. The map is laid through codes of the folder, or of the model's own samples."""
     canvas = canvas_for(model)
     if index is not None:
-        rows = np.linspace(0, len(index) - 1, min(CODES, len(index))).astype(int)
-        codes, source = torch.from_numpy(np.array(index.codes[rows])), f"{len(rows):,} images of the folder"
+        codes = torch.from_numpy(np.array(index.codes[spread(index, CODES)]))
+        source = f"{len(codes):,} images of the folder"
     else:
         codes = own_codes(model)
         what = "draws of the prior" if model.E is None else "of the model's own samples, encoded"
@@ -60,5 +79,6 @@ def require_alike(a: Subject, b: Subject) -> None:
     """Raise AimganError for two models of different data."""
     if a.model.shape != b.model.shape:
         raise AimganError(
-            f"{a.name} is a model of {a.model.shape}, {b.name} of {b.model.shape}; expected two of the same data"
+            f"samples of {a.name} have shape {a.model.shape}, those of {b.name} {b.model.shape}; expected two models "
+            "of the same data"
         )

@@ -1,4 +1,4 @@
-"""What a browser hands over: one image, limited in bytes and pixels, read by the decoder that reads everything else."""
+"""Uploaded images: limited in bytes and pixels, and read by the decoder that reads all other images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aimgan.data.decode import EIGHT_BITS, Scale, UndecodableError, decode, quie
 from aimgan.data.image_set import as_float
 from aimgan.errors import AimganError
 
-MAX_BYTES = 20 * 2**20  # of an upload; its pixels are limited by the decoder (docs/security.md)
+MAX_BYTES = 20 * 2**20  # of an upload; the decoder limits its pixels (docs/security.md)
 
 
 def read_upload(path: str | Path, shape: tuple[int, ...], scale: Scale | None = None) -> Float[Tensor, "c h w"]:
-    """Return an uploaded image as a model takes it: its central square, at the model's size, in [0, 1].
+    """Return the central square of an uploaded image at the model's size, in [0, 1].
 
-    `scale` is what black and white are in images of floats, as the model was trained on them. Raises AimganError for
-    a file over MAX_BYTES, and for what is no image that can be read.
+    `scale` is black and white of images of floats, as in training. Raises AimganError for a file that is larger than
+    MAX_BYTES, or that cannot be read as an image.
     """
     channels, side, _ = shape
     file = Path(path)
@@ -29,9 +29,9 @@ def read_upload(path: str | Path, shape: tuple[int, ...], scale: Scale | None = 
         raise AimganError(f"the upload cannot be read ({reason.strerror}): send it again") from None
     if size > MAX_BYTES:
         raise AimganError(f"{file.name} has {size / 2**20:,.0f} MiB; expected at most {MAX_BYTES // 2**20}: scale it")
-    with quiet():
-        try:
+    try:
+        with quiet():
             pixels = decode(lambda: file, side, channels, scale or EIGHT_BITS)
-        except UndecodableError as reason:
-            raise AimganError(f"{file.name} is no image that can be read: {reason}") from None
+    except UndecodableError as reason:
+        raise AimganError(f"{file.name} cannot be read as an image: {reason}") from None
     return as_float(torch.tensor(pixels)[None])[0]

@@ -1,11 +1,12 @@
-"""What the explorer shows of a model, one function a view: from a model to Pillow images, and to arrays to keep."""
+"""What the explorer shows of a model, one function for each view: pictures, numbers, and arrays to download.
+
+Functions return what the parts of their tab show, in this order. Samples are x (*shape), codes z (d,).
+"""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from io import BytesIO
 from typing import NamedTuple
 
@@ -16,122 +17,121 @@ from PIL import Image
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.explorer.drawing import ROW, Canvas, Tiles, finite, posterior_figure
-from aimgan.model import LatentVariableModel
+from aimgan.explorer.drawing import ROW, finite, posterior_figure
+from aimgan.explorer.subject import Subject
 from aimgan.networks import Posterior
 
-STEPS, LIMIT = 9, 3.0  # of a traversal: images a dimension, standard deviations of the prior at its ends
-FRAME = 90  # milliseconds of a GIF
+STEPS, LIMIT = 9, 3.0  # of a traversal: images for each dimension, and its ends in standard deviations of the prior
+MILLISECONDS = 90  # for each frame of an animation
 
 Arrays = Mapping[str, np.ndarray]
 Code = Float[Tensor, " d"]
 
 
 class Inference(NamedTuple):
-    """Algorithm 2 on one image: the pictures, their numbers in a line, and the codes."""
+    """Algorithm 2 on one sample: the pictures, a line of numbers, and the codes."""
 
     pair: Image.Image
     posterior: Image.Image
-    neighbours: Image.Image
     line: str
+    neighbours: Image.Image
     arrays: Arrays
 
 
-class View(NamedTuple):
-    """A picture, and the codes that it was made of."""
-
-    picture: Image.Image
-    arrays: Arrays
-
-
-def infer(model: LatentVariableModel, canvas: Canvas, x: Float[Tensor, "..."], m: int, seed: int) -> Inference:
-    """Show x (*shape) beside G(mu(x)), its q(z|x), and m draws of G(z), z ~ q(z|x)."""
-    q = model.encode(x[None])
+def infer(subject: Subject, x: Float[Tensor, "..."], m: int, seed: int) -> Inference:
+    """Show x beside G(mu(x)), its q(z|x), and m draws of G(z) with z from q(z|x)."""
+    model, canvas = subject.model, subject.canvas
     generator = noise.generator(seed, "explorer", "neighbours", device=model.device)
+    q = model.encode(x[None])
     z = q.sample(m, generator)[:, 0]
-    x_z_x, near = (finite(model.decode(codes, generator, inferred=True)).cpu() for codes in (q.mean, z))
-    kind = "image" if isinstance(canvas, Tiles) else "point"
-    pair = canvas.named({kind: x[None].cpu(), "reconstruction": x_z_x}, large=True)
-    around = {"draws of q(z|x)": near} if kind == "image" else {kind: x[None].cpu(), "draws of q(z|x)": near}
-    arrays = {"mean": q.mean, "log_variance": q.log_variance, "neighbour_codes": z}
-    line = _numbers(q, float((x_z_x[0] - x.cpu()).square().mean()))
-    return Inference(pair, posterior_figure(q), canvas.named(around), line, as_arrays(arrays))
+    x_z_x = finite(model.decode(q.mean, generator, inferred=True)).cpu()
+    near = finite(model.decode(z, generator, inferred=True)).cpu()
+    pair = canvas.groups({subject.kind: x[None], "reconstruction": x_z_x}, large=True)
+    around = {"draws of q(z|x)": near}
+    if subject.kind == "point":
+        around = {"point": x[None], **around}
+    line = _numbers(q, float((x_z_x[0] - x).square().mean()))
+    arrays = as_arrays(mean=q.mean, log_variance=q.log_variance, neighbour_codes=z)
+    return Inference(pair, posterior_figure(q), line, canvas.groups(around), arrays)
 
 
 def _numbers(q: Posterior, error: float) -> str:
-    d = q.mean.shape[1]
-    away, spread = float(q.mean.norm()), float(q.variance.mean().sqrt())
-    width = f"mean spread **{spread:.2f}**" if spread > 0 else "no spread: this encoder answers with a point"
-    place = f"**{away:.1f}** from the prior's centre (its own draws: {math.sqrt(d):.1f})"
+    distance, spread = float(q.mean.norm()), float(q.variance.mean().sqrt())
+    usual = math.sqrt(q.mean.shape[1])
+    width = f"mean spread **{spread:.2f}**" if spread > 0 else "no spread: this encoder returns a point"
+    place = f"**{distance:.1f}** from the prior's centre (its own draws: {usual:.1f})"
     return f"Mean squared error **{error:.4f}** · {width} · {place}"
 
 
-def sample(model: LatentVariableModel, canvas: Canvas, n: int, temperature: float, seed: int) -> View:
+def at_point(
+    subject: Subject, x: Float[Tensor, "..."], images: bool, parallel: bool, clicked: tuple[float, float]
+) -> tuple[Image.Image, Image.Image, str, Arrays]:
+    """Show the map, and G(z) at a point of it: of the plane itself, or of the parallel plane through the code of x."""
+    chosen = subject.mean(x) if subject.encodes else None
+    through = chosen if parallel else None
+    z = subject.map.code(torch.tensor([clicked]), through)[0]
+    model = subject.model if images else None
+    picture = subject.map.draw(model, through, chosen, clicked)
+    line = f"({clicked[0]:+.2f}, {clicked[1]:+.2f}) · **{float(z.norm()):.1f}** from the prior's centre"
+    return picture, decode_one(subject, z), line, as_arrays(z=z)
+
+
+def sample(subject: Subject, n: int, temperature: float, seed: int) -> tuple[Image.Image, Arrays]:
     """Draw n samples G(z), z ~ N(0, temperature^2 I)."""
+    model = subject.model
     generator = noise.generator(seed, "explorer", "samples", device=model.device)
     z = temperature * model.prior.sample(n, generator)
     x = finite(model.decode(z, generator)).cpu()
-    groups = {"samples": x}
-    return View(canvas.named(groups), as_arrays({"z": z, "x": x}))
+    return subject.canvas.groups({"samples": x}), as_arrays(z=z, x=x)
 
 
-def draw_code(model: LatentVariableModel, seed: int) -> Code:
-    """Return one code of the prior."""
-    return model.prior.sample(1, noise.generator(seed, "explorer", "code", device=model.device))[0].cpu()
+def draw_code(subject: Subject, seed: int) -> Code:
+    """Draw one code of the prior."""
+    generator = noise.generator(seed, "explorer", "code", device=subject.model.device)
+    return subject.model.prior.sample(1, generator)[0].cpu()
 
 
-def decode_one(model: LatentVariableModel, canvas: Canvas, z: Code) -> Image.Image:
+def decode_one(subject: Subject, z: Code) -> Image.Image:
     """Show G(z) of one code."""
-    return canvas.one(finite(model.decode(z[None], inferred=True)[0]).cpu())
+    return subject.canvas.one(_decoded(subject, z[None])[0])
 
 
-def traversal(model: LatentVariableModel, canvas: Canvas, z: Code, dims: Sequence[int]) -> View:
-    """Show what moving one dimension at a time does: a line for each, from -LIMIT to LIMIT, the others as in z."""
-    codes = z.cpu().repeat(len(dims), STEPS, 1)
-    for line, dim in enumerate(dims):
-        codes[line, :, dim] = torch.linspace(-LIMIT, LIMIT, STEPS)
-    x = finite(model.decode(codes.flatten(0, 1), inferred=True)).cpu().unflatten(0, codes.shape[:2])
-    return View(canvas.sheet(x), as_arrays({"z": codes}))
+def traversal(subject: Subject, n: int, z: Code, start: int) -> tuple[Image.Image, Image.Image, Arrays]:
+    """Show G(z), and what moving n dimensions of z from `start` on does: a row for each, from -LIMIT to LIMIT."""
+    codes = z.repeat(n, STEPS, 1)
+    for row in range(n):
+        codes[row, :, start + row] = torch.linspace(-LIMIT, LIMIT, STEPS)
+    x = _decoded(subject, codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+    return decode_one(subject, z), subject.canvas.sheet(x), as_arrays(z=z, moved=codes)
 
 
-def interpolation(
-    model: LatentVariableModel, canvas: Canvas, a: Code, b: Code, steps: int
-) -> tuple[View, list[Image.Image]]:
-    """Show G along the line from code a to code b, both ends included: as a strip, and as `steps` large frames."""
-    t = torch.linspace(0, 1, steps)[:, None]
-    codes = torch.lerp(a.cpu()[None], b.cpu()[None], t)
-    x = finite(model.decode(codes, inferred=True)).cpu()
-    strip = canvas.named({"": x}) if isinstance(canvas, Tiles) and steps > 2 * ROW else canvas.sheet(x[None])
-    return View(strip, as_arrays({"z": codes})), [canvas.one(image) for image in x]
+def interpolation(subject: Subject, a: Code, b: Code, steps: int) -> tuple[Image.Image, bytes, Arrays, bytes]:
+    """Show G along the line from code a to code b, both ends included, as a strip and as an animation (twice)."""
+    canvas = subject.canvas
+    codes = torch.lerp(a, b, torch.linspace(0, 1, steps)[:, None])
+    x = _decoded(subject, codes)
+    in_rows = subject.kind == "image" and steps > 2 * ROW
+    strip = canvas.groups({"": x}) if in_rows else canvas.sheet(x[None])
+    moving = gif([canvas.one(image) for image in x])
+    return strip, moving, as_arrays(z=codes), moving
 
 
 def gif(frames: Sequence[Image.Image]) -> bytes:
-    """Return frames as an animation that runs there and back, for ever."""
-    there = [_opaque(frame) for frame in frames]
-    turned = [*there, *there[-2:0:-1]]
+    """Return an endless animation that runs there and back, on white: a GIF has no half-transparent pixels."""
+    opaque = []
+    for frame in frames:
+        white = Image.new("RGBA", frame.size, "white")
+        opaque.append(Image.alpha_composite(white, frame).convert("RGB"))
+    others = [*opaque[1:], *opaque[-2:0:-1]]
     file = BytesIO()
-    turned[0].save(file, "GIF", save_all=True, append_images=turned[1:], duration=FRAME, loop=0)
+    opaque[0].save(file, "GIF", save_all=True, append_images=others, duration=MILLISECONDS, loop=0)
     return file.getvalue()
 
 
-def _opaque(frame: Image.Image) -> Image.Image:
-    return Image.alpha_composite(Image.new("RGBA", frame.size, "white"), frame).convert("RGB")
+def _decoded(subject: Subject, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
+    return finite(subject.model.decode(z, inferred=True)).cpu()
 
 
-def as_arrays(tensors: Mapping[str, Tensor]) -> Arrays:
-    """Return tensors as arrays on the CPU."""
-    return {name: values.detach().cpu().numpy() for name, values in tensors.items()}
-
-
-def describe(model: LatentVariableModel) -> str:
-    """Say in a line what a model is of, as a page shows it."""
-    shape = model.shape
-    colour = "grey" if shape[0] == 1 else "colour"
-    what = f"{shape[1]} × {shape[2]} {colour} images" if len(shape) == 3 else "2-D points"
-    recipe = model.config.about.get("recipe", model.config.objective)
-    return escaped(f"{recipe} · {what} · codes of {model.dim} dimensions")
-
-
-def escaped(text: str) -> str:
-    """Return text that a page shows as it is: a path or a model's config may be a stranger's."""
-    return re.sub(r"([\\`*_{}\[\]()#+.!|~-])", r"\\\1", escape(text))
+def as_arrays(**tensors: Tensor) -> Arrays:
+    """Return tensors as arrays."""
+    return {name: values.cpu().numpy() for name, values in tensors.items()}

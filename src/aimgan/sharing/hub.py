@@ -1,47 +1,55 @@
-"""Models by name: a run, a saved model's folder, or a Hub id; and how one gets to the Hub (docs/sharing.md)."""
+"""Models by name: a run, the folder of a saved model, or an id of the Hugging Face Hub (docs/sharing.md)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from aimgan._version import __version__
-from aimgan.card import Card
-from aimgan.checked import read_json, regular, shown
+from aimgan.checked import HUB_ID, read_json, regular, shown
 from aimgan.errors import AimganError, plain
-from aimgan.files import copy_file, recover, replacing_folder, unreadable, unwritable
+from aimgan.files import copy_file, recover, replacing_folder, unreadable, unwritable, write_text
 from aimgan.model import CARD, CONFIG, WEIGHTS, LatentVariableModel, load_folder
-from aimgan.training.run_dir import RunDir
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")  # owner/name, or owner/name@revision
-SHIPPED, HERE = "pretrained", Path(__file__).parent
+if TYPE_CHECKING:
+    from aimgan.card import Card
+
+SHIPPED = "pretrained"  # names of models that come with aimgan begin with this
+HOMES = (Path(__file__).parents[1], Path(__file__).parents[3])  # they are in the package; in a checkout beside src
 FIGURES = "figures"
-WITHOUT_DATA = ("curves", "figure3", "samples")  # the figures that show nothing of real images
-Content = Path | bytes
+WITHOUT_DATA = ("curves", "figure3", "samples")  # the figures that show no real images
+REFUSALS = {  # HTTP statuses with which the Hub refuses a push
+    401: "the Hub does not know this token (401); run `hf auth login`, or set HF_TOKEN to one that may write",
+    403: "this token may not write there (403); take one that may write, or another owner than {owner}",
+    404: "the Hub has no such owner, repository or branch (404); check the name",
+    429: "the Hub has had too many requests from here (429); try again in some minutes",
+}
 
 
 def load(source: str | Path, device: str = "cpu") -> LatentVariableModel:
-    """Load a model from a run folder, a saved model's folder or a Hub id ("owner/name"), ready to infer.
+    """Load a model from a run folder, the folder of a saved model or a Hub id, ready to infer.
 
-    "owner/name@revision" is a branch, a tag or a commit of the Hub; "pretrained/mnist-aim" comes with aimgan. Raises
-    AimganError where there is none, or where it is not whole. Never unpickles anything.
+    A Hub id is "owner/name" or "owner/name@revision", with a branch, a tag or a commit as revision.
+    "pretrained/mnist-aim" comes with aimgan. Nothing is ever unpickled. Raises AimganError where there is no model, or
+    where it is damaged.
     """
     return load_folder(find(source), device)
 
 
 def find(source: str | Path) -> Path:
-    """Return the folder that holds the model of a run, a folder or a Hub id, which is downloaded if need be.
+    """Return the folder that holds the model of a run, a folder or a Hub id, which is downloaded if necessary.
 
     Raises AimganError where there is none.
     """
     try:
-        found = _here(Path(source))
+        found = _local(Path(source))
     except PermissionError as reason:
         raise unreadable(source, reason) from None
-    except (OSError, ValueError, TypeError, RuntimeError) as reason:  # too long a name, a null in it, a loop of links
+    except (OSError, ValueError, TypeError, RuntimeError) as reason:  # too long, a null character, a loop of links
         raise AimganError(f"{shown(source)} cannot be a model's folder ({reason}): check the path") from None
     if found is not None:
         return found
@@ -52,105 +60,21 @@ def find(source: str | Path) -> Path:
     return _download(str(source))
 
 
-def described(source: str | Path) -> tuple[Card, Path]:
-    """Return what people are told of a model, with what its run has recorded, and the folder that holds it.
-
-    Raises AimganError as `load` does, and for an evaluation.json that cannot be read.
-    """
-    folder = find(source)
-    card, run = load_folder(folder).card(), RunDir(source)
-    try:
-        scores = read_json(run.evaluation) if run.evaluation.exists() else {}
-    except (OSError, ValueError, OverflowError) as reason:
-        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run anew") from None
-    return replace(card, source=str(source), record=run.read() or {}, scores=scores), folder
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What was sent (or, by a dry run, written), in bytes by name; what was left out; and where it is now."""
-
-    files: Mapping[str, int]
-    left_out: tuple[str, ...]
-    where: str
-    dry: bool
-
-    def lines(self) -> list[str]:
-        """Return what the command line prints."""
-        done = "wrote what would be pushed to" if self.dry else "pushed to"
-        reason = "shows images of the data: --figures takes it along"
-        lines = [
-            *(f"{name}  {size:,} bytes" for name, size in self.files.items()),
-            *(f"left out {name}, which {reason}" for name in self.left_out),
-            f"{done} {self.where}: {len(self.files)} files, {sum(self.files.values()) / 2**20:.1f} MiB",
-        ]
-        return [plain(line) for line in lines]
-
-
-def push(
-    source: str | Path,
-    repo: str,
-    *,
-    private: bool = False,
-    revision: str | None = None,
-    figures: bool = False,
-    license: str | None = None,
-    dry_run: Path | None = None,
-) -> Pushed:
-    """Put a run's model, or a saved one, with its card into the Hub's repository "owner/name", made if need be.
-
-    One commit of config.json, model.safetensors, README.md and the run's figures: without `figures` only those that
-    show nothing of real images. `revision` is a branch, made if need be; `license` is that of the weights, by its name
-    on the Hub. With `dry_run` the folder that would be pushed is written there, and nothing is sent.
-
-    Raises AimganError, in one line, for a name, a token, a network or a Hub that does not do, and where `private` is
-    asked of a repository that is public: then nothing was sent.
-    """
-    _require_name(repo)
-    card, folder = described(source)
-    pictures = _pictures(RunDir(source))
-    taken = {f"{FIGURES}/{path.name}": path for path in pictures if figures or path.stem in WITHOUT_DATA}
-    card = replace(card, source=repo, figures=tuple(taken), license=license)
-    page = card.markdown().encode()
-    files: dict[str, Content] = {CARD: page, CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS, **taken}
-    where = str(dry_run) if dry_run is not None else ""
-    if dry_run is not None:
-        _write(files, dry_run)
-    else:
-        with _in_one_line(repo):
-            where = _send(files, repo, private, revision)
-    sizes = {name: len(made) if isinstance(made, bytes) else made.stat().st_size for name, made in files.items()}
-    left_out = tuple(f"{FIGURES}/{path.name}" for path in pictures if path not in taken.values())
-    return Pushed(sizes, left_out, where, dry_run is not None)
-
-
-def _pictures(run: RunDir) -> list[Path]:
-    """Return a run's figures: PNGs that lie in its folder. A link out of it would publish what lies there."""
-    inside = run.path.resolve()
-    return [path for path in sorted(run.figures.glob("*.png")) if _is_png(path) and inside in path.resolve().parents]
-
-
-def _is_png(path: Path) -> bool:
-    try:
-        with regular(path).open("rb") as file:
-            return file.read(8) == b"\x89PNG\r\n\x1a\n"
-    except OSError:
-        return False
-
-
-def _here(folder: Path) -> Path | None:
-    """Return the folder with the model of a run, of a folder itself, or of a name that comes with aimgan."""
+def _local(folder: Path) -> Path | None:
+    """Return the folder with the model of a run, of a saved model, or of a model that comes with aimgan."""
     for candidate in (folder / "model", folder):
         recover(candidate)
         if _is_there(candidate / CONFIG):
             return candidate
-    if len(folder.parts) == 2 and folder.parts[0] == SHIPPED:  # inside the package; in a checkout beside src
-        return next((home / folder for home in (HERE, HERE.parents[1]) if (home / folder / CONFIG).exists()), None)
+    if len(folder.parts) == 2 and folder.parts[0] == SHIPPED:
+        for home in HOMES:
+            if (home / folder / CONFIG).exists():
+                return home / folder
     return None
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is a file. Raises OSError where that cannot be known (Path.exists may just say no)."""
+    """Return whether a path exists. Raises OSError where that cannot be known, for which Path.exists returns False."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -164,7 +88,7 @@ def _download(source: str) -> Path:
     repo, _, revision = source.partition("@")
     try:
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except Exception as reason:  # the Hub's client raises a dozen kinds, offline or not
+    except Exception as reason:  # huggingface_hub raises a dozen types of errors
         there = "that you may read" if _status(reason) in (401, 403, 404) else "within reach"
         raise AimganError(
             f"no folder {source} here, and the Hub has no model {source} {there}: check the name and the network, or "
@@ -172,41 +96,96 @@ def _download(source: str) -> Path:
         ) from None
 
 
-def _write(files: Mapping[str, Content], folder: Path) -> None:
-    """Write files into a folder, in place of an earlier dry run. Raises AimganError where it holds anything else."""
+def described(source: str | Path) -> tuple[Card, Path]:
+    """Return the card of a model, with what its run has recorded, and the folder that holds the model.
+
+    Raises AimganError as `load` does, and for an evaluation.json that cannot be read.
+    """
+    from aimgan.training.run_dir import RunDir
+
+    folder = find(source)
+    run = RunDir(source)
+    scores = {}
     try:
-        others = {path.name for path in folder.iterdir()} - {CARD, CONFIG, WEIGHTS, FIGURES} if folder.exists() else ()
-        if others or folder.resolve() == Path(str(files[CONFIG])).parent.resolve():
-            what = f"holds {min(others)}, which no dry run wrote" if others else "is the model itself"
-            raise AimganError(f"{folder} {what}: choose another folder")
-        with replacing_folder(folder) as fresh:
-            for name, content in files.items():
-                (fresh / name).parent.mkdir(exist_ok=True)
-                if isinstance(content, bytes):
-                    (fresh / name).write_bytes(content)
-                else:
-                    copy_file(content, fresh / name)
-    except OSError as reason:
-        raise unwritable(folder, reason) from None
+        if run.evaluation.exists():
+            scores = read_json(run.evaluation)
+    except (OSError, ValueError, OverflowError) as reason:
+        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run anew") from None
+    card = load_folder(folder).card()
+    return replace(card, source=str(source), record=run.read() or {}, scores=scores), folder
 
 
-def _send(files: Mapping[str, Content], repo: str, private: bool, revision: str | None) -> str:
-    """Make the repository if need be, and one commit of these files and no other figures. Return its address."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+@dataclass(frozen=True)
+class Pushed:
+    """The files that were pushed (or only written), with their sizes in bytes; the figures left out; and the place."""
 
-    if get_token() is None:
-        raise AimganError("there is no token for the Hub: run `hf auth login`, or set HF_TOKEN to one that may write")
-    api = HfApi(library_name="aimgan", library_version=__version__)
-    url = api.create_repo(repo, private=private or None, exist_ok=True)
-    if private and not api.model_info(repo).private:  # of a repository that is there, the Hub does not mind `private`
-        raise AimganError(f"{repo} is public: make it private in its settings on the Hub, or choose another name")
-    if revision is not None:
-        api.create_branch(repo, branch=revision, exist_ok=True)
-    adds = [CommitOperationAdd(name, content) for name, content in files.items()]
-    earlier = [name for name in api.list_repo_files(repo, revision=revision) if name.startswith(f"{FIGURES}/")]
-    deletes = [CommitOperationDelete(name) for name in earlier if name not in files]
-    api.create_commit(repo, [*adds, *deletes], commit_message=f"aimgan {__version__}", revision=revision)
-    return str(url) if revision is None else f"{url}/tree/{revision}"
+    files: Mapping[str, int]
+    left_out: tuple[str, ...]
+    where: str
+    action: str = "wrote what would be pushed to"
+
+    def lines(self) -> list[str]:
+        """Return what the command line prints."""
+        lines = [f"{name}  {size:,} bytes" for name, size in self.files.items()]
+        for name in self.left_out:
+            lines.append(f"left out {name}, which shows images of the data: --figures includes it")
+        size = sum(self.files.values()) / 2**20
+        lines.append(f"{self.action} {self.where}: {len(self.files)} files, {size:.1f} MiB")
+        return [plain(line) for line in lines]
+
+
+def push(
+    source: str | Path, repo: str, *, private: bool = False, revision: str | None = None, figures: bool = False,
+    license: str | None = None,
+) -> Pushed:  # fmt: skip
+    """Upload a model with its card to the repository "owner/name" of the Hub, which is created if necessary.
+
+    One commit holds config.json, model.safetensors, README.md and the figures of the run. Without `figures` only those
+    are sent that show no real images. `revision` is a branch, created if necessary. `license` is the license of the
+    weights, by its name on the Hub.
+
+    Raises AimganError, in one line, for a wrong name or token and for a network or a Hub that fails. Raises it also,
+    before anything is sent, where `private` is asked of a repository that is public.
+    """
+    with TemporaryDirectory(prefix="aimgan-push-") as temporary:
+        page = Path(temporary, "page")
+        written = write_page(source, repo, page, figures=figures, license=license)
+        try:
+            where = _send(page, list(written.files), repo, private, revision)
+        except AimganError:
+            raise
+        except Exception as reason:  # huggingface_hub raises a dozen types of errors, of many lines
+            raise AimganError(f"nothing was pushed to {repo}: {_refusal(repo, reason)}") from None
+    return replace(written, where=where, action="pushed to")
+
+
+def write_page(
+    source: str | Path, repo: str, folder: Path, *, figures: bool = False, license: str | None = None
+) -> Pushed:
+    """Write the files that `push` would send into a folder, and send nothing.
+
+    Raises AimganError for a name that is not valid on the Hub, and for a folder that cannot be written or holds
+    anything else than an earlier page.
+    """
+    from aimgan.training.run_dir import RunDir
+
+    _require_name(repo)
+    card, model = described(source)
+    files = {CONFIG: model / CONFIG, WEIGHTS: model / WEIGHTS}
+    left_out = []
+    for path in _pictures(RunDir(source).figures):
+        name = f"{FIGURES}/{path.name}"
+        if figures or path.stem in WITHOUT_DATA:
+            files[name] = path
+        else:
+            left_out.append(name)
+    card = replace(card, source=repo, figures=tuple(files)[2:], license=license)
+    with _replacing(folder, model) as fresh:
+        write_text(fresh / CARD, card.markdown())
+        for name, path in files.items():
+            (fresh / name).parent.mkdir(exist_ok=True)
+            copy_file(path, fresh / name)
+    return Pushed({name: (folder / name).stat().st_size for name in (CARD, *files)}, tuple(left_out), str(folder))
 
 
 def _require_name(repo: str) -> None:
@@ -215,41 +194,77 @@ def _require_name(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as reason:
-        raise AimganError(f"{shown(repo)} is no name on the Hub ({reason}); expected owner/name") from None
+        raise AimganError(f"{shown(repo)} is not a name on the Hub ({reason}); expected owner/name") from None
     if "/" not in repo:
         raise AimganError(f"{repo!r} names no owner; expected owner/name, such as your-name/{repo}")
 
 
+def _pictures(folder: Path) -> list[Path]:
+    """Return the PNG files of a run that lie in its own folder: a link out of it would publish what it leads to."""
+    run = folder.parent.resolve()
+    found = []
+    for path in sorted(folder.glob("*.png")):
+        with suppress(OSError), regular(path).open("rb") as file:
+            if run in path.resolve().parents and file.read(8) == b"\x89PNG\r\n\x1a\n":
+                found.append(path)
+    return found
+
+
 @contextmanager
-def _in_one_line(repo: str) -> Iterator[None]:
-    """Raise AimganError for all that the Hub's client raises, which are a dozen kinds of many lines."""
+def _replacing(folder: Path, model: Path) -> Iterator[Path]:
+    """Give an empty folder that takes the place of an earlier page. Raises AimganError where it cannot."""
     try:
-        yield
-    except AimganError:
-        raise
-    except Exception as reason:
-        raise AimganError(f"nothing was pushed to {repo}: {_refusal(repo, reason)}") from None
+        others = {path.name for path in folder.glob("*")} - {CARD, CONFIG, WEIGHTS, FIGURES}
+        if others:
+            raise AimganError(f"{folder} holds {min(others)}, which no dry run wrote: choose another folder")
+        if folder.resolve() == model.resolve():
+            raise AimganError(f"{folder} is the model itself: choose another folder")
+        with replacing_folder(folder) as fresh:
+            yield fresh
+    except OSError as reason:
+        raise unwritable(folder, reason) from None
 
 
-def _refusal(repo: str, reason: Exception) -> str:
-    if type(reason) is RuntimeError and isinstance(reason.__cause__, Exception):  # of one of the files
-        reason = reason.__cause__
-    status, kind, owner = _status(reason), type(reason).__name__, repo.partition("/")[0]
-    said = str(getattr(reason, "server_message", None) or "").strip()
-    known = {
-        401: "the Hub does not know this token (401); run `hf auth login`, or set HF_TOKEN to one that may write",
-        403: f"this token may not write there (403); take one that may write, or another owner than {owner}",
-        404: "the Hub has no such owner, repository or branch (404); check the name",
-        429: "the Hub has had too many requests from here (429); try again in some minutes",
-    }
+def _send(page: Path, names: list[str], repo: str, private: bool, revision: str | None) -> str:
+    """Create the repository if necessary, and commit these files and no other figures. Return its address.
+
+    Not HfApi.upload_folder: it may split one upload into several commits, and does not have the card's metadata
+    checked before the weights are sent.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+
+    if get_token() is None:
+        raise AimganError("there is no token for the Hub: run `hf auth login`, or set HF_TOKEN to one that may write")
+    api = HfApi(library_name="aimgan", library_version=__version__)
+    url = api.create_repo(repo, private=private or None, exist_ok=True)
+    if private and not api.model_info(repo).private:  # the Hub ignores `private` for a repository that exists
+        raise AimganError(f"{repo} is public: make it private in its settings on the Hub, or choose another name")
+    if revision is not None:
+        api.create_branch(repo, branch=revision, exist_ok=True)
+    operations: list[Any] = [CommitOperationAdd(name, page / name) for name in names]
+    for name in api.list_repo_files(repo, revision=revision):
+        if name.startswith(f"{FIGURES}/") and name not in names:
+            operations.append(CommitOperationDelete(name))
+    api.create_commit(repo, operations, commit_message=f"aimgan {__version__}", revision=revision)
+    return str(url) if revision is None else f"{url}/tree/{revision}"
+
+
+def _refusal(repo: str, error: Exception) -> str:
+    """Say in one line why the Hub refused, and what to do."""
+    if type(error) is RuntimeError and isinstance(error.__cause__, Exception):  # raised for one of the files
+        error = error.__cause__
+    kind, status = type(error).__name__, _status(error)
     if status is None:
-        line = " ".join(str(reason).split())[:200]
-        network = isinstance(reason, ConnectionError) or "Connect" in kind or "Timeout" in kind
-        return f"the Hub cannot be reached ({kind}: {line}); check the network" if network else f"{kind}: {line}"
-    failed = f"the Hub failed ({status}); try again in some minutes" if status >= 500 else f"the Hub says {status}"
-    return known.get(status, failed) + (f" [{' '.join(said.split())[:200]}]" if said else "")
+        line = f"{kind}: {' '.join(str(error).split())[:200]}"
+        if isinstance(error, ConnectionError) or "Connect" in kind or "Timeout" in kind:
+            return f"the Hub cannot be reached ({line}); check the network"
+        return line
+    answer = f"the Hub failed ({status}); try again in some minutes" if status >= 500 else f"the Hub says {status}"
+    line = REFUSALS.get(status, answer).format(owner=repo.partition("/")[0])
+    details = " ".join(str(getattr(error, "server_message", None) or "").split())[:200]
+    return f"{line} [{details}]" if details else line
 
 
-def _status(reason: Exception) -> int | None:
-    """Return the HTTP status of what the Hub's client raises, where an answer was why."""
-    return getattr(getattr(reason, "response", None), "status_code", None)
+def _status(error: Exception) -> int | None:
+    """Return the HTTP status that an error of huggingface_hub stands for, or None where there was no answer."""
+    return getattr(getattr(error, "response", None), "status_code", None)
