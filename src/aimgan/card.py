@@ -48,14 +48,18 @@ class Card:
         found.pop("steps", None)
         return found
 
+    def data_settings(self) -> Mapping[str, Any]:
+        """Return the settings of the data that the model was trained on."""
+        return _part(self.record, "settings", "recipe", "data")
+
     def data(self) -> tuple[str, str | None]:
         """Return the name of the data and their id on the Hub, if they have one. Of a path it is only the last part."""
-        values = _part(self.record, "settings", "recipe", "data")
-        path = str(values.get("path") or "")
+        settings = self.data_settings()
+        path = str(settings.get("path") or "")
         hub = HUB_ID.fullmatch(path)
         if hub and not os.path.exists(path):
             return path, hub[1]
-        return Path(path).name or str(values.get("kind") or "not recorded"), None
+        return Path(path).name or str(settings.get("kind") or "not recorded"), None
 
     def versions(self) -> dict[str, str]:
         """Return the run's environment, by name."""
@@ -73,16 +77,11 @@ class Card:
         """Return the card as a page: the Hub's YAML header, then text."""
         from huggingface_hub import ModelCard
 
-        data_settings = dict(_part(self.record, "settings", "recipe", "data"))
-        for name in ("path", "kind"):
-            data_settings.pop(name, None)
         figures = {words(Path(path).stem): quote(path, errors="replace") for path in self.figures}
-        network = self.scores.get("feature_network")
+        scores = explained(self.scores)
         page = ModelCard.from_template(
-            self._header(), template_path=str(TEMPLATE), card=self, code=code, words=words, data=self.data(),
-            data_settings=data_settings, figures=figures, feature_network=network and Path(str(network)).name,
-            scores=[[text.replace("|", r"\|") for text in score] for score in explained(self.scores)],
-        )  # fmt: skip
+            self._header(), str(TEMPLATE), card=self, scores=scores, figures=figures, code=code, words=words
+        )
         return f"{page}\n"
 
     def _header(self) -> Any:
@@ -90,31 +89,31 @@ class Card:
         from huggingface_hub import EvalResult, ModelCardData
 
         name, hub_id = self.data()
-        task = TASK if len(self.shape) == 3 else None
         tags = ["aimgan", plain(self.objective), "latent-variable-model"]
-        if self.encoder and task:
-            tags.append("image-feature-extraction")
+        values: dict[str, Any] = {"library_name": "aimgan", "license": self.license, "tags": tags}
+        task = "other"
+        if len(self.shape) == 3:
+            task = values["pipeline_tag"] = TASK
+            if self.encoder:
+                tags.append("image-feature-extraction")
+        if hub_id:
+            values["datasets"] = [hub_id]
         results = []
         for score, value in self.numbers.items():
             if score in MEANINGS:
-                results.append(EvalResult(task or "other", hub_id or name, name, score, value))
-        return ModelCardData(
-            library_name="aimgan",
-            license=self.license,
-            pipeline_tag=task,
-            tags=tags,
-            datasets=[hub_id] if hub_id else None,
-            model_name=self.source.rpartition("/")[2] if results else None,
-            eval_results=results or None,
-        )
+                results.append(EvalResult(task, hub_id or name, name, score, value))
+        if results:
+            values |= {"model_name": self.source.rpartition("/")[2], "eval_results": results}
+        return ModelCardData(**values)
 
 
 def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     """Return a mapping inside of run.json, or an empty one where there is none."""
-    part: Any = record
     for name in names:
-        part = part.get(name) if isinstance(part, Mapping) else None
-    return part if isinstance(part, Mapping) else {}
+        record = record.get(name, {})
+        if not isinstance(record, Mapping):
+            return {}
+    return record
 
 
 def _without_folders(word: str) -> str:

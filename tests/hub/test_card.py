@@ -44,7 +44,7 @@ def test_people_read_how_it_was_made_what_it_scores_and_what_it_is_not_for(run, 
     assert "aimgan train folder/aim --data photos --set data.path=photos\n" in text
     assert "aimgan 0.1.0, torch 2.13.0." in text
     assert "Commit 0123abc." in text
-    assert "| `frechet_distance` | 12.5 |  | Fréchet distance between Gaussians" in text
+    assert "| `frechet_distance` | 12.5 |  | Fréchet distance between the features" in text
     assert "Feature network: `net.pt`, 100 samples." in text
     assert "## Limits" in text
     assert "Weights can hold training images" in text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from string import ascii_uppercase
@@ -38,13 +39,12 @@ SIGNS = (
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run of a comparison: its letter, its shortest name, and what its folder holds."""
+    """A run of a comparison: its letter, its name, and what its folder holds."""
 
     key: str
     name: str
     folder: RunDir
     settings: dict[str, Any]
-    environment: dict[str, Any]
     scores: dict[str, float]
     features: list[Any]  # what its scores of features depend on besides the model
     rows: list[dict[str, Any]]
@@ -60,14 +60,13 @@ def compare(paths: Sequence[str | Path], output: Path | None, console: Console) 
         raise AimganError(f"--output is {output}; expected a name that ends in .html (.md and .json are put beside it)")
     runs = _read([Path(path) for path in paths])
     differing = _differing(runs)
-    ranked, notes = _ranked(runs)
+    ranked, notes = _ranked(runs, differing)
     tables = {"summary": _summary(runs), "settings": _settings(runs, differing), "scores": _scores(runs, ranked)}
     for table in tables.values():
         console.print(table.rich())
-    plain_notes = [note.replace("`", "") for note in notes]
-    for note in plain_notes:
+    for note in notes:
         say(console, note, "note:")
-    result = {"runs": list(map(_result, runs)), "differing": differing, "best": ranked, "notes": plain_notes}
+    result = {"runs": list(map(_result, runs)), "differing": differing, "best": ranked, "notes": notes}
     if output is not None:
         tables["scores"] = _with_meanings(tables["scores"], ranked)
         _write(output, runs, {"notes": notes, **tables}, result)
@@ -80,16 +79,13 @@ def _read(paths: Sequence[Path]) -> list[ComparedRun]:
     if not 2 <= len(paths) <= COLOURS:
         raise AimganError(f"got {len(paths)} runs; expected 2 to {COLOURS}: name that many folders of runs")
     folders = [path.resolve() for path in paths]
-    names = [folder.name for folder in folders]
-    runs = []
-    for place, path in enumerate(paths):
-        if folders[place] in folders[:place]:
+    for path, folder in zip(paths, folders, strict=True):
+        if folders.count(folder) > 1:
             raise AimganError(f"{path} is named twice; expected different runs")
-        name = names[place]
-        if names.count(name) > 1:
-            name = str(path)
-        runs.append(_read_run(ascii_uppercase[place], name, RunDir(path)))
-    return runs
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = list(map(str, paths))
+    return list(map(_read_run, ascii_uppercase, names, map(RunDir, paths)))
 
 
 def _read_run(key: str, name: str, folder: RunDir) -> ComparedRun:
@@ -97,12 +93,14 @@ def _read_run(key: str, name: str, folder: RunDir) -> ComparedRun:
     record = folder.read() or {}
     settings = dict(flat(to_dict(recipe)))
     settings |= {"steps": record["settings"].get("steps", 0), "seed": seed}
+    for part in ENVIRONMENT:
+        settings[part] = record.get("environment", {}).get(part)
     scores = scores_of(folder)
-    features = [scores.get(name) for name in FEATURES]
+    features = [scores.get(feature) for feature in FEATURES]
     rows = []
     if folder.metrics.exists():
         rows = folder.rows()
-    return ComparedRun(key, name, folder, settings, record.get("environment", {}), numbers(scores), features, rows)
+    return ComparedRun(key, name, folder, settings, numbers(scores), features, rows)
 
 
 def _result(run: ComparedRun) -> dict[str, Any]:
@@ -131,47 +129,42 @@ def _write(output: Path, runs: Sequence[ComparedRun], page: dict[str, Any], resu
         raise unwritable(output, reason) from None
 
 
-def _ranked(runs: Sequence[ComparedRun]) -> tuple[dict[str, list[str]], list[str]]:
-    """Return whose value is the best of each score that a run has, and notes on what cannot be compared.
-
-    Nobody's is the best where the values cannot be compared.
-    """
-    names = [name for name in MEANINGS if any(name in run.scores for run in runs)]
-    unranked: set[str] = set()
-    notes = []
-    if not _same([[value for name, value in run.settings.items() if name.startswith("data.")] for run in runs]):
-        unranked.update(names)
-        data = [f"{run.key}: {code(run.settings.get('data.path') or run.settings['data.kind'])}" for run in runs]
-        notes.append(f"The data differ ({'; '.join(data)}): scores of different data cannot be compared.")
-    if not _same([run.features for run in runs if FEATURE_SCORES & run.scores.keys()]):
-        unranked |= FEATURE_SCORES
-        shown = ", ".join(name for name in names if name in FEATURE_SCORES)
-        notes.append(f"Features are of different networks or numbers of images: of {shown} none is marked.")
-    for run in runs:
-        if not run.scores:
-            notes.append(f"{run.key} has no scores: repeat its training command to finish it.")
-    ranked: dict[str, list[str]] = {name: [] for name in names}
-    for name in ranked.keys() - unranked:
-        ranked[name] = best(name, {run.key: run.scores[name] for run in runs if name in run.scores})
-    return ranked, notes
+def _differing(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
+    """Return the values of each setting, and of each part of the environment, that is not the same in all runs."""
+    found = {}
+    for name in dict.fromkeys(chain.from_iterable(run.settings for run in runs)):
+        values = [run.settings.get(name, "-") for run in runs]
+        if name != "name" and not _same(values):
+            found[name] = values
+    return found
 
 
 def _same(values: Sequence[Any]) -> bool:
     return all(value == values[0] for value in values)
 
 
-def _differing(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
-    """Return each setting, and each part of the environment, that is not the same in all runs."""
-    described = []
+def _ranked(runs: Sequence[ComparedRun], differing: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return which runs have the best value of each score, and notes on what cannot be compared.
+
+    No run has the best value where the values cannot be compared.
+    """
+    notes = []
+    same_data = not any(name.startswith("data.") for name in differing)
+    if not same_data:
+        notes.append("The data differ: scores of different data cannot be compared, so none is marked as the best.")
+    same_features = _same([run.features for run in runs if FEATURE_SCORES & run.scores.keys()])
+    if not same_features:
+        notes.append("Features are of different networks or numbers of images, so no score of features is marked.")
+    ranked = {}
+    for name in MEANINGS:
+        values = {run.key: run.scores[name] for run in runs if name in run.scores}
+        if values:
+            comparable = same_data and (same_features or name not in FEATURE_SCORES)
+            ranked[name] = best(name, values) if comparable else []
     for run in runs:
-        environment = {name: run.environment.get(name) for name in ENVIRONMENT}
-        described.append({**run.settings, **environment, "name": ""})
-    found = {}
-    for name in {name: None for settings in described for name in settings}:
-        values = [settings.get(name, "-") for settings in described]
-        if not _same(values):
-            found[name] = values
-    return found
+        if not run.scores:
+            notes.append(f"{run.key} has no scores: repeat its training command to finish it.")
+    return ranked, notes
 
 
 def _summary(runs: Sequence[ComparedRun]) -> Table:
@@ -184,15 +177,15 @@ def _summary(runs: Sequence[ComparedRun]) -> Table:
             speed = f"{median(speeds):.1f}"
         raised = ", ".join(sorted({name for name, _, _ in alarms(run.rows)}))
         recipe, steps = code(run.settings["name"]), f"{run.settings['steps']:,}"
-        rows.append((f"**{run.key}**", code(run.name), recipe, steps, speed, raised or "none"))
-    return Table("runs", ("", "run", "recipe", "steps", "steps/s", "alarms"), tuple(rows))
+        rows.append([f"**{run.key}**", code(run.name), recipe, steps, speed, raised or "none"])
+    return Table("runs", ["", "run", "recipe", "steps", "steps/s", "alarms"], rows)
 
 
 def _settings(runs: Sequence[ComparedRun], differing: dict[str, list[Any]]) -> Table:
-    rows = [(code(name), *map(code, values)) for name, values in differing.items()]
+    rows = [[code(name), *map(code, values)] for name, values in differing.items()]
     if not rows:
-        rows.append(("none", *[""] * len(runs)))
-    return Table("settings that differ", ("setting", *[run.key for run in runs]), tuple(rows))
+        rows.append(["none", *[""] * len(runs)])
+    return Table("settings that differ", ["setting", *[run.key for run in runs]], rows)
 
 
 def _scores(runs: Sequence[ComparedRun], ranked: dict[str, list[str]]) -> Table:
@@ -207,14 +200,14 @@ def _scores(runs: Sequence[ComparedRun], ranked: dict[str, list[str]]) -> Table:
             if run.key in winners:
                 cell = f"**{cell}**"
             row.append(cell)
-        rows.append(tuple(row))
-    return Table("scores", ("score", *[run.key for run in runs]), tuple(rows), SIGNS)
+        rows.append(row)
+    return Table("scores", ["score", *[run.key for run in runs]], rows, SIGNS)
 
 
 def _with_meanings(scores: Table, ranked: dict[str, list[str]]) -> Table:
     """Return the table of scores with what each score says."""
-    rows = [(*row, MEANINGS[name].says) for row, name in zip(scores.rows, ranked, strict=True)]
-    return replace(scores, columns=(*scores.columns, "says"), rows=tuple(rows))
+    rows = [[*row, MEANINGS[name].says] for row, name in zip(scores.rows, ranked, strict=True)]
+    return replace(scores, columns=[*scores.columns, "says"], rows=rows)
 
 
 def _figures(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, bytes, str]]:

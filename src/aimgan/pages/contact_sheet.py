@@ -17,7 +17,7 @@ from aimgan.pages.rendering import render
 
 COLUMNS = 8  # images in a row of a figure
 LOSSLESS = 64  # pixels: images up to this side are enlarged so far that each pixel is seen
-GREY = 232  # an image that could not be read again, in a figure
+GREY = (232, 232, 232)  # an image that could not be read again, in a figure
 
 
 class Tile(NamedTuple):
@@ -28,16 +28,15 @@ class Tile(NamedTuple):
     pixels: Pixels | None
 
     def image(self) -> Image.Image:
-        """Return the image for Pillow, a grey one where there are no pixels."""
+        """Return the image in colour, a grey one where there are no pixels."""
         if self.pixels is None:
-            return Image.new("L", (1, 1), GREY)
-        if len(self.pixels) == 1:
-            return Image.fromarray(self.pixels[0])
-        return Image.fromarray(np.ascontiguousarray(self.pixels.transpose(1, 2, 0)))
+            return Image.new("RGB", (1, 1), GREY)
+        colour = np.broadcast_to(self.pixels, (3, *self.pixels.shape[1:]))
+        return Image.fromarray(np.ascontiguousarray(colour.transpose(1, 2, 0)))
 
     def small(self) -> bool:
         """Return whether the image is so small that a page shows its pixels as squares."""
-        return self.pixels is not None and self.pixels.shape[1] <= LOSSLESS
+        return self.image().height <= LOSSLESS
 
     def webp(self) -> bytes:
         """Return the image as a WebP file, lossless where it is small."""
@@ -61,7 +60,7 @@ def page(title: str, summary: str, sections: Sequence[Section]) -> str:
 
 def figure(sections: Sequence[Section], caption: str) -> Figure:
     """Draw the sections below each other, in rows of COLUMNS images with their notes above them."""
-    side = max((max(t.image().size) for section in sections for t in section.tiles), default=64)
+    side = max(max(tile.image().size) for section in sections for tile in section.tiles)
     blocks = []
     for section in sections:
         label = f"{section.title}\n{section.note}".strip()
@@ -69,13 +68,15 @@ def figure(sections: Sequence[Section], caption: str) -> Figure:
             row = section.tiles[start : start + COLUMNS]
             pixels = np.stack([_square(tile.image(), side) for tile in row])
             headings = [Heading(k, k, tile.note) for k, tile in enumerate(row)]
-            last = start + COLUMNS >= len(section.tiles)
-            below = 2 * WIDE if last else 2 * THIN
-            blocks.append(Block("" if start else label, [pixels], (len(row),), headings, below=below))
+            blocks.append(Block(label, [pixels], [len(row)], headings, below=2 * THIN))
+            label = ""
+        blocks[-1] = blocks[-1]._replace(below=2 * WIDE)
     return stacked(blocks, caption)
 
 
 def _square(image: Image.Image, side: int) -> UInt8[np.ndarray, "side side 3"]:
     """Return an image as (side, side, 3), without smoothing where it is enlarged by a whole number."""
-    method = Image.Resampling.LANCZOS if side % image.height else Image.Resampling.NEAREST
-    return np.asarray(image.resize((side, side), method).convert("RGB"))
+    method = Image.Resampling.NEAREST
+    if side % image.height:
+        method = Image.Resampling.LANCZOS
+    return np.asarray(image.resize((side, side), method))

@@ -66,9 +66,8 @@ def _flag(name: str, value: Any) -> str:
         text = ",".join(map(str, value))
     elif value is None or isinstance(value, bool):
         text = text.lower()
-    if name in FLAGS:
-        return f"{FLAGS[name]}={text}"
-    return f"--set={name.removeprefix('options.')}={text}"
+    flag = FLAGS.get(name, f"--set={name.removeprefix('options.')}")
+    return f"{flag}={text}"
 
 
 def charts(runs: Sequence[Sequence[Row]]) -> dict[str, Markup]:
@@ -88,9 +87,13 @@ def charts(runs: Sequence[Sequence[Row]]) -> dict[str, Markup]:
             found.setdefault(name, []).append(Line(steps, values, place))
     spans = []
     if len(runs) == 1:
-        spans = [(first, runs[0][-1]["step"] if last is None else last) for _, first, last in alarms(runs[0])]
-    names = [name for name in found if name not in NOT_CURVES][:MAX_CHARTS]
-    return {name: Markup(inline_svg(chart(found[name], spans), f"c{k}")) for k, name in enumerate(names)}
+        end = max((row["step"] for row in runs[0]), default=0)
+        spans = [(first, last or end) for _, first, last in alarms(runs[0])]
+    drawn: dict[str, Markup] = {}
+    for name, lines in found.items():
+        if name not in NOT_CURVES and len(drawn) < MAX_CHARTS:
+            drawn[name] = Markup(inline_svg(chart(lines, spans), f"c{len(drawn)}"))
+    return drawn
 
 
 def alarms(rows: Sequence[Row]) -> list[tuple[str, int, int | None]]:

@@ -34,7 +34,9 @@ def _environment() -> Environment:
 
 def _printable(value: Any) -> str:
     """Return what a template shows of a value: Markup as it is, anything else as printable text."""
-    return value if isinstance(value, Markup) else plain(str(value))
+    if isinstance(value, Markup):
+        return value
+    return plain(str(value))
 
 
 def _marked(text: str) -> Markup:

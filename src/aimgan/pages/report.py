@@ -105,12 +105,11 @@ def _scores(recipe: Recipe, scores: Mapping[str, Any], real: Mapping[str, Any] |
     return {
         "features": features,
         "scores": found,
-        "score_table": Table("Scores", SCORE_COLUMNS, tuple((code(score.name), *score[2:]) for score in found)),
+        "score_table": Table("Scores", SCORE_COLUMNS, [[code(score.name), *score[2:]] for score in found]),
         "paper": of_run(recipe, scores, real) if real else None,
         "other_scores": _pairs("All other scores", unexplained(scores)),
     }
 
 
 def _pairs(title: str, values: Mapping[str, Any]) -> Table:
-    rows = [(code(name), code(value)) for name, value in values.items()]
-    return Table(title, ("name", "value"), tuple(rows))
+    return Table(title, ["name", "value"], [[code(name), code(value)] for name, value in values.items()])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.markup import escape
-from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -30,14 +29,13 @@ class Table:
     """A title, column heads, rows and a note. Cells are text with two marks of Markdown: `code` and **strong**."""
 
     title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
     note: str = ""
 
     def markdown(self) -> str:
         """Return the table in Markdown, the title above it and the note below."""
-        note = f"\n\n{self.note}" if self.note else ""
-        return f"**{self.title}**\n\n{self.pipes()}{note}"
+        return f"**{self.title}**\n\n{self.pipes()}\n\n{self.note}".strip()
 
     def pipes(self) -> str:
         """Return the columns and rows in Markdown."""
@@ -53,13 +51,14 @@ class Table:
         table.title_justify = table.caption_justify = "left"
         table.padding = (0, 0 if wide else 1, 0, 0)
         for head, *cells in columns:
-            column = Column(head, overflow="fold", no_wrap=not table.columns)
+            justify: Literal["left", "right"] = "left"
             if all(cell.plain.startswith(NUMBER) for cell in cells):
-                column.justify = "right"
+                justify = "right"
+            width = None
             if wide:
                 words = map(Text, head.plain.split())
-                column.width = max(map(len, [*cells, *words]))
-            table.columns.append(column)
+                width = max(map(len, [*cells, *words]))
+            table.add_column(head, justify=justify, width=width, no_wrap=not table.columns, overflow="fold")
         for line in lines[1:]:
             table.add_row(*line)
         return table
@@ -115,10 +114,10 @@ def _mixture(recipe: Recipe, scores: Scores, real: Scores | None) -> Table:
     if recipe.name.startswith("grid/"):
         for name, (modes, percent) in TABLE_2.items():
             rows.append(_mixture_row(name, {"modes_2500": modes, "high_quality_2500": percent / 100}))
-    return Table(f"{recipe.name}: {scores['samples']:,} samples", ("", *MIXTURE), tuple(rows), MIXTURE_NOTE)
+    return Table(f"{recipe.name}: {scores['samples']:,} samples", ["", *MIXTURE], rows, MIXTURE_NOTE)
 
 
-def _mixture_row(name: str, scores: Scores) -> tuple[str, ...]:
+def _mixture_row(name: str, scores: Scores) -> list[str]:
     row = [name]
     for score, digits, factor in MIXTURE.values():
         if score not in scores:
@@ -127,20 +126,21 @@ def _mixture_row(name: str, scores: Scores) -> tuple[str, ...]:
             row.append("-".join(format(value, digits) for value in scores[score]))
         else:
             row.append(format(factor * scores[score], digits))
-    return tuple(row)
+    return row
 
 
 def _list(recipe: Recipe, scores: Scores) -> Table:
+    columns, rows = ["score", "this run"], []
     paper = paper_numbers(recipe, scores)
-    columns, rows = ["score", "this run"], [[name, number(value)] for name, value in numbers(scores).items()]
     if paper.keys() & scores.keys():
         columns.append("the paper")
-        for row in rows:
-            row.append(number(paper[row[0]]) if row[0] in paper else "-")
+    for name, value in numbers(scores).items():
+        other = number(paper[name]) if name in paper else "-"
+        rows.append([name, number(value), other][: len(columns)])
     note = "What each score says, and what it cannot say: report.html, docs/metrics.md."
     if "n_fake" in scores:
         note = f"Feature network: {scores['feature_network']}, {scores['feature_resizer']}. {note}"
-    return Table(f"{recipe.name}: scores", tuple(columns), tuple(map(tuple, rows)), note)
+    return Table(f"{recipe.name}: scores", columns, rows, note)
 
 
 def paper_numbers(recipe: Recipe, scores: Scores) -> dict[str, float]:
