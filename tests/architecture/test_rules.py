@@ -27,8 +27,8 @@ TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
 LAYERS = (
     ("errors", "_version"),
     ("checked",),
-    ("noise", "files", "devices", "weights", "card"),
-    ("growing", "model_inputs"),
+    ("noise", "files", "devices", "weights", "markdown", "score_meanings"),
+    ("growing", "model_inputs", "card"),
     ("objectives", "networks", "data", "metrics", "figures"),
     ("training", "model_config", "console"),
     ("model",),

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from aimgan import console as screen
-from aimgan.card import SCORES, Card
+from aimgan.card import Card
 from aimgan.checked import regular
 from aimgan.errors import plain
 from aimgan.model import CARD, CONFIG, WEIGHTS
+from aimgan.score_meanings import MEANINGS, number
 from aimgan.sharing.hub import described
 
 LONGEST = 20_000  # characters of a card that are shown
@@ -49,8 +50,7 @@ def _recipe(card: Card) -> Rows:
 
 
 def _scores(card: Card) -> Rows:
-    numbers = card.numbers.items()
-    return {plain(name): f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for name, value in numbers}
+    return {plain(name): number(value) for name, value in card.numbers.items()}
 
 
 def _made(card: Card) -> Rows:
@@ -71,7 +71,8 @@ def _table(title: str, parts: list[Rows]) -> Table:
     table.add_column(overflow="fold")
     for part in parts:
         for name, value in part.items():
-            table.add_row(Text(name), Text.assemble(value, (f"  {SCORES[name]}" if name in SCORES else "", "dim")))
+            meaning = f"  {MEANINGS[name].says}" if name in MEANINGS else ""
+            table.add_row(Text(name), Text.assemble(value, (meaning, "dim")))
         table.add_section()
     return table
 

@@ -1,9 +1,10 @@
-"""`aimgan compare`: runs side by side: what differs, which score is best, curves and pictures."""
+"""`aimgan compare`: the settings, scores, curves and figures of several runs side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from string import ascii_uppercase
@@ -14,233 +15,214 @@ from rich.console import Console
 from aimgan.checked import numbers, regular
 from aimgan.console import say
 from aimgan.errors import AimganError
-from aimgan.figures.charts import COLOURS, Line, chart, inline_svg
+from aimgan.figures.charts import COLOURS
 from aimgan.files import unwritable, write_json, write_text
-from aimgan.pages import document
-from aimgan.pages.document import Block, Charts, Grid, Heading, Legend, Picture, Pictures, Prose, code
-from aimgan.pages.recorded import Row, alarms, lines, scores_of
+from aimgan.markdown import code
+from aimgan.pages.recorded import alarms, charts, scores_of
+from aimgan.pages.rendering import render
 from aimgan.pages.report import CAPTIONS
-from aimgan.pages.scores import FEATURES, JUDGE, MEANINGS, arrow, best, number
+from aimgan.pages.tables import Table
 from aimgan.recipes.recipe import to_dict
 from aimgan.recipes.resolving import recorded
+from aimgan.score_meanings import FEATURE_SCORES, MEANINGS, best, number, sign
 from aimgan.training.run_dir import RunDir, flat
 
-MAX_PICTURE = 16 * 2**20  # bytes of a picture that is shown
-SHOWN = ("samples", "reconstructions", "figure3")
-ENVIRONMENT = ("aimgan", "torch", "processor", "threads")  # what may explain a difference
+MAX_PICTURE = 16 * 2**20  # bytes of a picture that a page may contain
+FIGURES = ("samples", "reconstructions", "figure3")
+ENVIRONMENT = ("aimgan", "torch", "processor", "threads")  # what may explain a difference between scores
+FEATURES = ("feature_network", "feature_checksum", "feature_resizer", "n_fake", "n_real", "split")
 SIGNS = (
-    "↑ more is better, ↓ less is, → near that number is; bold: the best of its row. One run a column: how much of a "
-    "difference is the seed's, only runs that differ in nothing but the seed can say."
+    "↑ higher is better, ↓ lower is better, → nearer to that number is better; the best of a row is bold. "
+    "Each column is one run: only runs that differ in nothing but the seed show how much the seed changes."
 )
 
 
 @dataclass(frozen=True)
-class Side:
-    """A run of a comparison: its letter, its shortest name, and what its folder holds."""
+class ComparedRun:
+    """A run of a comparison: its letter, its name, and what its folder holds."""
 
     key: str
     name: str
-    run: RunDir
+    folder: RunDir
     settings: dict[str, Any]
-    environment: dict[str, Any]
-    scores: dict[str, Any]
+    scores: dict[str, float]
+    features: list[Any]  # what its scores of features depend on besides the model
     rows: list[dict[str, Any]]
 
-    def data(self) -> dict[str, Any]:
-        """Return the settings of its data."""
-        return {name: value for name, value in self.settings.items() if name.startswith("data.")}
 
-    def judge(self) -> list[Any]:
-        """Return what its scores of features depend on, besides the model."""
-        return [self.scores.get(name) for name in JUDGE]
+def compare(paths: Sequence[str | Path], output: Path | None, console: Console) -> dict[str, Any]:
+    """Print runs side by side, and return the comparison.
 
-
-def compare(runs: Sequence[str | Path], output: Path | None, console: Console) -> dict[str, Any]:
-    """Print runs side by side, write them to `output` (.html) and beside it .md and .json, and return the last's.
-
-    Raises AimganError for fewer than 2 or more than 8 runs, one that is named twice, and a folder without a run.
+    `output` (.html) is a page to write; the page in Markdown and the comparison in JSON are written beside it. Raises
+    AimganError for fewer than 2 or more than 8 runs, for one that is named twice, and for a folder without a run.
     """
     if output is not None and output.suffix.lower() != ".html":
         raise AimganError(f"--output is {output}; expected a name that ends in .html (.md and .json are put beside it)")
-    sides = _sides(runs)
-    for table in (
-        _runs(sides).table("runs"),
-        _settings(sides).table("settings that differ"),
-        _scores(sides).table("scores", SIGNS),
-    ):
-        shown = table.rich()
-        for column in shown.columns[1:]:
-            column.overflow = "fold"
-        console.print(shown)
-    for note in _notes(sides):
-        say(console, note.replace("`", ""), "note:")
-    told = _told(sides)
+    runs = _read([Path(path) for path in paths])
+    differing = _differing(runs)
+    ranked, notes = _ranked(runs, differing)
+    tables = {"summary": _summary(runs), "settings": _settings(runs, differing), "scores": _scores(runs, ranked)}
+    for table in tables.values():
+        console.print(table.rich())
+    for note in notes:
+        say(console, note, "note:")
+    result = {"runs": list(map(_result, runs)), "differing": differing, "best": ranked, "notes": notes}
     if output is not None:
-        _write(output, sides, told, console)
-    return told
+        tables["scores"] = _with_meanings(tables["scores"], ranked)
+        _write(output, runs, {"notes": notes, **tables}, result)
+        for suffix in (".html", ".md", ".json"):
+            say(console, f"wrote {output.with_suffix(suffix)}")
+    return result
 
 
-def _sides(runs: Sequence[str | Path]) -> list[Side]:
-    paths = [Path(run) for run in runs]
+def _read(paths: Sequence[Path]) -> list[ComparedRun]:
     if not 2 <= len(paths) <= COLOURS:
-        raise AimganError(f"got {len(paths)} runs; expected 2 to {COLOURS}: name as many folders of runs")
-    for k, path in enumerate(paths):
-        if path.resolve() in [other.resolve() for other in paths[:k]]:
+        raise AimganError(f"got {len(paths)} runs; expected 2 to {COLOURS}: name that many folders of runs")
+    folders = [path.resolve() for path in paths]
+    for path, folder in zip(paths, folders, strict=True):
+        if folders.count(folder) > 1:
             raise AimganError(f"{path} is named twice; expected different runs")
-    names = [path.resolve().name for path in paths]
-    unique = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
-    return [_side(*each) for each in zip(ascii_uppercase, unique, paths, strict=False)]
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = list(map(str, paths))
+    return list(map(_read_run, ascii_uppercase, names, map(RunDir, paths)))
 
 
-def _side(key: str, name: str, path: Path) -> Side:
-    run = RunDir(path)
-    recipe, seed = recorded(run)
-    record = run.read() or {}
-    total = record["settings"].get("steps", 0)
-    settings = {**dict(flat(to_dict(recipe))), "steps": total, "seed": seed}
-    rows = run.rows() if run.metrics.exists() else []
-    return Side(key, name, run, settings, record.get("environment", {}), scores_of(run), rows)
+def _read_run(key: str, name: str, folder: RunDir) -> ComparedRun:
+    recipe, seed = recorded(folder)
+    record = folder.read() or {}
+    settings = dict(flat(to_dict(recipe)))
+    settings |= {"steps": record["settings"].get("steps", 0), "seed": seed}
+    for part in ENVIRONMENT:
+        settings[part] = record.get("environment", {}).get(part)
+    scores = scores_of(folder)
+    features = [scores.get(feature) for feature in FEATURES]
+    rows = []
+    if folder.metrics.exists():
+        rows = folder.rows()
+    return ComparedRun(key, name, folder, settings, numbers(scores), features, rows)
 
 
-def _write(output: Path, sides: Sequence[Side], told: dict[str, Any], console: Console) -> None:
-    title = " and ".join(filter(None, (", ".join(side.name for side in sides[:-1]), sides[-1].name)))
-    title = f"{len(sides)} runs" if len(title) > 60 else title
-    blocks = _blocks(sides)
+def _result(run: ComparedRun) -> dict[str, Any]:
+    return {
+        "key": run.key,
+        "path": str(run.folder.path),
+        "settings": run.settings,
+        "scores": run.scores,
+        "alarms": list(map(list, alarms(run.rows))),
+    }
+
+
+def _write(output: Path, runs: Sequence[ComparedRun], page: dict[str, Any], result: dict[str, Any]) -> None:
+    names = {run.key: run.name for run in runs}
+    title = f"Comparison: {' and '.join(names.values())}"
+    if len(title) > 80:
+        title = f"Comparison of {len(runs)} runs"
+    page |= {"title": title, "legend": names, "figures": list(_figures(runs))}
+    page["charts"] = charts([run.rows for run in runs])
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, document.html(f"Comparison: {code(title)}", blocks))
-        write_text(output.with_suffix(".md"), document.markdown(f"Comparison: {code(title)}", blocks))
-        write_json(output.with_suffix(".json"), told)
+        write_text(output, render("compare.html", **page))
+        write_text(output.with_suffix(".md"), render("compare.md", **page))
+        write_json(output.with_suffix(".json"), result)
     except OSError as reason:
         raise unwritable(output, reason) from None
-    for suffix in (".html", ".md", ".json"):
-        say(console, f"wrote {output.with_suffix(suffix)}")
 
 
-def _blocks(sides: Sequence[Side]) -> list[Block]:
-    """Return the page."""
-    legend = Legend([(side.key, code(side.name)) for side in sides])
-    return [
-        *(Prose(note, "alarm") for note in _notes(sides)),
-        _runs(sides),
-        Heading("Settings that differ"),
-        _settings(sides),
-        Heading("Scores"),
-        Prose(SIGNS, "note"),
-        _scores(sides, says=True),
-        *_curves(sides, legend),
-        *_pictures(sides),
-    ]
+def _differing(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
+    """Return the values of each setting, and of each part of the environment, that is not the same in all runs."""
+    found = {}
+    for name in dict.fromkeys(chain.from_iterable(run.settings for run in runs)):
+        values = [run.settings.get(name, "-") for run in runs]
+        if name != "name" and not _same(values):
+            found[name] = values
+    return found
 
 
-def _runs(sides: Sequence[Side]) -> Grid:
-    """Return what each letter is: speed and alarms beside, which are no settings."""
-    heads = ("", "run", "recipe", "steps", "steps/s", "alarms")
-    return Grid(heads, [
-        (f"**{side.key}**", code(side.name), code(side.settings["name"]), f"{side.settings['steps']:,}",
-         _speed(side.rows), ", ".join(dict.fromkeys(name for name, *_ in alarms(side.rows))) or "none")
-        for side in sides
-    ])  # fmt: skip
+def _same(values: Sequence[Any]) -> bool:
+    return all(value == values[0] for value in values)
 
 
-def _speed(rows: Sequence[Row]) -> str:
-    speeds = [numbers(row)["steps_per_second"] for row in rows if "steps_per_second" in numbers(row)]
-    return f"{median(speeds):.1f}" if speeds else "-"
+def _ranked(runs: Sequence[ComparedRun], differing: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return which runs have the best value of each score, and notes on what cannot be compared.
 
-
-def _differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
-    """Return each setting, and each part of the machine, that is not the same in all runs."""
-    all_of = [side.settings | {name: side.environment.get(name) for name in ENVIRONMENT} for side in sides]
-    names = dict.fromkeys(name for settings in all_of for name in settings if name != "name")
-    found = {name: [settings.get(name, "-") for settings in all_of] for name in names}
-    return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
-
-
-def _settings(sides: Sequence[Side]) -> Grid:
-    rows = [(code(name), *map(code, values)) for name, values in _differing(sides).items()]
-    return Grid(("setting", *(side.key for side in sides)), rows or [("none", *("" for _ in sides))])
-
-
-def _notes(sides: Sequence[Side]) -> list[str]:
-    """Return what keeps these runs from being compared."""
+    No run has the best value where the values cannot be compared.
+    """
     notes = []
-    if any(side.data() != sides[0].data() for side in sides):
-        named = {side.key: side.settings.get("data.path") or side.settings["data.kind"] for side in sides}
-        told = "; ".join(f"{key}: {code(name)}" for key, name in named.items())
-        notes.append(f"The data differ ({told}): scores of different data cannot be compared, and none is marked.")
-    judged = [side for side in sides if side.judge()[0] is not None]
-    if any(side.judge() != judged[0].judge() for side in judged):
-        names = ", ".join(name for name in MEANINGS if name in FEATURES and any(name in side.scores for side in sides))
-        notes.append(f"Their features are of different networks or numbers of images: of {names} none is marked.")
-    unscored = [side.key for side in sides if not side.scores]
-    return notes + [f"{key} has no scores: repeat its training command to finish it." for key in unscored]
+    same_data = not any(name.startswith("data.") for name in differing)
+    if not same_data:
+        notes.append("The data differ: scores of different data cannot be compared, so none is marked as the best.")
+    same_features = _same([run.features for run in runs if FEATURE_SCORES & run.scores.keys()])
+    if not same_features:
+        notes.append("Features are of different networks or numbers of images, so no score of features is marked.")
+    ranked = {}
+    for name in MEANINGS:
+        values = {run.key: run.scores[name] for run in runs if name in run.scores}
+        if values:
+            comparable = same_data and (same_features or name not in FEATURE_SCORES)
+            ranked[name] = best(name, values) if comparable else []
+    for run in runs:
+        if not run.scores:
+            notes.append(f"{run.key} has no scores: repeat its training command to finish it.")
+    return ranked, notes
 
 
-def _best(sides: Sequence[Side], name: str) -> list[str]:
-    """Return whose score is the best, of none where that cannot be said."""
-    having = [side for side in sides if name in numbers(side.scores)]
-    comparable = all(side.data() == sides[0].data() for side in sides)
-    if name in FEATURES:
-        comparable &= all(side.judge() == having[0].judge() for side in having)
-    return best(name, {side.key: numbers(side.scores)[name] for side in having}) if comparable else []
-
-
-def _scores(sides: Sequence[Side], says: bool = False) -> Grid:
-    """Return a row for each score that a run has; `says` adds what it means."""
+def _summary(runs: Sequence[ComparedRun]) -> Table:
+    """Return what each letter stands for, with the speed and the alarms."""
     rows = []
-    for name, meaning in MEANINGS.items():
-        values = [numbers(side.scores).get(name) for side in sides]
-        if any(value is not None for value in values):
-            marked = _best(sides, name)
-            cells = ["-" if value is None else number(value) for value in values]
-            cells = [f"**{cell}**" if s.key in marked else cell for s, cell in zip(sides, cells, strict=True)]
-            rows.append((f"{code(name)} {arrow(name)}".strip(), *cells, *([meaning.says] if says else [])))
-    return Grid(("score", *(side.key for side in sides), *(["says"] if says else [])), rows)
+    for run in runs:
+        speed = "-"
+        speeds = [row["steps_per_second"] for row in map(numbers, run.rows) if "steps_per_second" in row]
+        if speeds:
+            speed = f"{median(speeds):.1f}"
+        raised = ", ".join(sorted({name for name, _, _ in alarms(run.rows)}))
+        recipe, steps = code(run.settings["name"]), f"{run.settings['steps']:,}"
+        rows.append([f"**{run.key}**", code(run.name), recipe, steps, speed, raised or "none"])
+    return Table("runs", ["", "run", "recipe", "steps", "steps/s", "alarms"], rows)
 
 
-def _curves(sides: Sequence[Side], legend: Block) -> Iterator[Block]:
-    found: dict[str, list[Line]] = {}
-    for place, side in enumerate(sides):
-        for name, line in lines(side.rows, place).items():
-            found.setdefault(name, []).append(line)
-    if found:
-        yield Heading("Curves")
-        yield legend
-        yield Charts([(code(name), inline_svg(chart(each), f"c{k}")) for k, (name, each) in enumerate(found.items())])
+def _settings(runs: Sequence[ComparedRun], differing: dict[str, list[Any]]) -> Table:
+    rows = [[code(name), *map(code, values)] for name, values in differing.items()]
+    if not rows:
+        rows.append(["none", *[""] * len(runs)])
+    return Table("settings that differ", ["setting", *[run.key for run in runs]], rows)
 
 
-def _pictures(sides: Sequence[Side]) -> Iterator[Block]:
-    for kind in SHOWN:
-        pictures = [
-            Picture(f"**{side.key}** {code(side.name)}", data)
-            for side in sides
-            if (data := _png(side.run.figures / f"{kind}.png"))
-        ]
-        if pictures:
-            yield Heading(CAPTIONS[kind].split(":")[0] if kind == "samples" else kind.capitalize())
-            yield Prose(CAPTIONS[kind], "note")
-            yield Pictures(pictures)
+def _scores(runs: Sequence[ComparedRun], ranked: dict[str, list[str]]) -> Table:
+    """Return a row for each score that a run has."""
+    rows = []
+    for name, winners in ranked.items():
+        row = [f"{code(name)} {sign(name)}".strip()]
+        for run in runs:
+            cell = "-"
+            if name in run.scores:
+                cell = number(run.scores[name])
+            if run.key in winners:
+                cell = f"**{cell}**"
+            row.append(cell)
+        rows.append(row)
+    return Table("scores", ["score", *[run.key for run in runs]], rows, SIGNS)
 
 
-def _png(path: Path) -> bytes | None:
-    """Return a picture that a page can hold."""
+def _with_meanings(scores: Table, ranked: dict[str, list[str]]) -> Table:
+    """Return the table of scores with what each score says."""
+    rows = [[*row, MEANINGS[name].says] for row, name in zip(scores.rows, ranked, strict=True)]
+    return replace(scores, columns=[*scores.columns, "says"], rows=rows)
+
+
+def _figures(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, bytes, str]]:
+    """Yield each figure of each run with its caption and a name: samples of all runs first."""
+    for name in FIGURES:
+        for run in runs:
+            content = _png(run.folder.figures / f"{name}.png")
+            if content:
+                yield f"**{run.key}** {code(run.name)}: {CAPTIONS[name]}", content, f"{name} of {run.key}"
+
+
+def _png(path: Path) -> bytes:
+    """Return the content of a picture, or nothing where there is none that a page can contain."""
     try:
-        data = regular(path).read_bytes() if path.stat().st_size <= MAX_PICTURE else b""
+        content = regular(path).read_bytes() if path.stat().st_size <= MAX_PICTURE else b""
     except OSError:
-        return None
-    return data if data.startswith(b"\x89PNG") else None
-
-
-def _told(sides: Sequence[Side]) -> dict[str, Any]:
-    """Return the comparison for programs."""
-    named = [name for name in MEANINGS if any(name in numbers(side.scores) for side in sides)]
-    return {
-        "runs": [
-            {"key": side.key, "path": str(side.run.path), "settings": side.settings, "scores": numbers(side.scores),
-             "alarms": [list(each) for each in alarms(side.rows)]}
-            for side in sides
-        ],
-        "differing": {name: list(values) for name, values in _differing(sides).items()},
-        "best": {name: _best(sides, name) for name in named},
-        "notes": [note.replace("`", "") for note in _notes(sides)],
-    }  # fmt: skip
+        return b""
+    return content if content.startswith(b"\x89PNG") else b""

@@ -1,17 +1,17 @@
-"""What a finished run tells of itself, read from its folder: settings, scores, curves, alarms, the command."""
+"""What a finished run has recorded in its folder: scores, curves, alarms, and the command that trains it again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from itertools import groupby
 from shlex import quote
 from typing import Any
 
+from markupsafe import Markup
+
 from aimgan.checked import numbers, read_json
 from aimgan.errors import AimganError
-from aimgan.figures.charts import Line
-from aimgan.recipes import RECIPES
+from aimgan.figures.charts import Line, chart, inline_svg
+from aimgan.recipes.catalogue import NAMES, recipe_named
 from aimgan.recipes.presets import PRESETS, with_preset
 from aimgan.recipes.recipe import Recipe, to_dict
 from aimgan.training.alarms import ALARMS
@@ -19,83 +19,109 @@ from aimgan.training.run_dir import RunDir, flat
 
 Row = Mapping[str, Any]
 NOT_CURVES = {"step", "epoch", "lr", "steps_per_second", "images_per_second"}
-FITTED = ("networks.shape", "name")  # what the data and the recipe's name say
+FOLLOWS = ("networks.shape", "name")  # settings that follow from the data and from the recipe's name
 FLAGS = {"data.path": "--data", "data.size": "--size", "steps": "--steps"}
-MAX_STEP, MAX_LINES = 2**53, 100
+MAX_STEP, MAX_CHARTS = 2**53, 100
 
 
 def command(recipe: Recipe, seed: int) -> str | None:
-    """Return the shortest command that trains this very recipe, or None for one that no command names.
+    """Return the shortest command that trains this recipe, or None for a recipe that no command can name.
 
-    It is made of the settings, not of what was typed (run.json has that): so it has no --output, and is there for a run
-    that Python called.
+    It is made from the settings, unlike the command in run.json: it has no --output, and a run that was started from
+    Python has one too.
     """
-    if recipe.name not in RECIPES:
+    if recipe.name not in NAMES:
         return None
-    given, starts = dict(flat(to_dict(recipe))), {"": RECIPES[recipe.name]}
+    candidates = {"": _changes(recipe_named(recipe.name), recipe)}
     for preset in PRESETS:
-        with suppress(AimganError):
-            starts[preset] = with_preset(RECIPES[recipe.name], preset)
-    changes = {preset: _changes(given, dict(flat(to_dict(start)))) for preset, start in starts.items()}
-    preset = min(changes, key=lambda name: len(changes[name]))
-    if "networks.kind" in changes[preset]:
+        try:
+            candidates[preset] = _changes(with_preset(recipe_named(recipe.name), preset), recipe)
+        except AimganError:  # the preset is for other data
+            continue
+    preset = min(candidates, key=lambda name: len(candidates[name]))
+    changes = candidates[preset]
+    if "networks.kind" in changes:
         return None
-    flags = [_flag(name, value) for name, value in changes[preset].items()]
-    words = ["aimgan", "train", recipe.name, *([f"--preset={preset}"] if preset else []), *flags, f"--seed={seed}"]
-    return " ".join(map(quote, words))
+    words = ["aimgan", "train", recipe.name]
+    if preset:
+        words.append(f"--preset={preset}")
+    words += [_flag(name, value) for name, value in changes.items()]
+    return " ".join(map(quote, [*words, f"--seed={seed}"]))
 
 
-def _changes(given: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that lead from one recipe to another; --epochs and --steps say each other's absence."""
-    changed = {name: value for name, value in given.items() if name not in FITTED and value != start.get(name)}
-    return {name: value for name, value in changed.items() if value is not None or name not in ("epochs", "steps")}
+def _changes(start: Recipe, wanted: Recipe) -> dict[str, Any]:
+    """Return the settings that lead from one recipe to another."""
+    before, changes = dict(flat(to_dict(start))), {}
+    for name, value in flat(to_dict(wanted)):
+        implied = value is None and name in ("epochs", "steps")  # each is None where the other is set
+        if name not in FOLLOWS and not implied and value != before.get(name):
+            changes[name] = value
+    return changes
 
 
 def _flag(name: str, value: Any) -> str:
     """Return a setting as the command line reads it."""
-    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    text = text.lower() if value is None or isinstance(value, bool) else text
-    return f"{FLAGS[name]}={text}" if name in FLAGS else f"--set={name.removeprefix('options.')}={text}"
+    text = str(value)
+    if isinstance(value, list | tuple):
+        text = ",".join(map(str, value))
+    elif value is None or isinstance(value, bool):
+        text = text.lower()
+    flag = FLAGS.get(name, f"--set={name.removeprefix('options.')}")
+    return f"{flag}={text}"
 
 
-def lines(rows: Sequence[Row], place: int = 0) -> dict[str, Line]:
-    """Return each number of a run's rows as a line by step: losses and their terms first, then what was evaluated.
+def charts(runs: Sequence[Sequence[Row]]) -> dict[str, Markup]:
+    """Return a chart by step of each number that the rows of some runs hold, as SVG, with a line for each run.
 
-    Of more than MAX_LINES names, which no run of aimgan has, the first ones.
+    Losses and their terms come first, then scores. The steps at which an alarm was raised are shaded where there is one
+    run only. There are at most MAX_CHARTS, which is more than any run of aimgan has.
     """
-    steps: dict[str, list[int]] = {}
-    values: dict[str, list[float]] = {}
-    for row in sorted(_placed(rows), key=lambda row: "lr" not in row):
-        for name, value in numbers(row).items():
-            steps.setdefault(name, []).append(row["step"])
-            values.setdefault(name, []).append(value)
-    names = [name for name in steps if name not in NOT_CURVES][:MAX_LINES]
-    return {name: Line(steps[name], values[name], place) for name in names}
+    found: dict[str, list[Line]] = {}
+    for place, rows in enumerate(runs):
+        points: dict[str, list[tuple[int, float]]] = {}
+        for row in sorted(_placed(rows), key=lambda row: "lr" not in row):
+            for name, value in numbers(row).items():
+                points.setdefault(name, []).append((row["step"], value))
+        for name, pairs in points.items():
+            steps, values = zip(*pairs, strict=True)
+            found.setdefault(name, []).append(Line(steps, values, place))
+    spans = []
+    if len(runs) == 1:
+        end = max((row["step"] for row in runs[0]), default=0)
+        spans = [(first, last or end) for _, first, last in alarms(runs[0])]
+    drawn: dict[str, Markup] = {}
+    for name, lines in found.items():
+        if name not in NOT_CURVES and len(drawn) < MAX_CHARTS:
+            drawn[name] = Markup(inline_svg(chart(lines, spans), f"c{len(drawn)}"))
+    return drawn
 
 
 def alarms(rows: Sequence[Row]) -> list[tuple[str, int, int | None]]:
-    """Return which alarms stood, from which step to which: None where one stood to the end."""
-    rows = _placed(rows)
+    """Return the alarms that were raised, each with its first step and its last; None for one that lasts to the end."""
     found: list[tuple[str, int, int | None]] = []
     for name in ALARMS:
-        at = [isinstance(row.get("alarms"), list) and name in row["alarms"] for row in rows]
-        for stands, part in groupby(range(len(rows)), key=at.__getitem__):
-            places = list(part)
-            if stands:
-                ended = places[-1] < len(rows) - 1
-                found.append((name, rows[places[0]]["step"], rows[places[-1]]["step"] if ended else None))
+        steps: list[int] = []
+        for row in _placed(rows):
+            raised = row.get("alarms")
+            if isinstance(raised, list) and name in raised:
+                steps.append(row["step"])
+            elif steps:
+                found.append((name, steps[0], steps[-1]))
+                steps = []
+        if steps:
+            found.append((name, steps[0], None))
     return found
 
 
 def _placed(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if 0 <= row["step"] < MAX_STEP]  # a file may hold anything
+    return [row for row in rows if 0 <= row["step"] < MAX_STEP]  # a damaged file may hold any step
 
 
 def scores_of(run: RunDir) -> dict[str, Any]:
-    """Return a run's scores, none where it has not been evaluated. Raises AimganError where they cannot be read."""
+    """Return a run's scores; none where it has not been evaluated. Raises AimganError where they cannot be read."""
     if not run.evaluation.exists():
         return {}
     try:
         return read_json(run.evaluation)
     except (OSError, ValueError) as reason:
-        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run anew") from None
+        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run again") from None

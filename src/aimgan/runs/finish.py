@@ -51,7 +51,7 @@ def finish(
     paths = draw(model, data, run, plan)
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
     table = tables.of_run(recipe, scores, real)
-    paths += write_report(run, recipe, seed, scores, paths, model.E is not None, real, table if real else None)
+    paths += write_report(run, recipe, seed, scores, model.E is not None, real)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
     console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(table.rich())
