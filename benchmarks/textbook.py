@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aimgan.objectives import OBJECTIVES
 from aimgan.objectives.terms import (
-    VALUE_FUNCTIONS,
+    GAMES,
     batch_gaussian_kl,
     bernoulli_likelihood,
     fake,
@@ -68,15 +68,17 @@ def sampled(o: Any, x: Tensor) -> Tensor:
 
 
 def aim(o: Any, x: Tensor) -> Losses:
-    V = VALUE_FUNCTIONS[o.value]
+    V = GAMES[o.value]
     _, x_z = generated(o, x)
-    yield "D", V.real(o.D(x)) + V.fake(o.D(x_z))
+    L_real, L_fake, _ = V(o.D(x), o.D(x_z))
+    yield "D", L_real + L_fake
 
     z = o.prior.sample(len(x))
     f = o.D.features(o.G(z))
     q = o.E(f)
     beta = o.beta if getattr(o, "weighting", "none") == "both" else 0.0
-    yield "G E", V.generator(o.D.head(f)) + o.weight * likelihood_loss(gaussian_nll(q, z), q, beta)
+    rho_p = o.D.head(f)
+    yield "G E", V(rho_p, rho_p)[2] + o.weight * likelihood_loss(gaussian_nll(q, z), q, beta)
 
 
 def gan(o: Any, x: Tensor) -> Losses:
