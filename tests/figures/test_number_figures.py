@@ -100,9 +100,11 @@ def test_the_trade_off_marks_seeds_and_means_and_names_the_methods():
         assert len(seeds) == 3
         assert np.allclose(seeds.mean(axis=0), mean[0])
     assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
-    names = axes.get_legend().get_texts()
-    assert [text.get_text() for text in names] == [*centres]
-    assert all(figure.bbox.contains(*corner) for box in boxes_of(figure, names) for corner in box.corners())
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [*centres]
+    (box,) = boxes_of(figure, [legend])
+    assert all(figure.bbox.contains(*corner) for corner in box.corners())
+    assert not box.overlaps(axes.bbox)
 
 
 def test_one_point_is_a_figure():
