@@ -20,7 +20,7 @@ from aimgan.data import Digits
 from aimgan.errors import AimganError
 from aimgan.model import LatentVariableModel, ModelConfig
 from aimgan.networks import NETWORKS, POSTERIORS, Networks, Residual, StandardNormal, Table4
-from aimgan.networks.residual import GAIN, Block
+from aimgan.networks.residual import GAIN, ResidualBlock
 from aimgan.objectives.aim import AIM
 from aimgan.objectives.gan import GAN
 from aimgan.recipes.recipe import Recipe, from_dict, to_dict, with_settings
@@ -51,9 +51,9 @@ def test_shapes_at_each_side(side: int, channels: int) -> None:
     assert f.shape == (4, 128, 4, 4)
     assert D.head(f).shape == D(x).shape == (4,)
     assert family.maps == [128 >> k for k in reversed(range(side.bit_length() - 2))]
-    blocks = [m.f[0][0].in_channels for m in D.modules() if isinstance(m, Block)]  # type: ignore[index,union-attr]
+    blocks = [m.f[0][0].in_channels for m in D.modules() if isinstance(m, ResidualBlock)]  # type: ignore[index,union-attr]
     assert blocks == family.maps
-    assert [m.f[0][0].in_channels for m in G.modules() if isinstance(m, Block)] == blocks[::-1]  # type: ignore[index,union-attr]
+    assert [m.f[0][0].in_channels for m in G.modules() if isinstance(m, ResidualBlock)] == blocks[::-1]  # type: ignore[index,union-attr]
 
 
 @pytest.mark.parametrize("reads_features", [True, False])
@@ -95,7 +95,7 @@ def test_nothing_is_normalised() -> None:
 
 
 def test_a_fresh_block_is_the_identity_and_learns_at_once() -> None:
-    block, x = Block(16, depth=4), torch.randn(3, 16, 8, 8)
+    block, x = ResidualBlock(16, depth=4), torch.randn(3, 16, 8, 8)
     assert torch.equal(block(x), x)
     (slope,) = torch.autograd.grad(block(x).square().sum(), block.f[2][0].weight)  # type: ignore[index]
     assert slope.abs().min() > 0
@@ -104,7 +104,7 @@ def test_a_fresh_block_is_the_identity_and_learns_at_once() -> None:
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_weights_are_scaled_by_their_inputs_and_the_depth(blocks: int) -> None:
     D = Residual(width=256, blocks=blocks).D()
-    for block in (m for m in D.modules() if isinstance(m, Block)):
+    for block in (m for m in D.modules() if isinstance(m, ResidualBlock)):
         for layer in (block.f[0][0], block.f[1][0]):  # type: ignore[index]
             weight = cast(Tensor, layer.weight)
             expected = GAIN / weight[0].numel() ** 0.5 / (4 * blocks) ** 0.25

@@ -33,7 +33,7 @@ conv1 = partial(conv, geometry=Geometry(1, 1, 0))
 conv3 = partial(conv, geometry=Geometry(3, 1, 1))
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """x + f(x), f a 1 x 1, a 3 x 3 and a 1 x 1 convolution, the middle at half the maps. A block starts as identity.
 
     The last layer of f starts at zero, the others are scaled by depth^(-1/4), `depth` the network's number of blocks
@@ -144,7 +144,7 @@ class Residual:
         return nn.Sequential(scaled(fc(inputs + self.dim, 256, leaky(SLOPE)), GAIN), scaled(fc(256, self.dim)))
 
     def _blocks(self, maps: int) -> list[nn.Module]:
-        return [Block(maps, self.blocks * len(self.maps)) for _ in range(self.blocks)]
+        return [ResidualBlock(maps, self.blocks * len(self.maps)) for _ in range(self.blocks)]
 
     def _whole(self, outputs: int, activation: nn.Module | None = None) -> nn.Sequential:
         """One convolution of all 4 x 4."""
