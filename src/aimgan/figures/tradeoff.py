@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aimgan.figures.style import LABEL, PALETTE, colours, page, panel, plain, width_of
@@ -32,33 +31,30 @@ def error_against_distance(points: Sequence[TradeOff], caption: str) -> Figure:
     """
     if not points:
         raise ValueError("got no points, expected at least one; give a TradeOff for each method and seed")
-    by_method: dict[str, list[tuple[float, float]]] = {}
-    for label, mse, distance in points:
-        by_method.setdefault(label, []).append((mse, distance))
-    values = np.array([point[1:] for point in points], float)
+    values = np.array([(point.mse, point.distance) for point in points], float)
     if not np.isfinite(values).all():
         raise ValueError("got points with nan or infinite values, expected numbers; leave out the runs that diverged")
 
-    right = max(width_of(label, LABEL) for label in by_method) / 72 + 0.65
+    labels = np.array([point.label for point in points])
+    names = list(dict.fromkeys(labels.tolist()))
+    right = max(width_of(name, LABEL) for name in names) / 72 + 0.65
     figure = page(LEFT + WIDTH + right, TOP + HEIGHT + BOTTOM, f"{EXPLANATION} {caption}")
     axes = panel(figure, LEFT, TOP, WIDTH, HEIGHT)
-    for k, (label, seeds) in enumerate(by_method.items()):
-        colour = colours(len(by_method))[k]
+    for k, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
+        seeds = values[labels == name]
+        axes.scatter(seeds[:, 0], seeds[:, 1], s=14, color=colour, alpha=0.5, linewidths=0)
+        x, y = seeds.mean(axis=0)
         marker = MARKERS[k // len(PALETTE) % len(MARKERS)]
-        axes.scatter(*np.transpose(seeds), s=14, color=colour, alpha=0.5, linewidths=0)
-        mean = np.mean(seeds, axis=0)
-        axes.scatter(
-            *mean, s=46, color=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=3, label=label
-        )
-    _set_scale(axes, "x", values[:, 0])
-    _set_scale(axes, "y", values[:, 1])
+        axes.scatter(x, y, s=46, color=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=3, label=name)
+    axes.margins(0.14)
+    if _spans_decades(values[:, 0]):
+        axes.set_xscale("log")
+    if _spans_decades(values[:, 1]):
+        axes.set_yscale("log")
     plain(axes, "test MSE (mean over pixels, [0, 1] scale)", "Frechet distance")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL)
     return figure
 
 
-def _set_scale(axes: Axes, name: str, values: np.ndarray) -> None:
-    """Make an axis logarithmic where its values are positive and span more than a factor of ten."""
-    if values.min() > 0 and values.max() / values.min() > 10:
-        axes.set(**{f"{name}scale": "log"})
-    axes.margins(**{name: 0.14})
+def _spans_decades(values: np.ndarray) -> bool:
+    return bool(values.min() > 0 and values.max() / values.min() > 10)
