@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aimgan.networks import MLP, JointDiscriminator, Networks, PairDiscriminator, Table3, Table4
+from aimgan.networks import MLP, JointDiscriminator, Networks, PairDiscriminator, Residual, Table3, Table4
 
 N, DIM = 6, 5
 FAMILIES: dict[str, Networks] = {
@@ -15,6 +15,7 @@ FAMILIES: dict[str, Networks] = {
     "table3": Table3(dim=DIM),
     "table4, 8 x 8": Table4(shape=(3, 8, 8), dim=DIM, width=16),
     "table4, 16 x 16": Table4(shape=(1, 16, 16), dim=DIM, width=16),
+    "residual": Residual(shape=(1, 8, 8), dim=DIM, width=16),
 }
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

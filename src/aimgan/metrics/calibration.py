@@ -55,7 +55,7 @@ class Calibration:
         require_same_shape("posterior log variances", log_variance, z)
         z, log_std = z.double(), log_variance.double() / 2
         r = (z - mean.double()) / log_std.exp()
-        require_finite("codes or posteriors", r)
+        require_finite("codes or posteriors", r + log_std)
         d, levels = z.shape[1], z.new_tensor(LEVELS)
         square = r.square().sum(1)
         inside = r.abs().flatten()[:, None] <= ndtri((1 + levels) / 2)
