@@ -1,15 +1,10 @@
 """Is the posterior q(z|x) right about its own uncertainty? For x = G(z), z ~ N(0, I), the true code z is known.
 
 Simulation-based calibration (Talts et al., 2018): if q(z|x) = N(mean, diag(variance)) is the posterior, the probability
-integral transform u_i = Phi((z_i - mean_i) / std_i) is uniform in every dimension i. Its histogram is flat, a central
-interval of 80 % contains 80 % of the codes, and so does the ellipsoid ||(z - mean) / std||^2 <= the 80 % quantile of
-chi2_d. A histogram like a cup is an overconfident posterior, one like a hill an underconfident one, a slope is a bias.
-
-Calibration can be gamed: q(z|x) = p(z), which ignores x, is perfectly calibrated. Two scores show that:
-- the log score E log q(z|G(z)), nats, which only the posterior itself maximises. Less the prior's
-  -d (1 + log 2 pi) / 2, it is a lower bound of the mutual information of z and x (Barber & Agakov, 2003);
-- sharpness, the geometric mean of the posterior's standard deviations (1 for the prior; lower is sharper).
-Nothing here concerns real images, which G may not be able to make.
+integral transform u_i = Phi((z_i - mean_i) / std_i) is uniform in every dimension i. So its histogram is flat, a
+central interval of 80 % contains 80 % of the codes, and so does the ellipsoid ||(z - mean) / std||^2 <= the 80 %
+quantile of chi2_d. q(z|x) = p(z), which ignores x, is perfectly calibrated too: read it with the log score
+E log q(z|G(z)), which only the posterior itself maximises, and with the sharpness.
 """
 
 from __future__ import annotations

@@ -1,15 +1,8 @@
 """Fréchet distance of two sets of features (Heusel et al., 2017, equation 6): FID where they are Inception's.
 
-Each set is described by a Gaussian, and the distance is the squared 2-Wasserstein distance of both:
-
-    ||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))
-
-with m the means and C the covariances (divided by n - 1, as numpy.cov's). With any factors F F' = C, the trace of the
-root is the sum of the singular values of F1' F2. Unlike the root of C1 C2 it is real, symmetric, and exists for
-singular covariances (fewer samples than dimensions).
-
-A covariance is the sum of outer products less that of the mean, which loses (mean / std)^2 of float64's 1e-16: features
-whose mean is 1,000 standard deviations keep about 9 digits. A network's features are nowhere near that.
+||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with m the means and C the covariances (divided by n - 1). With any
+factors F F' = C, the trace of the root is the sum of the singular values of F1' F2. Unlike the root of C1 C2 it is
+real, symmetric, and exists for singular covariances (fewer samples than dimensions).
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Inception Score (Salimans et al., 2016, section 4; Table 1 of the paper): are images clear, and of all classes?
+"""Inception Score (Salimans et al., 2016, section 4; Table 1 of the paper).
 
 The score of a part of the samples is exp of the mean over its images x of KL(p(y|x) || p(y)), p(y) the mean of p(y|x)
-over that part: 1 where the classifier sees no difference, the number of classes where it is sure and all classes are
-equally frequent. The samples are cut into contiguous parts in the order given, without shuffling. The table's +- is the
-population standard deviation over the parts (divided by the number of parts).
-
-A score belongs to one classifier and one number of images in a part: n images score at most n.
+over that part. The samples are cut into contiguous parts in the order given, without shuffling. The table's +- is the
+population standard deviation over the parts.
 """
 
 from __future__ import annotations

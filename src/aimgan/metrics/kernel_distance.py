@@ -1,9 +1,8 @@
 """Kernel distance of two sets of features (Bińkowski et al., 2018, section 4): KID where they are Inception's.
 
 It is the squared maximum mean discrepancy with the kernel k(x, y) = (x.y / d + 1)^3, d the dimension, in its unbiased
-form: E k(x, x') - 2 E k(x, y) + E k(y, y') with different x, x' and different y, y'. For equal distributions its mean
-is 0 with any number of samples (the Fréchet distance's is not), so it may be negative. Papers often print 1,000 times
-it.
+form: E k(x, x') - 2 E k(x, y) + E k(y, y') with different x, x' and different y, y'. It may be negative. Papers often
+print 1,000 times it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What codes know of classes without having seen labels: a linear probe, nearest neighbours and clusters (section 5.4).
 
 Codes are vectors (n, d), one for each image, usually posterior means. The probe and the neighbours learn from training
-codes and labels and are scored on test codes; clusters are found in the test codes alone. A low score does not prove
-that a class is not encoded: it may be encoded in a way that a line, a distance or a mean misses.
+codes and labels and are scored on test codes; clusters are found in the test codes alone.
 """
 
 from __future__ import annotations

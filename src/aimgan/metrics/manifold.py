@@ -1,16 +1,13 @@
-"""Are samples among the data, and the data among the samples? Four scores, by nearest neighbours in feature space.
+"""Precision, recall, density and coverage of samples, by nearest neighbours in feature space.
 
 A set's manifold is the union of balls, one around each row, whose radius is the distance to its k-th nearest other row.
 
 - precision (Kynkäänniemi et al., 2019, equations 1 and 2): the share of samples inside the real manifold.
 - recall (the same): the share of real rows inside the samples' manifold.
-- density (Naeem et al., 2020, section 3): the mean number of real balls around a sample, over k. It is 1 for real data
-  and may be larger. One outlier among the real rows, whose ball is wide, counts once here but makes precision 1.
+- density (Naeem et al., 2020, section 3): the mean number of real balls around a sample, over k.
 - coverage (the same): the share of real balls that contain a sample.
 
-A ball includes its boundary (<=, as in equation 1 of Kynkäänniemi et al.; the code of Naeem et al. has <), which
-matters only for rows that are equal or tied; ties are exact at any norm (metrics/distances.py). Real data do not reach
-a coverage of 1: `coverage_expected` is what they reach.
+A ball includes its boundary (<=, as in equation 1 of Kynkäänniemi et al.; the code of Naeem et al. has <).
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Are samples copies of training images? Their distance to the nearest one, compared with that of unseen real images.
-
-The comparison is needed because images of one kind are close to each other, and closer the more training images there
-are. Distances are mean squared errors over pixels, so a copy that is shifted, mirrored or recoloured is not found, and
-blurred samples are close to everything.
-"""
+"""Are samples copies of training images? Their distance to the nearest, compared with that of unseen real images."""
 
 from __future__ import annotations
 

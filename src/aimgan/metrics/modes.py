@@ -4,16 +4,11 @@ The definitions are Srivastava et al.'s (2017, VEEGAN): a sample is of *high qua
 deviations of the nearest mode; a mode is *captured* if it is nearest to at least one high quality sample. Distances are
 Mahalanobis distances, which for equal isotropic covariances (the grid) are Euclidean ones over the standard deviation.
 
-Both can be gamed: a generator of one point on every mean scores 25 modes and 100 %. The KL of the mode frequencies from
-the mixture's weights, and each mode's spread, show that.
-
 The spread of a mode is the standard deviation of its high quality samples about their own mean, over the true one.
-- Only high quality samples count: a few between the modes, 20 standard deviations out, would decide it otherwise.
 - It is taken in whitened coordinates r = L^-1 (x - mean), L L' = covariance, over all d axes: sqrt(tr cov(r) / d).
 - Cutting a Gaussian at 3 standard deviations leaves the variance P(chi2_{d+2} <= 9) / P(chi2_d <= 9) on each axis
   (d = 2: 0.94945, a std of 0.9744); the spread is divided by that std, so real data score 1.
-- With fewer than 10 high quality samples the spread is 0: an estimate with 25 % noise would decide the maximum. So take
-  50,000 samples.
+- With fewer than 10 high quality samples it is 0: an estimate with 25 % noise would decide the maximum.
 """
 
 from __future__ import annotations

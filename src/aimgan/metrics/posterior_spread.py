@@ -1,9 +1,7 @@
 """Is q(z|x) as wide as it should be for real x? It compares x with images G(z), z ~ q(z|x) (science.md 4.9).
 
-Calibration is measured on G(z), whose codes are known; those of real images are not. But if x is like one more draw, it
-is as far from the draws as they are from each other. With s^2 the draws' variance and b the distance of their mean from
-x, the ratio is 2 s^2 / (s^2 + b^2), from 0 to 2. Like calibration it can be gamed: draws from the prior that look like
-the data score 1. So read it with the errors.
+If x is like one more draw, it is as far from the draws as they are from each other. With s^2 the draws' variance and b
+the distance of their mean from x, the ratio is 2 s^2 / (s^2 + b^2), from 0 to 2.
 """
 
 from __future__ import annotations

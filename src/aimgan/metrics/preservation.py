@@ -1,9 +1,4 @@
-"""What a reconstruction keeps that pixels do not show: the class, and a classifier's features (paper section 5.2).
-
-The paper says that AIM's reconstructions keep what is in the image where other methods change it. Pixel errors punish a
-shift by one and forgive a blur, so a network that was trained on labels judges here. It must not have seen the test
-images, and its own accuracy limits what its answer is worth.
-"""
+"""What a reconstruction keeps that pixels do not show: the class, and a classifier's features (paper section 5.2)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
 """Are the codes of the data distributed as the prior, q(z) = p(z) = N(0, I)? (Paper section 5.3, Figure 3b.)
 
 q(z) is the mixture of the posteriors over the data, so codes must be *draws* from q(z|x), one for each image. Posterior
-means are too narrow by the mean posterior variance (law of total variance).
-
-All codes (n, d) are needed at once, and everything is computed in float64.
+means are too narrow by the mean posterior variance. All codes (n, d) are needed at once; everything is in float64.
 
 The kernel is k(a, b) = the mean over s in (1/64, 1/16, 1/4, 1, 4) of exp(-||a - b||^2 / (2 s d)). Two draws of the
 prior have a squared distance of 2 d, so in every dimension the bandwidths go from holes between codes to the whole
-cloud. They are fixed, rather than a median of the codes, so that two models are scored by one measure. k(a, a) = 1.
+cloud. They are fixed, rather than a median of the codes, so that two models are scored by one measure.
 """
 
 from __future__ import annotations

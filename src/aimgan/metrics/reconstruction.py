@@ -1,11 +1,8 @@
-"""Reconstruction error (paper section 5.1, Table 1), and two references for its scale.
+"""Reconstruction error (paper section 5.1, Table 1), and two references: unrelated images and the mean image.
 
 The error of one image is the mean over its pixels of (x - G(mu(x)))^2; the table shows the mean and the population
 standard deviation over images. Images here are on [0, 1]; on [-1, 1] the same error is four times as large
 (`on_signed_scale`), and papers seldom say which they print. Points of 2-D data are in their own units.
-
-The references are the error of an unrelated image and that of the training mean. An encoder that is not below both has
-learnt nothing.
 """
 
 from __future__ import annotations

@@ -1,14 +1,8 @@
 """Reconstruction of a Gaussian mixture: is the mode kept, and the position within the mode?
 
-On separate modes an encoder can have a small error and know nothing but the mode: answering the mode's centre for every
-x has the mode's own variance as its error (0.0025 on the grid, 0.0004 on the ring, per coordinate). So an error of
-0.0016 on the grid means that 36 % of the variance within the modes is explained, and 0.0007 on the ring is worse than
-the centres. The scores are
-
-- `mode_centre_mse`, the error of answering the centres, on the same samples;
-- `wrong_mode`, the share of x that come back in another mode. On the grid one of them, 2 away, costs as much as 800 at
-  the centre (2^2 / 2 against 0.0025), so the mean error mostly counts those;
-- `within_mode_r2` of the x that keep their mode: 1 is perfect, 0 the centre, negative worse than the centre.
+- `mode_centre_mse` is the error of answering every x with its mode's centre, on the same samples.
+- `wrong_mode` is the share of x that come back in another mode.
+- `within_mode_r2` is R^2 of the x that keep their mode: 1 is perfect, 0 the centre, negative worse than the centre.
 
 A point belongs to the mode that is nearest by Mahalanobis distance, as in modes.py.
 """

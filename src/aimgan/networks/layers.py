@@ -54,6 +54,16 @@ def transposed(
     return _sequence(layer, nn.BatchNorm2d(outputs) if norm else None, activation)
 
 
+def code_discriminator(dim: int, width: int, slope: float) -> nn.Sequential:
+    """(n, dim) -> (n,): fully connected layers for codes."""
+    return nn.Sequential(
+        fc(dim, width, leaky(slope)),
+        fc(width, width, leaky(slope)),
+        fc(width, 1),
+        nn.Flatten(0),
+    )
+
+
 def _sequence(*layers: nn.Module | None) -> nn.Sequential:
     return nn.Sequential(*[layer for layer in layers if layer is not None])
 

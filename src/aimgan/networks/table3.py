@@ -9,7 +9,7 @@ from torch import nn
 
 from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
-from aimgan.networks.layers import conv, fc, initialise, leaky, relu, transposed
+from aimgan.networks.layers import code_discriminator, conv, fc, initialise, leaky, relu, transposed
 from aimgan.networks.posterior import posterior_head
 
 SLOPE = 0.1
@@ -65,20 +65,28 @@ class Table3:
 
     def D(self, channels: int = 1) -> Discriminator:
         """(n, channels, 28, 28) -> (n,), logits: the printed sigmoid is in the loss."""
-        w, (outer, inner) = self.width, self.maps
-        head = nn.Sequential(nn.Flatten(), fc(inner * 49, w, leaky(SLOPE), norm=True), fc(w, outer), fc(outer, 1))
+        outer, inner = self.maps
+        head = nn.Sequential(
+            nn.Flatten(),
+            fc(inner * 49, self.width, leaky(SLOPE), norm=True),
+            fc(self.width, outer),
+            fc(outer, 1),
+        )
         return Discriminator(self.features(channels), initialise(head))
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,). Not in the paper."""
-        w = self.width
-        return initialise(nn.Sequential(fc(self.dim, w, leaky(SLOPE)), fc(w, w, leaky(SLOPE)), fc(w, 1), nn.Flatten(0)))
+        return initialise(code_discriminator(self.dim, self.width, SLOPE))
 
     def D_xz(self) -> JointDiscriminator:
         """(n, 1, 28, 28), (n, dim) -> (n,): D whose first FC layer also reads 1,024 features of the code."""
         w, (outer, inner) = self.width, self.maps
         embed = initialise(fc(self.dim, w, leaky(SLOPE)))
-        head = nn.Sequential(fc(inner * 49 + w, w, leaky(SLOPE), norm=True), fc(w, outer), fc(outer, 1))
+        head = nn.Sequential(
+            fc(inner * 49 + w, w, leaky(SLOPE), norm=True),
+            fc(w, outer),
+            fc(outer, 1),
+        )
         return JointDiscriminator(self.features(), embed, initialise(head))
 
     def D_xx(self) -> PairDiscriminator:

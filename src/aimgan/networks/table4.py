@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
-from aimgan.networks.layers import WHOLE, Geometry, conv, fc, initialise, leaky, relu, transposed
+from aimgan.networks.layers import WHOLE, Geometry, code_discriminator, conv, fc, initialise, leaky, relu, transposed
 from aimgan.networks.posterior import posterior_head
 from aimgan.networks.sizes import require_square, require_width
 
@@ -64,8 +64,7 @@ class Table4:
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,). Not in the paper."""
-        w = self.width
-        return initialise(nn.Sequential(fc(self.dim, w, leaky(SLOPE)), fc(w, w, leaky(SLOPE)), fc(w, 1), nn.Flatten(0)))
+        return initialise(code_discriminator(self.dim, self.width, SLOPE))
 
     def D_xz(self) -> JointDiscriminator:
         """(n, c, side, side), (n, dim) -> (n,): half the features from the image, half from the code."""
