@@ -15,10 +15,11 @@ from aimgan.objectives.terms import GAMES, gaussian_nll, likelihood_loss, likeli
 class AIM:
     """Equation 9:  min over G, E  max over D  of  V(G, D) + lambda E_p(z)[ L(z, E(G(z))) ].
 
-    V is equation 7 (`value="gan"`) or equation 6 ("f-gan"); L = -log q(z|x) is equation 8; `weight` is lambda, by
-    default 1/d with equation 7 and 1 with equation 6. E reads D's features and never updates them (section 5).
+    V is equation 7 (`value="gan"`) or equation 6 ("f-gan"; "f-gan-swapped" exchanges p and q in it). L = -log q(z|x) is
+    equation 8. `weight` is lambda, by default 1/d with equation 7 and 1 with equation 6. E reads D's features and never
+    updates them (section 5).
 
-    The paper has no `weighting`, `beta`, `penalty` or `value="relativistic"`: aim_variants.py explains them.
+    `weighting`, `beta`, `penalty` (aim_variants.py) and `value="relativistic"` (terms.py) are not in the paper.
     """
 
     G: nn.Module
@@ -52,16 +53,16 @@ class AIM:
             return
 
         z = self.prior.sample(len(x))  # z ~ p(z)
-        x_z = self.G(z)
+        x_z = self.G(z)  # the paper's x~
         f_x = self.D.features(x)
         f_z = self.D.features(x_z)
-        q = self.E(f_z)  # mu and sigma^2 of q(z|x_z)
-        rho_q = self.D.head(f_x)
-        rho_p = self.D.head(f_z)
+        q = self.E(f_z)  # q(z|x~) = N(mu(x~), sigma^2(x~))
+        rho_q = self.D.head(f_x)  # D(x), a logit
+        rho_p = self.D.head(f_z)  # D(x~)
 
         L_real, L_fake, L_g = GAMES[self.value](rho_q, rho_p)
         L_d = L_real + L_fake
-        L_e = likelihood_loss(gaussian_nll(q, z), q)
+        L_e = likelihood_loss(gaussian_nll(q, z), q)  # without lambda, which is in L_rec
         L_rec = L_g + self.weight * L_e
         yield (
             Update(self.D, L_d, {"real": L_real, "fake": L_fake}),
