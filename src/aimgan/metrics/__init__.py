@@ -14,7 +14,6 @@ from aimgan.metrics.prior_matching import prior_matching
 from aimgan.metrics.reconstruction import (
     PixelMoments,
     ReconstructionError,
-    mean_image_mse,
     on_signed_scale,
     unrelated_pair_mse,
     with_signed_scale,
@@ -45,7 +44,6 @@ __all__ = [
     "latent_scores",
     "linear_probe",
     "manifold_metrics",
-    "mean_image_mse",
     "memorisation",
     "mode_metrics",
     "nearest_distances",

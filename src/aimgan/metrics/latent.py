@@ -70,14 +70,14 @@ def nearest_neighbour_accuracy(
     return _accuracy(KNeighborsClassifier(k), train_codes, train_labels, test_codes, test_labels)
 
 
-def cluster_scores(codes: Codes, labels: Labels, clusters: int | None = None, seed: int = 0) -> dict[str, float]:
-    """Compare k-means clusters of the codes with the labels; by default there are as many clusters as labels.
+def cluster_scores(codes: Codes, labels: Labels, seed: int = 0) -> dict[str, float]:
+    """Compare k-means clusters of the codes with the labels; there are as many clusters as labels.
 
     kmeans_accuracy    the share of codes in the cluster of their class, under the best pairing of classes and clusters
-                       (Hungarian algorithm); codes of unpaired clusters or classes are wrong
+                       (Hungarian algorithm)
     kmeans_nmi         mutual information of clusters and labels over the mean of their entropies: 0 unrelated, 1 equal
 
-    Raises AimganError for fewer codes than clusters, labels of another shape, or numbers that are not finite.
+    Raises AimganError for no codes, labels of another shape, or numbers that are not finite.
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
@@ -85,12 +85,7 @@ def cluster_scores(codes: Codes, labels: Labels, clusters: int | None = None, se
     from sklearn.metrics.cluster import contingency_matrix
 
     x, classes = _arrays(codes, labels)
-    if clusters is None:
-        clusters = len(np.unique(classes))
-    if clusters < 1:
-        raise AimganError(f"got {clusters} clusters, expected at least 1; None makes as many as there are labels")
-    require_samples(len(x), minimum=clusters)
-    kmeans = KMeans(clusters, n_init=STARTS, random_state=noise.mix(seed, "k-means") % 2**32)
+    kmeans = KMeans(len(np.unique(classes)), n_init=STARTS, random_state=noise.mix(seed, "k-means") % 2**32)
     found = _fitted(kmeans, x).labels_
     counts = contingency_matrix(classes, found)
     paired = counts[linear_sum_assignment(counts, maximize=True)]

@@ -90,11 +90,6 @@ def unrelated_pair_mse(x: Float[Tensor, "n *shape"]) -> float:
     return PixelMoments.of(x).unrelated_pair_mse
 
 
-def mean_image_mse(train_mean: Float[Tensor, "*shape"], x: Float[Tensor, "n *shape"]) -> float:
-    """Return the error of answering every image with the training set's mean (`PixelMoments.mean_image`)."""
-    return ReconstructionError.of(x, train_mean.to(x.device).expand_as(x)).mean
-
-
 def on_signed_scale(mse: float) -> float:
     """Return an error measured on [0, 1] (or its standard deviation) as it is on [-1, 1], x -> 2 x - 1: times 4."""
     return 4 * mse
