@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aimgan.objectives import OBJECTIVES
 from aimgan.objectives.terms import (
-    GAMES,
+    VALUE_FUNCTIONS,
     batch_gaussian_kl,
     bernoulli_likelihood,
     fake,
@@ -68,17 +68,15 @@ def sampled(o: Any, x: Tensor) -> Tensor:
 
 
 def aim(o: Any, x: Tensor) -> Losses:
-    V = GAMES[o.value]
+    V = VALUE_FUNCTIONS[o.value]
     _, x_z = generated(o, x)
-    L_real, L_fake, _ = V(o.D(x), o.D(x_z))
-    yield "D", L_real + L_fake
+    yield "D", V.real(o.D(x)) + V.fake(o.D(x_z))
 
     z = o.prior.sample(len(x))
     f = o.D.features(o.G(z))
     q = o.E(f)
     beta = o.beta if getattr(o, "weighting", "none") == "both" else 0.0
-    rho_p = o.D.head(f)
-    yield "G E", V(rho_p, rho_p)[2] + o.weight * likelihood_loss(gaussian_nll(q, z), q, beta)
+    yield "G E", V.generator(o.D.head(f)) + o.weight * likelihood_loss(gaussian_nll(q, z), q, beta)
 
 
 def gan(o: Any, x: Tensor) -> Losses:

@@ -1,7 +1,7 @@
 """Figures: functions from tensors or a run's rows to a matplotlib Figure, or a Pillow image for grids of pixels."""
 
 from aimgan.figures.curves import curves
-from aimgan.figures.epochs import Curve, error_by_epoch, score_by_epoch
+from aimgan.figures.epochs import Curve, error_by_epoch
 from aimgan.figures.generated import conditional, samples
 from aimgan.figures.images import grid, pairs
 from aimgan.figures.latent import code_grid, figure4
@@ -28,5 +28,4 @@ __all__ = [
     "reconstructions",
     "reconstructions_by_weight",
     "samples",
-    "score_by_epoch",
 ]

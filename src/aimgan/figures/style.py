@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -56,6 +57,11 @@ def plain(axes: Axes, x_name: str, y_name: str) -> None:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Return whether values are positive and span more than a factor of ten, so that a logarithmic axis suits them."""
+    return bool(values.min() > 0 and values.max() / values.min() > 10)
 
 
 def colours(count: int) -> list[str]:

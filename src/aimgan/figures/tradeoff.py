@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from aimgan.figures.style import LABEL, PALETTE, colours, page, panel, plain, width_of
+from aimgan.figures.style import LABEL, PALETTE, colours, page, panel, plain, spans_decades, width_of
 
 WIDTH, HEIGHT = 4.8, 3.6  # inches: the axes
 LEFT, TOP, BOTTOM = 0.72, 0.12, 0.5  # inches around them; the names stand at the right
@@ -47,14 +47,10 @@ def error_against_distance(points: Sequence[TradeOff], caption: str) -> Figure:
         marker = MARKERS[k // len(PALETTE) % len(MARKERS)]
         axes.scatter(x, y, s=46, color=colour, marker=marker, edgecolors="white", linewidths=0.8, zorder=3, label=name)
     axes.margins(0.14)
-    if _spans_decades(values[:, 0]):
+    if spans_decades(values[:, 0]):
         axes.set_xscale("log")
-    if _spans_decades(values[:, 1]):
+    if spans_decades(values[:, 1]):
         axes.set_yscale("log")
     plain(axes, "test MSE (mean over pixels, [0, 1] scale)", "Frechet distance")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL)
     return figure
-
-
-def _spans_decades(values: np.ndarray) -> bool:
-    return bool(values.min() > 0 and values.max() / values.min() > 10)
