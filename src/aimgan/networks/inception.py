@@ -206,8 +206,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     with torch.device("meta"):
         ours = Inception().state_dict()
     is_nvidia = "output.weight" in state
-    last = "output" if is_nvidia else "fc"
-    found = {f"fc.{part}": _checked(state, f"{last}.{part}", ours[f"fc.{part}"]) for part in ("weight", "bias")}
+    found: dict[str, Tensor] = {}
     layers = [name.removesuffix(".conv.weight") for name in ours if name.endswith(".conv.weight")]
     for layer, (fid, nvidia) in zip(layers, published_names(), strict=True):
         for part in (*NVIDIA_PARTS, "bn.weight"):
@@ -219,6 +218,9 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             else:
                 found[name] = torch.ones(ours[name].shape)  # NVIDIA's batch norm has no scale
         found[f"{layer}.bn.num_batches_tracked"] = torch.tensor(0)
+    last = "output" if is_nvidia else "fc"
+    for part in ("weight", "bias"):
+        found[f"fc.{part}"] = _checked(state, f"{last}.{part}", ours[f"fc.{part}"])
     return found
 
 

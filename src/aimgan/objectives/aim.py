@@ -60,7 +60,8 @@ class AIM:
         rho_q = self.D.head(f_x)  # D(x), a logit
         rho_p = self.D.head(f_z)  # D(x~)
 
-        L_real, L_fake, L_g = GAMES[self.value](rho_q, rho_p)
+        V = GAMES[self.value]
+        L_real, L_fake, L_g = V(rho_q, rho_p)
         L_d = L_real + L_fake
         L_e = likelihood_loss(gaussian_nll(q, z), q)  # without lambda, which is in L_rec
         L_rec = L_g + self.weight * L_e
