@@ -63,8 +63,10 @@ class MLP:
         """(n, dim) -> (n, *shape)."""
         last = nn.Linear(self.width, math.prod(self.shape))
         layers: list[nn.Module] = []
-        for k in range(self.generator_depth):
-            layers += fc(self.width if k else self.dim, self.width, relu(), self.generator_norm)
+        inputs = self.dim
+        for _ in range(self.generator_depth):
+            layers += fc(inputs, self.width, relu(), self.generator_norm)
+            inputs = self.width
         layers.append(last)
         if self._is_image:
             layers += [nn.Sigmoid(), nn.Unflatten(1, self.shape)]
@@ -111,6 +113,7 @@ class MLP:
 
     def _hidden(self, inputs: int, depth: int) -> list[nn.Module]:
         layers: list[nn.Module] = []
-        for k in range(depth):
-            layers += fc(self.width if k else inputs, self.width, leaky(SLOPE))
+        for _ in range(depth):
+            layers += fc(inputs, self.width, leaky(SLOPE))
+            inputs = self.width
         return layers
