@@ -115,13 +115,10 @@ def test_reconstructions_by_weight_are_columns():
     assert first == third > second
 
 
-def test_conditional_has_two_blocks():
+def test_conditional_shows_an_original_and_its_draws_in_each_line():
     x, near = torch.rand(3, 1, 4, 4), torch.rand(3, 5, 1, 4, 4)
-    other = figures.Conditional("CIFAR-10", torch.rand(2, 3, 6, 6), torch.rand(2, 4, 3, 6, 6))
-    lines = rows_of(figures.conditional(x, near, CAPTION, "MNIST", other))
-    assert [len(line) for line in lines] == [6, 6, 6, 5, 5]
-    assert_equal_images(lines[2], torch.cat((x[2:], near[2])))
-    assert_equal_images(lines[3], torch.cat((other.x[:1], other.near[0])))
+    for k, line in enumerate(rows_of(figures.conditional(x, near, CAPTION))):
+        assert_equal_images(line, torch.cat((x[k : k + 1], near[k])))
 
 
 def test_samples_are_blocks_of_their_methods():
@@ -132,14 +129,8 @@ def test_samples_are_blocks_of_their_methods():
     assert_equal_images(lines[2], b)
 
 
-def test_nearest_is_below_its_sample():
-    a, b = torch.rand(2, 5, 1, 4, 4)
-    lines = rows_of(figures.nearest(a, b, CAPTION, columns=3))
-    assert_equal_images(lines[0] + lines[2], a)
-    assert_equal_images(lines[1] + lines[3], b)
-
-
 X = torch.rand(2, 1, 4, 4)
+CODES, DIGITS = torch.randn(60, 2), torch.arange(60) % 10
 
 
 @pytest.mark.parametrize(
@@ -150,7 +141,6 @@ X = torch.rand(2, 1, 4, 4)
         (lambda: figures.samples([], ""), "got no samples"),
         (lambda: figures.samples([("a", X[:0])], ""), "got no images"),
         (lambda: figures.reconstructions([figures.ImageRow("a", X[:0], X[:0])], ""), "got no images"),
-        (lambda: figures.nearest(X[:0], X[:0], ""), "got no images"),
         (lambda: figures.reconstructions([], ""), "got no rows"),
         (lambda: figures.reconstructions([figures.ImageRow("a", X, X[:1])], ""), "reconstructions by 'a' of"),
         (
@@ -159,8 +149,8 @@ X = torch.rand(2, 1, 4, 4)
         ),
         (lambda: same_shape(X, X[:1], "neighbours"), r"got neighbours of \(1, 1, 4, 4\), expected \(2, 1, 4, 4\)"),
         (lambda: figures.reconstructions_by_weight(X, [("a", X)], "", apart=1), "got apart=1"),
-        (lambda: figures.conditional(X, X[:, None], "", "", figures.Conditional("", X, X[:1, None])), "got draws of"),
-        (lambda: figures.manifold(X, 3, 2.0, ""), "got 2 images of 4 x 4, expected 9 square ones"),
+        (lambda: figures.figure4(CODES, DIGITS, X[:, :, :3], 2.0, ""), "got 2 images of 3 x 4, expected 1 square ones"),
+        (lambda: figures.figure4(CODES, DIGITS + 1, torch.rand(4, 1, 4, 4), 2.0, ""), "got classes 1 to 10"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_said(draw, message):
@@ -179,39 +169,31 @@ def test_files_are_the_same_every_time():
         assert b"Matplotlib" not in first
 
 
-def test_codes_are_coloured_by_digit():
-    codes, labels = torch.randn(60, 2), torch.arange(60) % 10
-    axes = figures.latent_map(
-        torch.cat((codes, torch.tensor([[9.0, 0.0]]))), torch.cat((labels, labels[:1])), CAPTION
-    ).axes[0]
-    colours = axes.collections[0].get_facecolors()
+def test_figure_4_colours_codes_and_puts_each_image_on_its_code():
+    grid = figures.code_grid(3, 2.0)
+    assert grid.tolist() == [[z1, z2] for z2 in (2, 0, -2) for z1 in (-2, 0, 2)]
+    images = torch.arange(9).view(9, 1, 1, 1).expand(9, 1, 4, 4) / 255
+    codes = torch.cat((CODES, torch.tensor([[9.0, 0.0]])))
+    figure = figures.figure4(codes, torch.cat((DIGITS, DIGITS[:1])), images, 2.0, CAPTION)
+    left, right = figure.axes
+
+    colours = left.collections[0].get_facecolors()
     assert len(np.unique(colours, axis=0)) == 10
     assert np.array_equal(colours[:10], colours[10:20])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [*"0123456789"]
-    assert axes.patches[0].radius == 3
-    assert axes.get_aspect() == 1
-    assert "1 outside" in [text.get_text() for text in axes.texts]
-    with pytest.raises(ValueError, match="got classes 0 to 10"):
-        figures.latent_map(codes[:2], torch.tensor([0, 10]), "")
+    assert [text.get_text() for text in left.get_legend().get_texts()] == [*"0123456789"]
+    assert left.patches[0].radius == 3
+    assert left.get_aspect() == 1
+    assert "1 outside" in [text.get_text() for text in left.texts]
 
-
-def test_the_manifold_puts_each_image_on_its_code():
-    codes = figures.code_grid(3, 2.0)
-    assert codes.tolist() == [[z1, z2] for z2 in (2, 0, -2) for z1 in (-2, 0, 2)]
-    images = torch.arange(9).view(9, 1, 1, 1).expand(9, 1, 4, 4) / 255
-    figure = figures.manifold(images, 3, 2.0, CAPTION)
-    axes = figure.axes[0]
-    (image,) = axes.images
-    left, right, bottom, top = image.get_extent()
-    assert (left, right, bottom, top) == (-3, 3, -3, 3)
+    assert tuple(right.images[0].get_extent()) == (-3, 3, -3, 3)
     sheet = png(figure)
-    for k, code in enumerate(codes.numpy()):
-        x, y = axes.transData.transform(code)
+    for k, code in enumerate(grid.numpy()):
+        x, y = right.transData.transform(code)
         assert sheet[len(sheet) - int(y), int(x)].tolist() == [k] * 3
 
 
 def test_figure_4_keeps_the_pixels():
-    figure = figures.figure4(torch.randn(20, 2), torch.arange(20) % 10, torch.rand(25, 1, 28, 28), 2.0, CAPTION)
+    figure = figures.figure4(CODES, DIGITS, torch.rand(25, 1, 28, 28), 2.0, CAPTION)
     left, right = figure.axes
     box = right.get_window_extent()
     assert left.get_window_extent().size == pytest.approx(box.size)

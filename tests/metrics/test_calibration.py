@@ -5,11 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import chi2, kstest, kstwobign, norm
 
-from aimgan.errors import AimganError
 from aimgan.metrics import Calibration, calibration_error_floor, calibration_ks_floor
 
 SLOPES = torch.tensor([0.3, 1.0, 3.0], dtype=torch.float64)
@@ -114,29 +111,3 @@ def test_codes_far_outside_the_posterior_fall_in_the_outer_bins():
     got = Calibration.of(z, torch.zeros(2, 1), torch.zeros(2, 1)).compute()
     assert (got["rank_histogram"][0], got["rank_histogram"][-1]) == (0.5, 0.5)
     assert got["joint_coverage_95"] == 0
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(1, 59), st.integers(0, 2**20))
-def test_parts_add_to_the_whole_in_any_order(cut: int, seed: int):
-    z, mean, log_variance = linear_gaussian(60, seed)
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(seed))
-    parts = [Calibration.of(z[i], mean[i], log_variance[i]) for i in (order[:cut], order[cut:])]
-    torch.testing.assert_close(vars(parts[0] + parts[1]), vars(Calibration.of(z, mean, log_variance)))
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
-def test_posteriors_are_not_broadcast():
-    z, mean, log_variance = linear_gaussian(4)
-    with pytest.raises(AimganError, match="posterior log variances"):
-        Calibration.of(z, mean, log_variance[:1])
-
-
-def test_mistakes_are_named():
-    z, mean, log_variance = linear_gaussian(4)
-    with pytest.raises(AimganError, match="not finite"):
-        Calibration.of(z, mean, log_variance * math.inf)
-    with pytest.raises(AimganError, match="got 0 samples"):
-        Calibration.of(z[:0], mean[:0], log_variance[:0]).compute()
-    with pytest.raises(AimganError, match="expected the same"):
-        Calibration.of(z, mean, log_variance) + Calibration.of(z[:, :1], mean[:, :1], log_variance[:, :1])

@@ -10,7 +10,6 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import mutual_info_score
 
 from aimgan import noise
-from aimgan.errors import AimganError
 from aimgan.metrics import cluster_scores, latent_scores, linear_probe, nearest_neighbour_accuracy
 
 
@@ -77,14 +76,6 @@ def test_clusters_agree_with_every_pairing_and_the_entropies():
     assert cluster_scores(codes, labels) == pytest.approx({"kmeans_accuracy": best, "kmeans_nmi": nmi})
 
 
-def test_clusters_left_over_are_wrong():
-    codes, labels = blobs(100, classes=2, spread=0.01)
-    split = cluster_scores(codes, labels, clusters=4)  # two halves of each: one of each pair counts
-    assert 0.5 <= split["kmeans_accuracy"] < 0.8
-    joined = cluster_scores(codes, labels, clusters=1)
-    assert joined == pytest.approx({"kmeans_accuracy": 0.5, "kmeans_nmi": 0})
-
-
 def test_what_does_not_converge_is_no_error():
     collapsed = torch.zeros(
         60, 3
@@ -94,30 +85,3 @@ def test_what_does_not_converge_is_no_error():
     assert scores["kmeans_accuracy"] == pytest.approx(1 / 3)
     assert scores["kmeans_nmi"] == 0
     assert scores["probe_accuracy"] == pytest.approx(1 / 3)
-
-
-def test_mistakes_are_named():
-    train, train_labels, test, test_labels = halves(*blobs(40))
-    with pytest.raises(AimganError, match="got training labels of 1 classes, expected at least 2"):
-        linear_probe(train, 0 * train_labels, test, test_labels)
-    with pytest.raises(AimganError, match="not finite"):
-        linear_probe(train, train_labels, test / 0, test_labels)
-    with pytest.raises(AimganError, match="got 20 samples, expected at least 21"):
-        nearest_neighbour_accuracy(train, train_labels, test, test_labels, k=21)
-    with pytest.raises(AimganError, match="got k = 0"):
-        nearest_neighbour_accuracy(train, train_labels, test, test_labels, k=0)
-    with pytest.raises(AimganError, match="got 0 clusters"):
-        cluster_scores(train, train_labels, clusters=0)
-    with pytest.raises(AimganError, match="got 20 samples, expected at least 30"):
-        cluster_scores(train, train_labels, clusters=30)
-    with pytest.raises(AimganError, match="got 0 samples"):
-        cluster_scores(train[:0], train_labels[:0])
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
-def test_labels_and_codes_that_do_not_fit_are_refused():
-    train, train_labels, test, test_labels = halves(*blobs(40))
-    with pytest.raises(AimganError, match=r"got labels of shape \(5,\), expected \(20,\)"):
-        cluster_scores(train, train_labels[:5])
-    with pytest.raises(AimganError, match=r"got test codes of shape \(2,\) a row, expected \(5,\)"):
-        linear_probe(train, train_labels, test[:, :2], test_labels)

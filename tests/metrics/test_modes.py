@@ -5,11 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import chi2, entropy
 
-from aimgan.errors import AimganError
 from aimgan.metrics import ModeCounts, kl_floor, mode_metrics
 from aimgan.metrics.modes import truncated_variance
 
@@ -123,40 +120,3 @@ def test_the_boundary_of_high_quality_is_three_standard_deviations():
 def test_kl_floor_is_what_sampling_gives():
     draws = np.random.default_rng(0).multinomial(2500, [1 / 25] * 25, size=2000) / 2500
     assert kl_floor(2500, 25) == pytest.approx(np.mean([entropy(f, [1 / 25] * 25) for f in draws]), rel=0.03)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(1, 199), st.integers(0, 2**20))
-def test_parts_add_to_the_whole_in_any_order(cut: int, seed: int):
-    samples = grid_samples(200, seed, scale=1.5)
-    whole = ModeCounts.of(samples, MEANS, COVARIANCES)
-    shuffled = samples[torch.randperm(200, generator=torch.Generator().manual_seed(seed))]
-    parts = [ModeCounts.of(part, MEANS, COVARIANCES) for part in (shuffled[:cut], shuffled[cut:])]
-    torch.testing.assert_close(vars(parts[0] + parts[1]), vars(whole))
-    assert_agree((parts[1] + parts[0]).compute(WEIGHTS), whole.compute(WEIGHTS))
-
-
-@pytest.mark.parametrize(
-    ("samples", "covariances", "weights", "message"),
-    [
-        (torch.full((3, 2), math.nan), COVARIANCES, WEIGHTS, "not finite"),
-        (torch.zeros(3, 2), torch.zeros(25, 2, 2), WEIGHTS, "not positive definite"),
-        (torch.zeros(3, 2), COVARIANCES, torch.ones(25), "sum to 25"),
-        (torch.zeros(0, 2), COVARIANCES, WEIGHTS, "got 0 samples"),
-    ],
-)
-def test_mistakes_are_named(samples, covariances, weights, message):
-    with pytest.raises(AimganError, match=message):
-        mode_metrics(samples, MEANS, covariances, weights)
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
-def test_samples_of_another_dimension_are_refused():
-    with pytest.raises(AimganError, match="of 1 dimensions, expected the modes' 2"):
-        mode_metrics(torch.zeros(3, 1), MEANS, COVARIANCES, WEIGHTS)
-
-
-def test_counts_of_another_mixture_do_not_add():
-    one = ModeCounts.of(torch.zeros(3, 2), MEANS[:1], COVARIANCES[:1])
-    with pytest.raises(AimganError, match="expected the same"):
-        one + ModeCounts.of(torch.zeros(3, 2), MEANS, COVARIANCES)

@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.networks import MLP, POSTERIORS, FromSphere, ImplicitPosterior, Networks, Posterior, Table3, Table4
+from aimgan.networks import (
+    MLP,
+    POSTERIORS,
+    FromSphere,
+    ImplicitPosterior,
+    Networks,
+    Posterior,
+    Residual,
+    Table3,
+    Table4,
+)
 from aimgan.networks.posterior import fixed_noise, half, on_sphere
 
 N, DIM = 6, 5
@@ -20,6 +30,7 @@ FAMILIES: dict[str, Networks] = {
     "images": MLP(shape=(1, 4, 4), dim=DIM, width=8),
     "table3": Table3(dim=DIM),
     "table4": Table4(shape=(3, 8, 8), dim=DIM, width=16),
+    "residual": Residual(shape=(1, 8, 8), dim=DIM, width=16),
 }
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

@@ -133,7 +133,8 @@ def test_parameter_counts(family: Table3 | Table4, expected: tuple[int, ...]) ->
 
 @pytest.mark.parametrize("family", [Table3(), Table4(shape=(3, 32, 32), width=256)])
 def test_initial_weights(family: Table3 | Table4) -> None:
-    for network in (family.G(), family.D(), family.E(), family.E(reads_features=False), family.features()):
+    players = [family.G(), family.D(), family.E(), family.E(reads_features=False), family.features()]
+    for network in (*players, family.D_z(), family.D_xz(), family.D_xx(), family.E(False, "implicit")):
         layers = [module for module in network.modules() if isinstance(module, WEIGHTED)]
         drawn = torch.cat([layer.weight.detach().flatten() for layer in layers]) / 0.02
         assert drawn.mean().abs() < 5 / len(drawn) ** 0.5

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.errors import AimganError
 from aimgan.networks import MLP, StandardNormal
 from aimgan.objectives import Update
 from aimgan.objectives.aim import AIM
@@ -200,32 +199,3 @@ def test_lambda_is_one_over_d_unless_it_is_given() -> None:
     assert aim().weight == 1 / DIM
     assert aim(weight=0.0).weight == 0.0
     assert aim(weight=2).weight == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"value": "fgan"}, "unknown value of value 'fgan'; did you mean 'f-gan'"),
-        ({"weighting": "decoder"}, "unknown value of weighting 'decoder'; did you mean 'encoder'"),
-        ({"weight": -0.1}, "weight is -0.1; expected a finite number >= 0"),
-        ({"weight": math.nan}, "weight is nan"),
-        ({"beta": -1.0}, "beta is -1.0; expected a finite number >= 0"),
-        ({"beta": math.inf}, "beta is inf"),
-        ({"penalty": -1.0}, "penalty is -1.0; expected a finite number >= 0"),
-    ],
-)
-def test_a_wrong_option_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(AimganError, match=message):
-        aim(**options)
-
-
-@pytest.mark.parametrize("cls", [AIMMinus, GAN])
-def test_the_others_refuse_wrong_options_too(cls: Any) -> None:
-    players: dict[str, Any] = {"G": FAMILY.G(), "D": FAMILY.D(), "prior": prior()} | (
-        {"E": FAMILY.E()} if cls is AIMMinus else {}
-    )
-    with pytest.raises(AimganError, match="unknown value of value"):
-        cls(**players, value="wasserstein")
-    option, message = ("weight", "weight is -1") if cls is AIMMinus else ("penalty", "penalty is -1")
-    with pytest.raises(AimganError, match=message):
-        cls(**players, **{option: -1})

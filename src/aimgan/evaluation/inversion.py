@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.errors import AimganError
 from aimgan.model import CHUNK, LatentVariableModel
-from aimgan.model_inputs import range_of, require_numbers, require_tensor
+from aimgan.model_inputs import require_finite, require_tensor
 from aimgan.objectives import Update
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
@@ -57,7 +57,7 @@ def invert(
         raise AimganError(f"steps is {steps} and starts is {starts}; expected at least 0 and 1")
     images = len(model.shape) == 3
     require_tensor(x, "x", model.shape, images)
-    require_numbers(*range_of(x, x, CHUNK), "x", images)
+    require_finite(x, x, "x", images)
     return torch.cat([_invert(model, part, steps, lr, starts) for part in x.split(CHUNK)])
 
 

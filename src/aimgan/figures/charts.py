@@ -1,4 +1,4 @@
-"""Small charts for a web page: lines by step, as SVG that stands in the page and takes its colours, light or dark."""
+"""Small charts for a web page: lines by step, as SVG that takes the page's colours, light or dark."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 WIDTH, HEIGHT = 3.7, 2.1  # inches
-POINTS = 400  # of a line: more are averaged
-DECADES = 30.0  # largest over smallest value, from which on a positive axis is logarithmic
+POINTS = 400  # longest line: more values are averaged
+DECADES = 30.0  # a positive axis is logarithmic where its largest value is this many times its smallest
 COLOURS = 8  # lines that can be told apart
 
-# Colours that stand for the page's own; `inline_svg` puts the page's variables in their place.
+# Placeholders for the page's colours: `inline_svg` replaces them by the page's CSS variables.
 INK, FAINT, ALARM = "#010203", "#010204", "#010205"
-VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", ALARM: "var(--alarm)"} | {
-    f"#0102{16 + k:02x}": f"var(--curve-{k})" for k in range(COLOURS)
-}
+CURVES = [f"#0102{16 + k:02x}" for k in range(COLOURS)]
+VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", ALARM: "var(--alarm)"}
+VARIABLES |= {colour: f"var(--curve-{k})" for k, colour in enumerate(CURVES)}
 
 
 class Line(NamedTuple):
-    """Values by step; `place`, below COLOURS, says its colour."""
+    """Values by step; `place`, below COLOURS, chooses its colour."""
 
     steps: Sequence[int]
     values: Sequence[float]
@@ -34,9 +34,9 @@ class Line(NamedTuple):
 
 
 def chart(lines: Sequence[Line], spans: Sequence[tuple[int, int]] = ()) -> Figure:
-    """Draw lines by step; `spans`, from a step to a step, are shaded. Raises ValueError where there is nothing."""
+    """Draw lines by step, and shade the spans from a step to a step. Raises ValueError where no line has a point."""
     if not any(line.steps for line in lines):
-        raise ValueError("got no points, expected a line of one at least; leave the chart out")
+        raise ValueError("got no points, expected a line with at least one; leave the chart out")
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     for first, last in spans:
@@ -44,24 +44,24 @@ def chart(lines: Sequence[Line], spans: Sequence[tuple[int, int]] = ()) -> Figur
         axes.axvline(first, color=ALARM, linewidth=1)
     for line in lines:
         steps, values = thinned(line.steps), thinned(line.values)
-        colour = f"#0102{16 + line.place:02x}"
-        axes.plot(steps, values, color=colour, linewidth=1.4, marker="o" if len(steps) < 9 else "", markersize=3)
-    _axes(axes, [value for line in lines for value in line.values])
+        marker = "o" if len(steps) < 9 else ""
+        axes.plot(steps, values, color=CURVES[line.place], linewidth=1.4, marker=marker, markersize=3)
+    every = np.concatenate([np.asarray(line.values, float) for line in lines])
+    _set_axes(axes, every.min(), every.max())
     return figure
 
 
 def thinned(values: Sequence[float]) -> list[float]:
-    """Return at most POINTS values: means of as many neighbours each where there are more."""
-    if len(values) <= POINTS:
-        return [float(value) for value in values]
-    return [float(part.mean()) for part in np.array_split(np.asarray(values, float), POINTS)]
+    """Return at most POINTS values: where there are more, means of equally many neighbours."""
+    parts = np.array_split(np.asarray(values, float), min(POINTS, len(values)) or 1)
+    return [float(part.mean()) for part in parts if len(part)]
 
 
-def _axes(axes: Axes, values: Sequence[float]) -> None:
+def _set_axes(axes: Axes, low: float, high: float) -> None:
     """Give axes few, plain numbers and a faint grid."""
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    if min(values) > 0 and max(values) / min(values) > DECADES:
+    if low > 0 and high / low > DECADES:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(numticks=5))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -76,19 +76,20 @@ def _axes(axes: Axes, values: Sequence[float]) -> None:
 
 
 def inline_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an <svg> for the inside of a page, as wide as its place there.
+    """Return a figure as an <svg> element for a page, as wide as its container.
 
-    The page gives `--ink`, `--line`, `--alarm` and `--curve-0` to `--curve-7`. `name` goes before every id: a page has
-    each only once. The same figure gives the same text.
+    The page defines `--ink`, `--line`, `--alarm` and `--curve-0` to `--curve-7`. Every id begins with `name`, since an
+    id may occur only once in a page. The same figure gives the same text.
     """
     buffer = StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    text = buffer.getvalue()
-    head, rest = text[text.index("<svg") :].split(">", 1)
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    _, _, svg = buffer.getvalue().partition("<svg")
+    head, _, body = svg.partition(">")
     box = re.search(r'viewBox="[^"]+"', head)
-    rest = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", rest)
+    assert box is not None
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
     for colour, variable in VARIABLES.items():
-        rest = rest.replace(colour, variable)
-    return f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0] if box else ""} role="img">{rest.strip()}'
+        body = body.replace(colour, variable)
+    return f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img">{body.strip()}'

@@ -1,4 +1,4 @@
-"""Figures of images: grids, pixel for pixel."""
+"""Grids of images, pixel for pixel."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
-MARGIN = 2
+MARGIN = 2  # pixels
 
 
 def grid(images: Float[Tensor, "n c h w"], columns: int, smallest_side: int = 64) -> Image.Image:
-    """Lay images in [0, 1] out in rows of `columns`, with white margins, small ones enlarged without smoothing."""
+    """Lay images of [0, 1] out in rows of `columns` with white margins; small ones are enlarged without smoothing."""
     n, c, h, w = images.shape
     factor = max(1, round(smallest_side / h))
-    pixels = F.interpolate(images.detach().cpu(), scale_factor=factor, mode="nearest") if factor > 1 else images.cpu()
-    rows, h, w = -(-n // columns), h * factor + MARGIN, w * factor + MARGIN
+    pixels = (images.detach().cpu().clamp(0, 1) * 255).round().byte()
+    pixels = pixels.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    if c != 3:
+        pixels = pixels[:, :1].expand(-1, 3, -1, -1)
+    h, w = h * factor + MARGIN, w * factor + MARGIN
+    rows = -(-n // columns)
     sheet = np.full((rows * h + MARGIN, columns * w + MARGIN, 3), 255, np.uint8)
-    for k, image in enumerate((pixels.clamp(0, 1) * 255).round().byte().numpy()):
-        top, left = MARGIN + (k // columns) * h, MARGIN + (k % columns) * w
-        colours = image if c == 3 else image[:1].repeat(3, axis=0)
-        sheet[top : top + h - MARGIN, left : left + w - MARGIN] = colours.transpose(1, 2, 0)
+    for k, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+        top = MARGIN + (k // columns) * h
+        left = MARGIN + (k % columns) * w
+        sheet[top : top + h - MARGIN, left : left + w - MARGIN] = image
     return Image.fromarray(sheet)
 
 
 def pairs(x: Float[Tensor, "n c h w"], x_z_x: Float[Tensor, "n c h w"]) -> Float[Tensor, "m c h w"]:
-    """Interleave as figure 2 does: odd columns the originals, even columns their reconstructions."""
+    """Interleave as figure 2 does: odd columns are the originals, even columns their reconstructions."""
     return torch.stack((x, x_z_x.to(x)), dim=1).flatten(0, 1)

@@ -1,8 +1,9 @@
-"""Figures of 2-D models."""
+"""Figures of 2-D models, with figure 3 of the paper."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,60 +13,97 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 INK, SOFT = "#1f4e79", "#8a8f98"
+SIGMA = "#c0392b"  # circles of the prior's standard deviations
+CODES_LIMIT = 3.9  # standard deviations
+PANELS = ("(a) data", "(b) latent codes of data", "(c) reconstructions of data", "(d) samples")
+
 Points = Float[Tensor, "_ 2"]
 
 
-def figure3(data: Points, codes: Points | None, reconstructions: Points | None, samples: Points, title: str) -> Figure:
-    """Figure 3: (a) data, (b) codes over the prior's 1-2-3 sigma circles, (c) reconstructions, (d) samples.
+class Figure3Row(NamedTuple):
+    """A model's name and points. Codes and reconstructions are None where it has no encoder."""
 
-    A model without an encoder has no (b) and (c).
+    label: str
+    codes: Points | None
+    reconstructions: Points | None
+    samples: Points
+
+
+def figure3(data: Points, codes: Points | None, reconstructions: Points | None, samples: Points, title: str) -> Figure:
+    """Figure 3 for one model: (a) data, (b) codes, (c) reconstructions, (d) samples, each with its number of points.
+
+    (b) and (c) are left out where they are None.
     """
-    panels: list[tuple[str, Points | None]] = [
-        (f"data, {len(data):,} points", data),
-        ("" if codes is None else f"latent codes of data, {len(codes):,}", codes),
-        ("" if reconstructions is None else f"reconstructions of data, {len(reconstructions):,}", reconstructions),
-        (f"samples, {len(samples):,}", samples),
-    ]
-    shown = [
-        (letter, name, points) for letter, (name, points) in zip("abcd", panels, strict=True) if points is not None
-    ]
+    panels = zip(PANELS, (data, codes, reconstructions, samples), strict=True)
+    shown = [(name, points) for name, points in panels if points is not None]
     figure = Figure(figsize=(4 * len(shown), 4.6), dpi=150, layout="constrained")
     limit = 1.25 * float(data.abs().max())
-    for axes, (letter, name, points) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        if letter == "b":
-            draw_codes(axes, points)
-        else:
-            scatter(axes, points, limit)
-        axes.set_title(f"({letter}) {name}", fontsize=11)
+    for axes, (name, points) in zip(figure.subplots(1, len(shown)), shown, strict=True):
+        _draw(axes, name, points, limit)
+        axes.set_title(f"{name}, {len(points):,}", fontsize=11)
     figure.suptitle(title, fontsize=12)
     return figure
 
 
+def figure3_rows(data: Points, rows: Sequence[Figure3Row]) -> Figure:
+    """Figure 3 with a row of panels for each model and its name at the left."""
+    figure = Figure(figsize=(13.2, 3.2 * len(rows) + 0.4), dpi=110, layout="constrained")
+    limit = 1.25 * float(data.abs().max())
+    grid = figure.subplots(len(rows), len(PANELS), squeeze=False)
+    for line, row in zip(grid, rows, strict=True):
+        line[0].set_ylabel(row.label, fontsize=12)
+        for axes, name, points in zip(line, PANELS, (data, *row[1:]), strict=True):
+            _draw(axes, name, points, limit)
+    for axes, name in zip(grid[0], PANELS, strict=True):
+        axes.set_title(name, fontsize=11)
+    return figure
+
+
+def points_figure(panels: Mapping[str, Points]) -> Figure:
+    """Draw a panel for each name, all with the same limits."""
+    figure = Figure(figsize=(5 * len(panels), 5.2), dpi=150, layout="constrained")
+    limit = 1.1 * max(float(points.abs().max()) for points in panels.values()) + 1e-6
+    grid = figure.subplots(1, len(panels), squeeze=False)
+    for axes, (name, points) in zip(grid[0], panels.items(), strict=True):
+        scatter(axes, points, limit)
+        axes.set_title(f"{name}, {len(points):,}", fontsize=11)
+    return figure
+
+
+def _draw(axes: Axes, name: str, points: Points | None, limit: float) -> None:
+    """Draw one panel of figure 3; codes over the circles of the prior's 1, 2 and 3 standard deviations."""
+    if points is None:
+        axes.set_box_aspect(1)
+        axes.axis("off")
+        axes.text(0.5, 0.5, "no encoder", transform=axes.transAxes, ha="center", color=SOFT)
+        return
+    if name != PANELS[1]:
+        scatter(axes, points, limit)
+        return
+    scatter(axes, points, CODES_LIMIT)
+    for sigma in (1, 2, 3):
+        axes.add_patch(Circle((0, 0), sigma, fill=False, color=SIGMA, linewidth=1))
+        axes.annotate(rf"{sigma}$\sigma$", (0, sigma), fontsize=9, color=SIGMA, ha="center", va="bottom")
+
+
 def scatter(axes: Axes, points: Points, limit: float) -> None:
-    """Draw points on a square of +- limit; those outside are counted in the corner rather than lost silently."""
+    """Draw points on a square from -limit to limit, and write in its corner how many lie outside."""
     values = np.asarray(points.cpu())
-    size, alpha = (1.2, 0.25) if len(values) > 2_000 else (6.0, 0.7) if len(values) > 200 else (24.0, 0.7)
+    if len(values) > 2_000:
+        size, alpha = 1.2, 0.25
+    elif len(values) > 200:
+        size, alpha = 6.0, 0.7
+    else:
+        size, alpha = 24.0, 0.7
     axes.scatter(values[:, 0], values[:, 1], s=size, alpha=alpha, color=INK, linewidths=0, rasterized=True)
-    outside = int((np.abs(values) > limit).any(axis=1).sum())
-    if outside:
-        axes.text(0.98, 0.02, f"{outside:,} outside", transform=axes.transAxes, ha="right", fontsize=8, color=SOFT)
+    write_outside(axes, values, limit, 8)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     axes.tick_params(labelsize=8)
 
 
-def draw_codes(axes: Axes, codes: Points) -> None:
-    """Draw codes over the circles of the prior's 1, 2 and 3 standard deviations."""
-    scatter(axes, codes, 3.9)
-    for sigma in (1, 2, 3):
-        axes.add_patch(Circle((0, 0), sigma, fill=False, color="#c0392b", linewidth=1))
-        axes.annotate(rf"{sigma}$\sigma$", (0, sigma), fontsize=9, color="#c0392b", ha="center", va="bottom")
-
-
-def points_figure(panels: Mapping[str, Points]) -> Figure:
-    """A panel for each name, all on the same axes' limits."""
-    figure = Figure(figsize=(5 * len(panels), 5.2), dpi=150, layout="constrained")
-    limit = 1.1 * max(float(points.abs().max()) for points in panels.values()) + 1e-6
-    for axes, (name, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        scatter(axes, points, limit)
-        axes.set_title(f"{name}, {len(points):,}", fontsize=11)
-    return figure
+def write_outside(axes: Axes, values: np.ndarray, limit: float, size: float) -> None:
+    """Write in the lower right corner how many points lie outside the square from -limit to limit."""
+    outside = int((np.abs(values) > limit).any(axis=1).sum())
+    if outside > 0:
+        text = f"{outside:,} outside"
+        axes.text(0.98, 0.02, text, transform=axes.transAxes, ha="right", fontsize=size, color=SOFT)

@@ -1,4 +1,4 @@
-"""What the figures of the paper share: sizes, colours, the page with its caption, and where texts fit."""
+"""What the figures of the paper share: sizes, colours, a page with its caption, and text that fits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -16,24 +17,25 @@ from aimgan.figures.points import SOFT
 
 DPI = 300
 MARGIN = 0.08  # inches
-LABEL, SMALL = 9.0, 7.0  # points: names, and what is written small
-LINE = 1.3  # the height of a line of text, in its size
+LABEL, SMALL = 9.0, 7.0  # points: names, and small text
+LINE = 1.3  # the height of a line of text over its size
 
-# Ten colours that stay apart under the colour-vision deficiencies: "muted" of Tol (2021, Colour Schemes, SRON technical
-# note EPS/TN/09-002) and black, in an order that keeps apart the digits that lie together (3 5 8, 4 7 9).
+# Ten colours that stay apart under colour-vision deficiencies: "muted" of Tol (2021, Colour Schemes, SRON technical
+# note EPS/TN/09-002) and black. The order separates digits whose codes are neighbours (3 5 8, 4 7 9).
 PALETTE = (
     "#332288", "#cc6677", "#117733", "#88ccee", "#882255", "#999933", "#aa4499", "#44aa99", "#000000", "#ddcc77",
 )  # fmt: skip
 
 
 def page(width: float, height: float, caption: str) -> Figure:
-    """Return an empty figure of `width` by `height` inches, and under that its caption, small."""
+    """Return an empty figure of `width` by `height` inches, with its caption in small text below."""
     text = wrapped(caption, SMALL, 72 * (width - 2 * MARGIN))
-    strip = ceil(DPI * (height_of(text, SMALL) / 72 + MARGIN)) / DPI if text else 0.0  # whole dots
-    figure = Figure(figsize=(width, height + strip), dpi=DPI)
-    if text:
-        at = (MARGIN / width, MARGIN / (height + strip))
-        figure.text(*at, text, va="bottom", fontsize=SMALL, color=SOFT, linespacing=LINE)
+    if not text:
+        return Figure(figsize=(width, height), dpi=DPI)
+    below = ceil(DPI * (height_of(text, SMALL) / 72 + MARGIN)) / DPI  # a whole number of dots
+    figure = Figure(figsize=(width, height + below), dpi=DPI)
+    x, y = MARGIN / width, MARGIN / (height + below)
+    figure.text(x, y, text, va="bottom", fontsize=SMALL, color=SOFT, linespacing=LINE)
     return figure
 
 
@@ -44,33 +46,46 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def plain(axes: Axes, x_name: str, y_name: str) -> None:
-    """Give axes of numbers their names, a faint grid and no box."""
+    """Name the axes, draw a faint grid and no box, and write logarithmic ticks as plain numbers (0.02, 0.05, 0.1)."""
     axes.set_xlabel(x_name, fontsize=LABEL)
     axes.set_ylabel(y_name, fontsize=LABEL)
     axes.tick_params(labelsize=SMALL + 1, which="both")
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "log":  # plain numbers: 0.02, 0.05, 0.1
+        if axis.get_scale() == "log":
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
 
 
+def spans_decades(values: np.ndarray) -> bool:
+    """Return whether values are positive and span more than a factor of ten, so that a logarithmic axis suits them."""
+    return bool(values.min() > 0 and values.max() / values.min() > 10)
+
+
+def colours(count: int) -> list[str]:
+    """Return `count` colours of PALETTE, from the first again after the last."""
+    return [PALETTE[k % len(PALETTE)] for k in range(count)]
+
+
 def darker(colour: str) -> tuple[float, float, float]:
-    """Return a colour dark enough to write with."""
-    red, green, blue = (0.65 * part for part in to_rgb(colour))
-    return red, green, blue
+    """Return a colour dark enough for text."""
+    red, green, blue = to_rgb(colour)
+    return 0.65 * red, 0.65 * green, 0.65 * blue
 
 
 def width_of(text: str, size: float) -> float:
-    """Return the width of a text of `size` points, of its widest line, in points."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    return max((float(TextPath((0, 0), line, size=size).get_extents().width) for line in lines), default=0.0)
+    """Return the width in points of a text of `size` points, which is that of its widest line."""
+    widest = 0.0
+    for line in text.split("\n"):
+        if line.strip():
+            widest = max(widest, float(TextPath((0, 0), line, size=size).get_extents().width))
+    return widest
 
 
 def height_of(text: str, size: float) -> float:
-    """Return the height of a text of `size` points in points."""
+    """Return the height in points of a text of `size` points."""
     return LINE * size * len(text.split("\n"))
 
 
@@ -89,12 +104,12 @@ def wrapped(text: str, size: float, width: float) -> str:
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Move positions on a line as little as it takes to be `gap` apart, in their order."""
-    order = sorted(range(len(wanted)), key=lambda k: wanted[k])
+    """Move positions on a line as little as possible, so that they are `gap` apart and keep their order."""
     at = list(wanted)
+    order = sorted(range(len(at)), key=at.__getitem__)
     for _ in range(200):
         for a, b in pairwise(order):
-            excess = gap - (at[b] - at[a])
-            if excess > 0:
-                at[a], at[b] = at[a] - excess / 2, at[b] + excess / 2
+            excess = max(0.0, gap - (at[b] - at[a]))
+            at[a] -= excess / 2
+            at[b] += excess / 2
     return at

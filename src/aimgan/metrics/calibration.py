@@ -1,15 +1,10 @@
-"""Is the posterior q(z|x) right about its own uncertainty? For x = G(z), z ~ N(0, I), the answer z is known.
+"""Is the posterior q(z|x) right about its own uncertainty? For x = G(z), z ~ N(0, I), the true code z is known.
 
-Simulation-based calibration (Talts et al. 2018): if q(z|x) = N(mean, diag(variance)) is the posterior, the probability
-integral transform u_i = Phi((z_i - mean_i) / std_i) is uniform in every dimension i: its histogram is flat, a central
-interval of 80 % holds 80 % of the codes, and so does the ellipsoid ||(z - mean) / std||^2 <= the 80 % quantile of
-chi2_d. A histogram like a cup is an overconfident posterior, like a hill an underconfident one, a slope is a bias.
-
-Calibration can be gamed: q(z|x) = p(z), which looks at nothing, is perfectly calibrated. So it always stands beside
-- the log score E log q(z|G(z)), nats, on held-out z: it is proper, only the posterior itself maximises it. Less the
-  prior's -d (1 + log 2 pi) / 2, it bounds the mutual information of z and x from below (Barber & Agakov 2003);
-- sharpness, the geometric mean of the posterior's standard deviations (the prior's: 1; lower is sharper).
-And it says nothing about real x, which G may not reach.
+Simulation-based calibration (Talts et al., 2018): if q(z|x) = N(mean, diag(variance)) is the posterior, the probability
+integral transform u_i = Phi((z_i - mean_i) / std_i) is uniform in every dimension i. So its histogram is flat, a
+central interval of 80 % contains 80 % of the codes, and so does the ellipsoid ||(z - mean) / std||^2 <= the 80 %
+quantile of chi2_d. q(z|x) = p(z), which ignores x, is perfectly calibrated too: read it with the log score
+E log q(z|G(z)), which only the posterior itself maximises, and with the sharpness.
 """
 
 from __future__ import annotations
@@ -26,7 +21,7 @@ from torch.special import ndtr, ndtri
 from aimgan.metrics.chi_square import chi_square_cdf
 from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
 
-LEVELS = (0.5, 0.8, 0.95)  # of the central intervals and of the joint ellipsoid
+LEVELS = (0.5, 0.8, 0.95)  # of the central intervals and of the ellipsoid
 RANK_BINS = 20
 FINE_BINS = 1000  # of the stored histogram, a multiple of RANK_BINS; the Kolmogorov-Smirnov distance is exact to 1/1000
 _LOG_2_PI = math.log(2 * math.pi)
@@ -34,15 +29,12 @@ _LOG_2_PI = math.log(2 * math.pi)
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Sums over pairs (z, q(z|G(z))) of codes with d dimensions; `+` joins batches and processes."""
+    """Sums over pairs (z, q(z|G(z))) of codes with d dimensions."""
 
     count: Float[Tensor, ""]
-    histogram: Float[Tensor, "d fine"]
-    """Of the probability integral transform, for each dimension."""
-    covered: Float[Tensor, "levels"]
-    """Coordinates inside their central interval, over all dimensions."""
-    jointly_covered: Float[Tensor, "levels"]
-    """Codes inside their ellipsoid."""
+    histogram: Float[Tensor, "d fine"]  # of the probability integral transform, for each dimension
+    covered: Float[Tensor, "levels"]  # coordinates inside their central interval, over all dimensions
+    jointly_covered: Float[Tensor, "levels"]  # codes inside their ellipsoid
     log_score: Float[Tensor, ""]
     prior_log_score: Float[Tensor, ""]
     std: Float[Tensor, ""]
@@ -58,22 +50,23 @@ class Calibration:
         require_same_shape("posterior log variances", log_variance, z)
         z, log_std = z.double(), log_variance.double() / 2
         r = (z - mean.double()) / log_std.exp()
-        require_finite("codes or posteriors", r)
-        dimension, levels = z.shape[1], z.new_tensor(LEVELS)
+        require_finite("codes or posteriors", r + log_std)
+        d, levels = z.shape[1], z.new_tensor(LEVELS)
         square = r.square().sum(1)
+        inside = r.abs().flatten()[:, None] <= ndtri((1 + levels) / 2)
+        jointly_inside = chi_square_cdf(square, d)[:, None] <= levels
         return cls(
             count=z.new_tensor(len(z)),
             histogram=_histogram(ndtr(r)),
-            covered=(r.abs().flatten()[:, None] <= ndtri((1 + levels) / 2)).double().sum(0),
-            jointly_covered=(chi_square_cdf(square, dimension)[:, None] <= levels).double().sum(0),
-            log_score=-(square / 2 + log_std.sum(1) + dimension * _LOG_2_PI / 2).sum(),
-            prior_log_score=-(z.square().sum(1) + dimension * _LOG_2_PI).sum() / 2,
+            covered=inside.double().sum(0),
+            jointly_covered=jointly_inside.double().sum(0),
+            log_score=-(square / 2 + log_std.sum(1) + d * _LOG_2_PI / 2).sum(),
+            prior_log_score=-(z.square().sum(1) + d * _LOG_2_PI).sum() / 2,
             std=log_std.exp().sum(),
             log_std=log_std.sum(),
         )
 
     def __add__(self, other: Calibration) -> Calibration:
-        """Join two parts of the pairs."""
         return added(self, other)
 
     @property
@@ -84,40 +77,41 @@ class Calibration:
 
     @property
     def ks_distances(self) -> Float[Tensor, "d"]:
-        """The Kolmogorov-Smirnov distance of each dimension's transform from uniform, from below by at most 1/1000."""
+        """The Kolmogorov-Smirnov distance of each dimension's transform from uniform, at most 1/1000 too small."""
         require_samples(self.count)
         uniform = torch.ones_like(self.histogram).cumsum(1) / FINE_BINS
         return (self.histogram.cumsum(1) / self.count - uniform).abs().amax(1)
 
     def compute(self) -> dict[str, Any]:
-        """Return the scores, flat.
+        """Return the scores.
 
         coverage_50, _80, _95          fraction of coordinates inside their central interval
         joint_coverage_50, _80, _95    fraction of codes inside their ellipsoid
         calibration_error              mean over dimensions and 20 bins of |20 frequency - 1|: 0 (flat) to 1.9
         calibration_ks                 Kolmogorov-Smirnov distance from uniform, of the worst dimension
-        calibration_error_floor, calibration_ks_floor    what a perfect posterior scores at this number of codes
+        calibration_error_floor, calibration_ks_floor    scores of a perfect posterior with this number of codes
         log_score                      E log q(z|G(z)), nats
         prior_log_score                E log p(z) = -d (1 + log 2 pi) / 2, exactly
-        prior_log_score_sample         the mean of log p(z) over the very codes used
+        prior_log_score_sample         the mean of log p(z) over the codes used
         sharpness, posterior_std       geometric and arithmetic mean of the posterior's standard deviations
         rank_histogram                 20 frequencies that sum to 1, over all dimensions
         """
-        dimension, n = len(self.histogram), int(self.count)
+        d, n = len(self.histogram), int(self.count)
         ranks = self.rank_frequencies
-        names = [f"coverage_{round(100 * level)}" for level in LEVELS]
-        return {
-            **dict(zip(names, (self.covered / (n * dimension)).tolist(), strict=True)),
-            **dict(zip((f"joint_{name}" for name in names), (self.jointly_covered / n).tolist(), strict=True)),
+        scores: dict[str, Any] = {}
+        for name, counts in (("coverage", self.covered / d), ("joint_coverage", self.jointly_covered)):
+            for level, share in zip(LEVELS, (counts / n).tolist(), strict=True):
+                scores[f"{name}_{round(100 * level)}"] = share
+        return scores | {
             "calibration_error": float((RANK_BINS * ranks - 1).abs().mean()),
             "calibration_error_floor": calibration_error_floor(n),
             "calibration_ks": float(self.ks_distances.max()),
-            "calibration_ks_floor": calibration_ks_floor(n, dimension),
+            "calibration_ks_floor": calibration_ks_floor(n, d),
             "log_score": float(self.log_score) / n,
-            "prior_log_score": -dimension * (1 + _LOG_2_PI) / 2,
+            "prior_log_score": -d * (1 + _LOG_2_PI) / 2,
             "prior_log_score_sample": float(self.prior_log_score) / n,
-            "sharpness": math.exp(float(self.log_std) / (n * dimension)),
-            "posterior_std": float(self.std) / (n * dimension),
+            "sharpness": math.exp(float(self.log_std) / (n * d)),
+            "posterior_std": float(self.std) / (n * d),
             "rank_histogram": ranks.mean(0).tolist(),
         }
 
@@ -125,23 +119,20 @@ class Calibration:
 def calibration_error_floor(n: int) -> float:
     """Return the calibration error expected of a perfect posterior on n codes: sqrt(2 (20 - 1) / (pi n)).
 
-    The mean of |20 f - 1| for a binomial frequency f of chance 1/20, in the normal limit: 0.035 for 10,000.
+    It is the mean of |20 f - 1| for a binomial frequency f of chance 1/20, in the normal limit: 0.035 for 10,000.
     """
     return math.sqrt(2 * (RANK_BINS - 1) / (math.pi * n))
 
 
 def calibration_ks_floor(n: int, dimension: int) -> float:
-    """Return the median worst distance of a perfect posterior on n codes, its dimensions independent.
+    """Return the median worst distance of a perfect posterior on n codes with independent dimensions.
 
-    Solves (1 - 2 exp(-2 n x^2))^d = 1/2, the tail of Kolmogorov's distribution: 0.0083 for 10,000 codes and d = 1.
+    It solves (1 - 2 exp(-2 n x^2))^d = 1/2, the tail of Kolmogorov's distribution: 0.0083 for 10,000 codes and d = 1.
     """
     return math.sqrt(-math.log((1 - 0.5 ** (1 / dimension)) / 2) / (2 * n))
 
 
 def _histogram(u: Float[Tensor, "n d"]) -> Float[Tensor, "d fine"]:
-    """Count u in [0, 1] in 1000 equal bins, each column by itself."""
-    dimension = u.shape[1]
+    """Count u in [0, 1] in FINE_BINS equal bins, each column by itself."""
     bins = (u * FINE_BINS).long().clamp(max=FINE_BINS - 1)
-    first = FINE_BINS * torch.arange(dimension, device=u.device)
-    counts = torch.bincount((bins + first).flatten(), minlength=FINE_BINS * dimension)
-    return counts.double().view(dimension, FINE_BINS)
+    return torch.stack([torch.bincount(column, minlength=FINE_BINS) for column in bins.T]).double()

@@ -1,4 +1,4 @@
-"""The chi-square distribution: the squared norm of a standard normal vector, which three of the metrics turn on."""
+"""The chi-square distribution: that of the squared norm of a standard normal vector."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch.special import gammainc
 
 
 def chi_square_cdf(x: Tensor, degrees: int) -> Tensor:
-    """P(||r||^2 <= x) for r ~ N(0, I) in `degrees` dimensions, elementwise: the regularised lower gamma function."""
+    """Return P(||r||^2 <= x) for r ~ N(0, I) in `degrees` dimensions, elementwise."""
     return gammainc(x.new_full((), degrees / 2), x / 2)

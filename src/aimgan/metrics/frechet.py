@@ -1,17 +1,8 @@
-"""Fréchet distance of two sets of features (Heusel et al. 2017, equation 6): FID where the features are Inception's.
+"""Fréchet distance of two sets of features (Heusel et al., 2017, equation 6): FID where they are Inception's.
 
-Each set is taken for a Gaussian, and the distance is the squared 2-Wasserstein one between those:
-
-    ||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))
-
-with m the means and C the covariances (divided by n - 1, as numpy.cov's).
-
-The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2): with any factors F F' = C, the sum of the singular values
-of F1' F2. It is real, the same both ways round, and exists for singular covariances (fewer samples than dimensions),
-where the root of the plain product is not to be had. Eigenvalues below rounding are taken for 0.
-
-On accuracy: the sum of outer products less the mean's loses (mean / std)^2 of float64's 1e-16, so features with a mean
-of 1,000 standard deviations keep 9 digits or so. The features of a network are nowhere near that.
+||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with m the means and C the covariances (divided by n - 1). With any
+factors F F' = C, the trace of the root is the sum of the singular values of F1' F2. Unlike the root of C1 C2 it is
+real, symmetric, and exists for singular covariances (fewer samples than dimensions).
 """
 
 from __future__ import annotations
@@ -28,7 +19,7 @@ from aimgan.metrics.sums import added, require_finite, require_samples
 
 @dataclass(frozen=True, eq=False)
 class FeatureMoments:
-    """Sums over images of their features and the outer products of those; `+` joins batches and processes."""
+    """Sums over images of their features and of the outer products of those."""
 
     count: Float[Tensor, ""]
     total: Float[Tensor, "d"]
@@ -42,7 +33,6 @@ class FeatureMoments:
         return cls(f.new_tensor(len(f)), f.sum(0), f.T @ f)
 
     def __add__(self, other: FeatureMoments) -> FeatureMoments:
-        """Join two parts of the images."""
         return added(self, other)
 
     @property
@@ -59,19 +49,19 @@ class FeatureMoments:
 
 
 def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
-    """Return the Fréchet distance between Gaussians of these moments.
+    """Return the Fréchet distance between Gaussians of these moments, at least 0.
 
-    Not negative; 0 with itself up to rounding. Raises AimganError for fewer than 2 samples or unlike dimensions.
+    Raises AimganError for fewer than 2 samples or unlike dimensions.
     """
     require_same_dimension("features", b.total_outer, a.total_outer)
     c_a, c_b = a.covariance, b.covariance
     shift = (a.mean - b.mean).square().sum()
-    shared = torch.linalg.svdvals(_factor(c_a).T @ _factor(c_b)).sum()
-    return float((shift + c_a.trace() + c_b.trace() - 2 * shared).clamp(min=0))
+    trace_of_root = torch.linalg.svdvals(_factor(c_a).T @ _factor(c_b)).sum()
+    return float((shift + c_a.trace() + c_b.trace() - 2 * trace_of_root).clamp(min=0))
 
 
 def _factor(covariance: Float[Tensor, "d d"]) -> Float[Tensor, "d rank"]:
-    """F with F F' = C. An eigenvalue of 0 comes out as +-1e-16 of the largest: its root would be 1e-8 of noise."""
+    """Return F with F F' = C, without eigenvalues that are 0 up to rounding, whose roots would be 1e-8 of noise."""
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > len(values) * torch.finfo(values.dtype).eps * values.abs().max()
     return vectors[:, kept] * values[kept].sqrt()

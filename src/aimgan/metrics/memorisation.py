@@ -1,9 +1,4 @@
-"""Are samples copies of training images? Their distance to the nearest one, beside what unseen real images have.
-
-The anchor makes the number readable: images of one kind are close to each other, copied or not, and the more training
-images there are the closer the nearest. Distances are mean squared errors over pixels, so a copy that is shifted,
-mirrored or recoloured is not found, and blurred samples are close to everything.
-"""
+"""Are samples copies of training images? Their distance to the nearest, compared with that of unseen real images."""
 
 from __future__ import annotations
 
@@ -15,19 +10,19 @@ from aimgan.errors import AimganError
 from aimgan.metrics.distances import require_same_dimension, squared_distances
 from aimgan.metrics.sums import require_finite, require_samples
 
-CANDIDATES = 4  # by the quick formula, a query; the nearest of them by subtraction is the answer
+CANDIDATES = 4  # references that the quick formula proposes for each query
 _QUERIES, _REFERENCES = 500, 10_000  # images at a time: 20 MB of distances
 
 
 def nearest_distances(
     queries: Float[Tensor, "n *shape"], references: Float[Tensor, "m *shape"]
 ) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"]]:
-    """Return each query's mean squared error from the nearest reference, over pixels, and that one's index.
+    """Return each query's mean squared error over pixels from the nearest reference, and that reference's index.
 
-    In blocks. |a|^2 + |b|^2 - 2 a.b, in the images' precision, proposes four references; the distances to those are
-    taken in float64 by subtraction, so a copy has exactly 0. More than four references that are equally
-    near within 1e-6 of an image's square may be taken for each other (float32). Raises AimganError for an empty set,
-    unlike shapes or numbers that are not finite.
+    |a|^2 + |b|^2 - 2 a.b, in the images' precision, proposes four references; those are compared in float64 by
+    subtraction, so a copy has exactly 0. The answer may be wrong where more than four references are equally near
+    within 1e-6 of an image's square (float32). Raises AimganError for an empty set, unlike shapes or numbers that are
+    not finite.
     """
     require_same_dimension("queries", queries, references)
     for images in (queries, references):
@@ -35,27 +30,30 @@ def nearest_distances(
         require_finite("images", images)
     dtype = torch.promote_types(queries.dtype, torch.float32)
     known = references.flatten(1)
-    found = [_nearest(q, known, dtype) for q in queries.to(known.device).flatten(1).split(_QUERIES)]
-    return torch.cat([distance for distance, _ in found]), torch.cat([index for _, index in found])
+    distances, indices = [], []
+    for block in queries.to(known.device).flatten(1).split(_QUERIES):
+        candidates = _candidates(block.to(dtype), known, dtype)
+        errors = torch.stack([(block.double() - known[index].double()).square().mean(1) for index in candidates.T], 1)
+        distance, place = errors.min(1)
+        distances.append(distance)
+        indices.append(candidates.gather(1, place[:, None])[:, 0])
+    return torch.cat(distances), torch.cat(indices)
 
 
 def memorisation(
     samples: Float[Tensor, "n *shape"], held_out: Float[Tensor, "k *shape"], train: Float[Tensor, "m *shape"]
 ) -> dict[str, float]:
-    """Compare samples' distances to the training images with those of held-out real images, as `copying` tells them.
-
-    Raises AimganError as `nearest_distances` and `copying`.
-    """
+    """Return `copying` for samples, held-out real images and training images. Raises AimganError as both functions."""
     return copying(nearest_distances(samples, train)[0], nearest_distances(held_out, train)[0])
 
 
 def copying(samples: Float[Tensor, "n"], held_out: Float[Tensor, "k"]) -> dict[str, float]:
-    """Return the same from the nearest distances themselves, for training sets that are read in parts.
+    """Compare the distances of samples to their nearest training images with those of held-out real images.
 
-    nearest_train_mse             mean over samples of the mean squared error from the nearest training image
-    nearest_train_mse_held_out    the same of the held-out images
-    memorisation_ratio            the first over the second: about 1 for new images as varied as the data; well below,
-                                  copies (or blur); above, samples unlike the data
+    nearest_train_mse             mean over samples
+    nearest_train_mse_held_out    mean over held-out images
+    memorisation_ratio            the first over the second: about 1 for new images as varied as the data; well below 1
+                                  for copies (or blur); above 1 for samples unlike the data
 
     Raises AimganError for none of either, and where the held-out images are all training images.
     """
@@ -67,19 +65,10 @@ def copying(samples: Float[Tensor, "n"], held_out: Float[Tensor, "k"]) -> dict[s
     return {"nearest_train_mse": made, "nearest_train_mse_held_out": real, "memorisation_ratio": made / real}
 
 
-def _nearest(
-    queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], dtype: torch.dtype
-) -> tuple[Float[Tensor, "n"], Int[Tensor, "n"]]:
-    candidates = _candidates(queries.to(dtype), references, dtype)
-    exact = torch.stack([(queries.double() - references[index].double()).square().mean(1) for index in candidates.T], 1)
-    distance, place = exact.min(1)
-    return distance, candidates.gather(1, place[:, None])[:, 0]
-
-
 def _candidates(
     queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], dtype: torch.dtype
 ) -> Int[Tensor, "n candidates"]:
-    """The indices of the nearest few by the quick formula: of each block of references, then among the blocks'."""
+    """Return the indices of the nearest few by the quick formula: of each block of references, then of those."""
     distances, indices = [], []
     for start in range(0, len(references), _REFERENCES):
         block = squared_distances(queries, references[start : start + _REFERENCES].to(dtype))

@@ -1,26 +1,19 @@
 """Mode collapse on a Gaussian mixture (paper section 5.3, Table 2): which modes are sampled, how well and how wide.
 
-The rule is Srivastava et al.'s (2017, VEEGAN): a sample is of *high quality* if it is within three standard deviations
-of the nearest mode; the modes *captured* are those nearest to at least one high quality sample. Both distances are
-Mahalanobis', which for equal isotropic covariances (the grid) is the Euclidean rule itself.
+The definitions are Srivastava et al.'s (2017, VEEGAN): a sample is of *high quality* if it is within three standard
+deviations of the nearest mode; a mode is *captured* if it is nearest to at least one high quality sample. Distances are
+Mahalanobis distances, which for equal isotropic covariances (the grid) are Euclidean ones over the standard deviation.
 
-Both can be gamed: a generator that puts a point on every mean scores 25 / 100 %. So beside them stand the KL of the
-mode frequencies from the mixture's weights, and each mode's spread.
-
-Spread of a mode: the standard deviation of its high quality samples about their own mean, over the true one.
-- Only the high quality samples, or the few bridge samples between modes, 20 standard deviations out, would set it.
-- In whitened coordinates r = L^-1 (x - mean), L L' = covariance, pooled over the d axes: sqrt(tr cov(r) / d).
-- Cutting a true Gaussian at 3 standard deviations leaves the variance P(chi2_{d+2} <= 9) / P(chi2_d <= 9) an axis
-  (d = 2: 1 - 4.5 / (e^4.5 - 1) = 0.94945, a std of 0.9744); it is divided out, so real data score 1.
-- A mode with fewer than 10 high quality samples has spread 0: it has no width to speak of, and noise of 25 % or more
-  would set the maximum. So take 50,000 samples.
+The spread of a mode is the standard deviation of its high quality samples about their own mean, over the true one.
+- It is taken in whitened coordinates r = L^-1 (x - mean), L L' = covariance, over all d axes: sqrt(tr cov(r) / d).
+- Cutting a Gaussian at 3 standard deviations leaves the variance P(chi2_{d+2} <= 9) / P(chi2_d <= 9) on each axis
+  (d = 2: 0.94945, a std of 0.9744); the spread is divided by that std, so real data score 1.
+- With fewer than 10 high quality samples it is 0: an estimate with 25 % noise would decide the maximum.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any
 
 import torch
@@ -31,42 +24,36 @@ from aimgan.errors import AimganError
 from aimgan.metrics.chi_square import chi_square_cdf
 from aimgan.metrics.sums import added, require_finite, require_samples
 
-RADIUS = 3.0  # standard deviations: what "high quality" means
+RADIUS = 3.0  # standard deviations: the limit of high quality
 MINIMUM_FOR_SPREAD = 10  # high quality samples
-_CHUNK = 10_000  # samples at a time: their distances to every mode are held together
+_CHUNK = 10_000  # samples at a time: their distances to every mode are in memory together
+
+Points = Float[Tensor, "n d"]
+Means = Float[Tensor, "k d"]
+Covariances = Float[Tensor, "k d d"]
+PerMode = Float[Tensor, "k"]
 
 
 @dataclass(frozen=True, eq=False)
 class ModeCounts:
-    """Sums over samples, for each of k modes; `+` joins batches and processes."""
+    """Sums over samples, for each of k modes."""
 
-    nearest: Float[Tensor, "k"]
-    """Samples nearest to the mode."""
-    high_quality: Float[Tensor, "k"]
-    """Those of them within three standard deviations."""
-    residual: Float[Tensor, "k d"]
-    """Sum of the high quality samples' whitened residuals."""
-    residual_square: Float[Tensor, "k"]
-    """Sum of the residuals' squared norms."""
+    nearest: PerMode  # samples nearest to the mode
+    high_quality: PerMode  # those of them within three standard deviations
+    residual: Float[Tensor, "k d"]  # sum of the high quality samples' whitened residuals
+    residual_square: PerMode  # sum of these residuals' squared norms
 
     @classmethod
-    def of(
-        cls,
-        samples: Float[Tensor, "n d"],
-        means: Float[Tensor, "k d"],
-        covariances: Float[Tensor, "k d d"],
-    ) -> ModeCounts:
-        """Count one batch of samples against the mixture, in its own units.
+    def of(cls, samples: Points, means: Means, covariances: Covariances) -> ModeCounts:
+        """Count one batch of samples of a mixture, in its own units.
 
-        Raises AimganError for samples that are not finite or of another dimension than the modes, and for a covariance
-        that is not positive definite.
+        Raises AimganError for samples that are not finite or have another dimension than the modes, and for a
+        covariance that is not positive definite.
         """
-        if samples.shape[1:] != means.shape[1:]:
-            raise AimganError(
-                f"got samples of {samples.shape[1]} dimensions, expected the modes' {means.shape[1]}; another data set?"
-            )
+        require_dimension(samples, means)
         require_finite("samples", samples)
-        residuals = whitened(*(t.to(samples.device, torch.float64) for t in (samples, means, covariances)))
+        samples = samples.double()
+        residuals = whitened(samples, means.to(samples), covariances.to(samples))
         distance, index = residuals.square().sum(-1).min(1)
         residual = residuals[torch.arange(len(index), device=index.device), index]
         nearest = torch.nn.functional.one_hot(index, len(means)).double()
@@ -74,25 +61,24 @@ class ModeCounts:
         return cls(nearest.sum(0), good.sum(0), good.T @ residual, good.T @ residual.square().sum(1))
 
     def __add__(self, other: ModeCounts) -> ModeCounts:
-        """Join two parts of the samples."""
         return added(self, other)
 
     @property
-    def spread(self) -> Float[Tensor, "k"]:
+    def spread(self) -> PerMode:
         """Each mode's standard deviation over the true one; 0 with fewer than 10 high quality samples."""
-        dimension = self.residual.shape[1]
+        d = self.residual.shape[1]
         n = self.high_quality.clamp(min=2)
         scatter = (self.residual_square - self.residual.square().sum(1) / n).clamp(min=0)
-        ratio = (scatter / ((n - 1) * dimension * truncated_variance(dimension))).sqrt()
+        ratio = (scatter / ((n - 1) * d * truncated_variance(d))).sqrt()
         return ratio * (self.high_quality >= MINIMUM_FOR_SPREAD)
 
-    def compute(self, weights: Float[Tensor, "k"]) -> dict[str, Any]:
-        """Return the scores of a generator of a mixture with these weights (k,), which sum to 1.
+    def compute(self, weights: PerMode) -> dict[str, Any]:
+        """Return the scores against a mixture with these weights, which sum to 1.
 
-        modes           int: mixture components nearest to at least one high quality sample
+        modes           int: modes nearest to at least one high quality sample
         high_quality    fraction of the samples; real data of separate modes score P(chi2_d <= 9), 0.989 for d = 2
         mode_kl         KL(frequencies of all samples by nearest mode || weights), nats
-        mode_kl_floor   what sampling alone gives to it
+        mode_kl_floor   its mean for samples of the mixture itself
         mode_spread     [min, max] of the modes' std over the true one; real data score 1
         mode_counts, mode_high_quality_counts, mode_spreads    the same for each mode, lists of length k
         """
@@ -111,34 +97,38 @@ class ModeCounts:
         }
 
 
-def mode_metrics(
-    samples: Float[Tensor, "n d"],
-    means: Float[Tensor, "k d"],
-    covariances: Float[Tensor, "k d d"],
-    weights: Float[Tensor, "k"],
-) -> dict[str, Any]:
-    """Score samples against a mixture at once; the keys are those of `ModeCounts.compute`."""
-    parts = (ModeCounts.of(part, means, covariances) for part in samples.split(_CHUNK))
-    return reduce(add, parts).compute(weights)
+def mode_metrics(samples: Points, means: Means, covariances: Covariances, weights: PerMode) -> dict[str, Any]:
+    """Return `ModeCounts.compute` for all samples."""
+    first, *rest = samples.split(_CHUNK)
+    counts = ModeCounts.of(first, means, covariances)
+    for part in rest:
+        counts += ModeCounts.of(part, means, covariances)
+    return counts.compute(weights)
 
 
 def kl_floor(n: int, k: int) -> float:
-    """Return what the KL of k frequencies is expected to be from sampling n alone, nats: (k - 1) / (2 n).
+    """Return the mean KL of k frequencies from their true weights for n samples, nats: (k - 1) / (2 n).
 
-    The first term of its expansion (2 n KL tends to chi-square of k - 1 degrees): 0.00024 for 25 modes and 50,000.
+    It is the first term of an expansion (2 n KL tends to chi-square of k - 1 degrees): 0.00024 for 25 and 50,000.
     """
     return (k - 1) / (2 * n)
 
 
 def truncated_variance(dimension: int) -> float:
-    """Return the variance, an axis, of N(0, I) cut to the ball of three standard deviations."""
+    """Return the variance on each axis of N(0, I) cut to the ball of three standard deviations."""
     square = torch.tensor(RADIUS**2, dtype=torch.float64)
     return float(chi_square_cdf(square, dimension + 2) / chi_square_cdf(square, dimension))
 
 
-def whitened(
-    samples: Float[Tensor, "n d"], means: Float[Tensor, "k d"], covariances: Float[Tensor, "k d d"]
-) -> Float[Tensor, "n k d"]:
+def require_dimension(points: Tensor, means: Means) -> None:
+    """Raise AimganError unless points have as many dimensions as the modes."""
+    if points.shape[1:] != means.shape[1:]:
+        raise AimganError(
+            f"got points of {points.shape[1]} dimensions, expected the modes' {means.shape[1]}; another data set?"
+        )
+
+
+def whitened(samples: Points, means: Means, covariances: Covariances) -> Float[Tensor, "n k d"]:
     """Return L^-1 (x - mean) for every sample and mode, L L' = covariance. All in one precision.
 
     Raises AimganError for a covariance that is not positive definite.
@@ -152,8 +142,8 @@ def whitened(
     return torch.einsum("kij,nkj->nki", torch.linalg.inv(root), samples[:, None] - means)
 
 
-def kl_divergence(frequencies: Float[Tensor, "k"], weights: Float[Tensor, "k"]) -> float:
-    """Return KL(frequencies || weights), nats, 0 log 0 = 0. Raises AimganError for what are no weights."""
+def kl_divergence(frequencies: PerMode, weights: PerMode) -> float:
+    """Return KL(frequencies || weights), nats, 0 log 0 = 0. Raises AimganError for weights that do not sum to 1."""
     w = weights.to(frequencies)
     if w.shape != frequencies.shape or (w < 0).any() or abs(float(w.sum()) - 1) > 1e-4:
         raise AimganError(

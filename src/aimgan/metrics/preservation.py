@@ -1,9 +1,4 @@
-"""What a reconstruction keeps that pixels do not tell: the class, and a classifier's features (paper section 5.2).
-
-The paper says that AIM's reconstructions keep what is in the image where other methods change it. Pixels punish a shift
-by one and forgive a blur; here a network that was trained on labels is asked instead. It must not have seen the test
-images, and its own accuracy bounds what its answer is worth.
-"""
+"""What a reconstruction keeps that pixels do not show: the class, and a classifier's features (paper section 5.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ from aimgan.metrics.sums import require_finite, require_same_shape, require_samp
 
 
 def class_preservation(logits_x: Float[Tensor, "n classes"], logits_x_z_x: Float[Tensor, "n classes"]) -> float:
-    """Return the share of images whose reconstruction gets the label that the image itself got, right or wrong.
+    """Return the share of images whose reconstruction gets the same label as the image, right or wrong.
 
     Raises AimganError for no images, unlike shapes or logits that are not finite.
     """
@@ -28,11 +23,11 @@ def class_preservation(logits_x: Float[Tensor, "n classes"], logits_x_z_x: Float
 
 
 def feature_error(features_x: Float[Tensor, "n d"], features_x_z_x: Float[Tensor, "n d"]) -> dict[str, float]:
-    """Return feature_error: the mean of ||f(x) - f(x_z_x)||^2, over that of two different images x.
+    """Return feature_error: the mean of ||f(x) - f(x_z_x)||^2 over that of two different images x.
 
-    0 is perfect, 1 as far as another image. The lower mean is over all n (n - 1) pairs, exactly (`unrelated_pair_mse`).
-    Raises AimganError for fewer than 2 images, images that all have the same features, unlike shapes or numbers that
-    are not finite.
+    0 is perfect, 1 as far as another image. The denominator is over all n (n - 1) pairs (`unrelated_pair_mse`). Raises
+    AimganError for fewer than 2 images, images that all have the same features, unlike shapes or numbers that are not
+    finite.
     """
     error = ReconstructionError.of(features_x, features_x_z_x).mean
     unrelated = unrelated_pair_mse(features_x)

@@ -1,11 +1,8 @@
-"""Reconstruction error (paper section 5.1, Table 1), and two anchors that give its numbers a scale.
+"""Reconstruction error (paper section 5.1, Table 1), and two references: unrelated images and the mean image.
 
-The error of one image is the mean over its pixels of (x - G(mu(x)))^2; the table's are the mean and the population
+The error of one image is the mean over its pixels of (x - G(mu(x)))^2; the table shows the mean and the population
 standard deviation over images. Images here are on [0, 1]; on [-1, 1] the same error is four times as large
 (`on_signed_scale`), and papers seldom say which they print. Points of 2-D data are in their own units.
-
-Two anchors: what an image unrelated to x scores, and what the training mean does. An encoder that beats neither has
-learnt nothing, whatever its error looks like.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from aimgan.metrics.sums import added, require_finite, require_same_shape, requi
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionError:
-    """Sums over images of the error of each; `+` joins batches and processes."""
+    """Sums over images of the error of each and its square."""
 
     count: Float[Tensor, ""]
     total: Float[Tensor, ""]
@@ -36,7 +33,6 @@ class ReconstructionError:
         return cls(errors.new_tensor(len(errors)), errors.sum(), errors.square().sum())
 
     def __add__(self, other: ReconstructionError) -> ReconstructionError:
-        """Join two parts of the images."""
         return added(self, other)
 
     @property
@@ -49,7 +45,8 @@ class ReconstructionError:
     def std(self) -> float:
         """The population standard deviation over images of their errors."""
         require_samples(self.count)
-        return float((self.total_square / self.count - (self.total / self.count).square()).clamp(min=0).sqrt())
+        variance = self.total_square / self.count - (self.total / self.count).square()
+        return float(variance.clamp(min=0).sqrt())
 
     def compute(self) -> dict[str, Any]:
         """Return reconstruction_mse and reconstruction_mse_std, on the scale of the images given ([0, 1])."""
@@ -58,7 +55,7 @@ class ReconstructionError:
 
 @dataclass(frozen=True, eq=False)
 class PixelMoments:
-    """Sums over images of each pixel and its square: the mean image and the unrelated-pair anchor; `+` joins parts."""
+    """Sums over images of each pixel and its square, for the mean image and the error of unrelated pairs."""
 
     count: Float[Tensor, ""]
     total: Float[Tensor, "*shape"]
@@ -72,7 +69,6 @@ class PixelMoments:
         return cls(pixels.new_tensor(len(pixels)), pixels.sum(0), pixels.square().sum(0))
 
     def __add__(self, other: PixelMoments) -> PixelMoments:
-        """Join two parts of the images."""
         return added(self, other)
 
     @property
@@ -83,23 +79,15 @@ class PixelMoments:
 
     @property
     def unrelated_pair_mse(self) -> float:
-        """The mean squared error between two different images, over all n (n - 1) pairs, exactly.
-
-        The mean over pairs i != j of (x_i - x_j)^2 is twice the unbiased variance, so no pair need be formed.
-        """
+        """The mean squared error between two different images, over all pairs: twice the unbiased variance."""
         require_samples(self.count, minimum=2)
         scatter = (self.total_square - self.total.square() / self.count).clamp(min=0)
         return float(2 * scatter.mean() / (self.count - 1))
 
 
 def unrelated_pair_mse(x: Float[Tensor, "n *shape"]) -> float:
-    """Return the mean squared error between two different images of x, over all pairs; `PixelMoments` takes batches."""
+    """Return the mean squared error between two different images of x, over all pairs."""
     return PixelMoments.of(x).unrelated_pair_mse
-
-
-def mean_image_mse(train_mean: Float[Tensor, "*shape"], x: Float[Tensor, "n *shape"]) -> float:
-    """Return the error of answering every image with the training set's mean (`PixelMoments.mean_image`)."""
-    return ReconstructionError.of(x, train_mean.to(x.device).expand_as(x)).mean
 
 
 def on_signed_scale(mse: float) -> float:
@@ -108,5 +96,6 @@ def on_signed_scale(mse: float) -> float:
 
 
 def with_signed_scale(scores: dict[str, float]) -> dict[str, float]:
-    """Return errors on [0, 1] by their names, with each on [-1, 1] beside: reconstruction_mse_signed, and so on."""
-    return scores | {name.replace("_mse", "_mse_signed"): on_signed_scale(value) for name, value in scores.items()}
+    """Return errors on [0, 1] by name, and each on [-1, 1] too: reconstruction_mse_signed, and so on."""
+    signed = {name.replace("_mse", "_mse_signed"): on_signed_scale(value) for name, value in scores.items()}
+    return scores | signed

@@ -1,7 +1,8 @@
-"""What every accumulator here is: a frozen dataclass whose fields are float64 sums, so that parts add up to the whole.
+"""Accumulators, and the checks that all metrics share.
 
-Batches add by `+`; processes by a sum-reduction of each field, `type(s)(**reduce(vars(s)))`. Counts are float64 too
-(exact to 2^53), so that one reduction serves all fields.
+An accumulator is a frozen dataclass whose fields are float64 sums. `+` adds two batches; n processes add theirs by a
+sum-reduction of each field, `type(s)(**reduce(vars(s)))`. Counts are float64 too (exact to 2^53), so that one reduction
+serves all fields.
 """
 
 from __future__ import annotations
@@ -16,25 +17,20 @@ S = TypeVar("S")
 
 
 def added(a: S, b: S) -> S:
-    """Return the sums of two parts of the data, field by field.
-
-    Raises AimganError where the parts are of different kinds or shapes: torch would broadcast (1,) with (25,).
-    """
-    mine, theirs = vars(a), vars(b)
-    if _shapes(mine) != _shapes(theirs):
+    """Return the sums of two parts of the data. Raises AimganError for unlike shapes, which torch would broadcast."""
+    fields, others = vars(a), vars(b)
+    shapes = {name: tuple(value.shape) for name, value in fields.items()}
+    other_shapes = {name: tuple(value.shape) for name, value in others.items()}
+    if shapes != other_shapes:
         raise AimganError(
-            f"got parts with sums of shapes {_shapes(mine)} and {_shapes(theirs)}, expected the same; "
+            f"got parts with sums of shapes {shapes} and {other_shapes}, expected the same; "
             "add only results of one metric on one kind of data"
         )
-    return type(a)(**{name: mine[name] + theirs[name] for name in mine})
-
-
-def _shapes(sums: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in sums.items()}
+    return type(a)(**{name: value + others[name] for name, value in fields.items()})
 
 
 def require_same_shape(what: str, got: Tensor, expected: Tensor) -> None:
-    """Raise AimganError unless the shapes are equal: broadcasting would silently compare the wrong things."""
+    """Raise AimganError unless both shapes are equal. Broadcasting would silently compare the wrong rows."""
     if got.shape != expected.shape:
         raise AimganError(
             f"got {what} of shape {tuple(got.shape)}, expected {tuple(expected.shape)}; pass one row for each row"
@@ -42,15 +38,15 @@ def require_same_shape(what: str, got: Tensor, expected: Tensor) -> None:
 
 
 def require_finite(what: str, x: Tensor) -> None:
-    """Raise AimganError if a number is NaN or infinite: it would be counted as a sample of the first bin."""
+    """Raise AimganError if a number is NaN or infinite."""
     bad = int((~x.isfinite()).sum())
-    if bad:
+    if bad > 0:
         raise AimganError(
             f"got {what} with {bad} of {x.numel()} numbers not finite, expected finite ones; has training diverged?"
         )
 
 
 def require_samples(count: Tensor | int, minimum: int = 1) -> None:
-    """Raise AimganError where there are too few samples for the statistic to exist."""
+    """Raise AimganError where there are fewer samples than the statistic needs."""
     if count < minimum:
         raise AimganError(f"got {int(count)} samples, expected at least {minimum}; evaluate on more data")

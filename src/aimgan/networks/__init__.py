@@ -1,12 +1,11 @@
-"""Networks map tensors. `NETWORKS`: the families that a recipe can name, frozen dataclasses with a method a player."""
+"""Networks map tensors. `NETWORKS` holds the families that a recipe can name: dataclasses with a method a player."""
 
 from typing import Protocol, runtime_checkable
 
 from torch import nn
 
-from aimgan.networks.discriminator import Discriminator
+from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
 from aimgan.networks.gaussian import POINT, GaussianHead, Posterior, StandardNormal
-from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
 from aimgan.networks.mlp import MLP
 from aimgan.networks.posterior import POINTS, POSTERIORS, FromSphere, ImplicitPosterior, generator_for
 from aimgan.networks.residual import Residual
@@ -17,7 +16,7 @@ from aimgan.networks.table4 import Table4
 
 @runtime_checkable
 class Networks(Protocol):
-    """A family: makes each player anew, with fresh weights from torch's generator."""
+    """A family of networks. Each method makes a new player, with fresh weights from torch's generator."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,12 +37,12 @@ class Networks(Protocol):
         """The generator, (n, dim) -> (n, *shape)."""
         ...
 
-    def D(self) -> Discriminator:
-        """The discriminator, (n, *shape) -> (n,)."""
+    def features(self) -> nn.Module:
+        """The part of D that an encoder can read, (n, *shape) -> features."""
         ...
 
-    def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
-        """The encoder: D's features, or x itself, -> q(z|x) of a kind of POSTERIORS."""
+    def D(self) -> Discriminator:
+        """The discriminator, (n, *shape) -> (n,)."""
         ...
 
     def D_z(self) -> nn.Module:
@@ -58,8 +57,8 @@ class Networks(Protocol):
         """The discriminator of pairs (x, x') -> (n,)."""
         ...
 
-    def features(self) -> nn.Module:
-        """The part of D that an encoder can read, (n, *shape) -> features."""
+    def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
+        """The encoder: D's features, or x itself -> q(z|x) of a kind of POSTERIORS."""
         ...
 
 

@@ -1,10 +1,10 @@
-"""Batch-norm statistics at inference (science.md 4.1).
+"""Batch-norm statistics for inference (science.md 4.1).
 
-In training a network is normalised by the statistics of each batch that passes it. Batches come from two sides: codes
-of the prior and the images that G makes of them, or images of the data and the codes that E infers from them. The
-running averages mix the two, and lag behind the moving weights. So before a model is saved or evaluated the statistics
-are taken anew: a plain average over batches of one side, which pass the networks as they did in training. A network
-that training shows both sides has a set of statistics for each (aimgan.model).
+During training a network is normalised by the statistics of each batch that passes it. Batches come from two sides:
+codes of the prior and the images that G makes of them, or images of the data and the codes that E infers from them. The
+running averages mix both sides, and lag behind the moving weights. So before a model is saved or evaluated, the
+statistics are estimated anew: a plain average over batches of one side. A network that training shows both sides keeps
+a set of statistics for each (aimgan.model).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 PRIOR, DATA, BOTH = "prior", "data", "both"
-SIDES = {PRIOR: (PRIOR,), DATA: (DATA,), BOTH: (PRIOR, DATA)}  # of what an objective may declare that a network sees
+SIDES = {PRIOR: (PRIOR,), DATA: (DATA,), BOTH: (PRIOR, DATA)}  # the sides of an objective's `G_sees` or `E_sees`
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
@@ -29,28 +29,27 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 def reestimate(network: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> None:
     """Replace the running statistics inside `network` by their plain average over `forward(batch)` in training mode.
 
-    Networks without batch norm are left as they are, without a forward pass.
+    A network without batch norm is left as it is, and no forward pass is made.
     """
-    layers = batch_norms(network)
-    if not layers:
-        return
-    with _cumulative(network, layers):
-        for batch in batches:
-            forward(batch)
+    if batch_norms(network):
+        with _plain_average(network):
+            for batch in batches:
+                forward(batch)
 
 
 @contextmanager
-def _cumulative(network: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
-    momenta = [layer.momentum for layer in layers]
-    training = {module: module.training for module in network.modules()}
-    for layer in layers:
+def _plain_average(network: nn.Module) -> Iterator[None]:
+    """Reset the running statistics, and average them over the forward passes inside the block."""
+    momenta = {layer: layer.momentum for layer in batch_norms(network)}
+    modes = {module: module.training for module in network.modules()}
+    for layer in momenta:
         layer.reset_running_stats()
-        layer.momentum = None  # torch's word for a cumulative average
+        layer.momentum = None  # for torch, a cumulative average
     network.train()
     try:
         yield
     finally:
-        for module, mode in training.items():
+        for module, mode in modes.items():
             module.training = mode
-        for layer, momentum in zip(layers, momenta, strict=True):
+        for layer, momentum in momenta.items():
             layer.momentum = momentum

@@ -1,4 +1,4 @@
-"""The two distributions over codes: the prior p(z) and the Gaussian posterior q(z|x) that an encoder returns."""
+"""The two distributions of codes: the prior p(z), and the Gaussian posterior q(z|x) that an encoder returns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aimgan import noise
 from aimgan.checked import positive, require_memory
 from aimgan.errors import AimganError
 
-POINT = -math.inf  # log variance of a deterministic encoder: q(z|x) is a point, and has no density
+POINT = -math.inf  # log variance of a deterministic encoder, whose q(z|x) is a point without a density
 
 
 class StandardNormal(nn.Module):
-    """p(z) = N(0, I) over codes of `dim` dimensions. Follows `.to(device)`; has no parameters."""
+    """p(z) = N(0, I) over codes of `dim` dimensions. It has no parameters; `.to(device)` moves where it draws."""
 
     origin: Tensor
 
@@ -28,7 +28,7 @@ class StandardNormal(nn.Module):
         self.register_buffer("origin", torch.zeros(dim), persistent=False)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
-        """Draw codes (n, dim): from `generator`, or from the training step's own stream."""
+        """Draw n codes, from `generator` or from the training step's stream."""
         return noise.normal(n, self.dim, generator=generator, device=self.origin.device, dtype=self.origin.dtype)
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
@@ -38,28 +38,29 @@ class StandardNormal(nn.Module):
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(z|x) = N(mean, diag(variance)) of equation 8, one row an image."""
+    """q(z|x) = N(mean, diag(variance)) of equation 8, one row for each image."""
 
     mean: Float[Tensor, "n d"]
     log_variance: Float[Tensor, "n d"]
 
     @property
     def variance(self) -> Float[Tensor, "n d"]:
-        """sigma^2(x), (n, d)."""
+        """sigma^2(x)."""
         return self.log_variance.exp()
 
     def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
-        """Draw m codes an image: mu + sigma * eps (section 4.6), (m, n, d)."""
-        (n, d), m = self.mean.shape, positive("m", m)
+        """Draw m codes for each image: mu + sigma * eps (section 4.6). Raises AimganError unless m is at least 1."""
+        m = positive("m", m)
+        n, d = self.mean.shape
         require_memory(m * n * d * self.mean.element_size(), f"{m:,} draws", "take fewer at a time")
         eps = noise.normal(n, m, d, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
         return self.mean + (0.5 * self.log_variance).exp() * eps.transpose(0, 1)
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """Return log q(z|x) in nats, (n,). Raises AimganError for a deterministic encoder's point."""
+        """Return log q(z|x) in nats. Raises AimganError where the encoder is deterministic."""
         if bool(self.log_variance.eq(POINT).any()):
             raise AimganError(
-                "log_prob of a deterministic encoder's q(z|x); expected one with a variance: take aim, ali"
+                "log_prob of a deterministic encoder's q(z|x); expected one with a variance: train aim or ali"
             )
         nll = (z - self.mean).square() / self.variance + self.log_variance + math.log(2 * math.pi)
         return -0.5 * nll.sum(dim=1)
@@ -68,8 +69,8 @@ class Posterior:
 class GaussianHead(nn.Module):
     """E's last layers: features -> q(z|x). `log_variance` is a network, or one number for every x (0: AIM-).
 
-    The variance network is linear in its last layer and gives log sigma^2. `min_log_variance` adds a smooth floor:
-    floor + softplus(raw - floor), which unlike a clamp keeps a gradient below the floor. There is none by default.
+    `min_log_variance` is a smooth lower bound: bound + softplus(raw - bound), which unlike a clamp has a gradient below
+    the bound. There is none by default.
     """
 
     def __init__(self, mean: nn.Module, log_variance: nn.Module | float, min_log_variance: float | None = None) -> None:
@@ -81,5 +82,7 @@ class GaussianHead(nn.Module):
         mean = self.mean(f)
         if not isinstance(self.log_variance, nn.Module):
             return Posterior(mean, torch.full_like(mean, self.log_variance))
-        raw = self.log_variance(f)
-        return Posterior(mean, raw if self.floor is None else self.floor + F.softplus(raw - self.floor))
+        log_variance = self.log_variance(f)
+        if self.floor is not None:
+            log_variance = self.floor + F.softplus(log_variance - self.floor)
+        return Posterior(mean, log_variance)

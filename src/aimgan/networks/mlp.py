@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor, nn
 
 from aimgan.errors import AimganError
-from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
-from aimgan.networks.posterior import head
+from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
+from aimgan.networks.layers import fc, leaky, relu
+from aimgan.networks.posterior import posterior_head
+
+SLOPE = 0.2
 
 
 class Scale(nn.Module):
@@ -27,21 +28,11 @@ class Scale(nn.Module):
         return x * self.factor
 
 
-def hidden(
-    inputs: int, width: int, depth: int, activation: Callable[[], nn.Module], norm: bool = False
-) -> list[nn.Module]:
-    """Return `depth` linear layers of `width`, each with its activation, and with batch norm if asked."""
-    layers: list[nn.Module] = []
-    for size in ([inputs] + [width] * depth)[:depth]:
-        layers += [nn.Linear(size, width, bias=not norm), *([nn.BatchNorm1d(width)] if norm else []), activation()]
-    return layers
-
-
 @dataclass(frozen=True)
 class MLP:
-    """Hidden layers of `width`: `generator_depth` in G, `depth` in D's features, `encoder_depth` more in E upon those.
+    """Hidden layers of `width`: `generator_depth` in G, `depth` in D's features, `encoder_depth` in E on top of those.
 
-    ReLU in G, leaky ReLU (0.2) in D and E, torch's own initial weights. `shape` is one sample's: (2,) for points,
+    ReLU in G, leaky ReLU (0.2) in D and E, torch's default initial weights. `shape` is one sample's: (k,) for points,
     (c, h, w) for images, whose G ends in a sigmoid. `scale` divides D's input; `generator_norm` is batch norm in G.
     """
 
@@ -60,51 +51,69 @@ class MLP:
             raise AimganError(f"the MLPs got samples of {tuple(self.shape)}; expected points (k,) or images (c, h, w)")
 
     @property
+    def _is_image(self) -> bool:
+        return len(self.shape) == 3
+
+    @property
     def value_range(self) -> tuple[float, float] | None:
         """The pixel range inside the networks; None for points in their own units."""
-        return (0.0, 1.0) if len(self.shape) == 3 else None
+        return (0.0, 1.0) if self._is_image else None
 
     def G(self) -> nn.Module:
         """(n, dim) -> (n, *shape)."""
-        out = nn.Linear(self.width, math.prod(self.shape))
-        images = [nn.Sigmoid(), nn.Unflatten(1, self.shape)] if len(self.shape) == 3 else []
-        relu = partial(nn.ReLU, inplace=True)
-        layers = hidden(self.dim, self.width, self.generator_depth, relu, self.generator_norm)
-        return nn.Sequential(*layers, out, *images)
+        last = nn.Linear(self.width, math.prod(self.shape))
+        layers: list[nn.Module] = []
+        inputs = self.dim
+        for _ in range(self.generator_depth):
+            layers += fc(inputs, self.width, relu(), self.generator_norm)
+            inputs = self.width
+        layers.append(last)
+        if self._is_image:
+            layers += [nn.Sigmoid(), nn.Unflatten(1, self.shape)]
+        return nn.Sequential(*layers)
 
     def features(self) -> nn.Module:
         """(n, *shape) -> (n, width)."""
-        return nn.Sequential(*self._inputs(), *self._leaky(math.prod(self.shape), self.depth))
+        return nn.Sequential(*self._inputs(), *self._hidden(math.prod(self.shape), self.depth))
 
     def D(self) -> Discriminator:
         """(n, *shape) -> (n,)."""
         return Discriminator(self.features(), nn.Linear(self.width, 1))
 
     def D_z(self) -> nn.Module:
-        """(n, dim) -> (n,): of codes."""
-        return nn.Sequential(*self._leaky(self.dim, self.depth), nn.Linear(self.width, 1), nn.Flatten(0))
+        """(n, dim) -> (n,)."""
+        return nn.Sequential(*self._hidden(self.dim, self.depth), nn.Linear(self.width, 1), nn.Flatten(0))
 
     def D_xz(self) -> JointDiscriminator:
         """(n, *shape), (n, dim) -> (n,): D with the code as further inputs."""
-        head = nn.Sequential(*self._leaky(math.prod(self.shape) + self.dim, self.depth), nn.Linear(self.width, 1))
+        layers = self._hidden(math.prod(self.shape) + self.dim, self.depth)
+        head = nn.Sequential(*layers, nn.Linear(self.width, 1))
         return JointDiscriminator(nn.Sequential(*self._inputs()), nn.Identity(), head)
 
     def D_xx(self) -> PairDiscriminator:
-        """Two of (n, *shape) -> (n,)."""
-        return PairDiscriminator(replace(self, shape=(2 * self.shape[0], *self.shape[1:])).D())
+        """(n, *shape), (n, *shape) -> (n,): D of twice the channels."""
+        both = replace(self, shape=(2 * self.shape[0], *self.shape[1:]))
+        return PairDiscriminator(both.D())
 
     def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
-        """D's features (n, width), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
+        """D's features (n, width), or x through its own layers, -> q(z|x) of a kind of POSTERIORS."""
+        layer = partial(nn.Linear, self.width)
+        head = posterior_head(posterior, self.dim, layer, self._noisy, self.min_log_variance)
+        on_features = nn.Sequential(*self._hidden(self.width, self.encoder_depth), head)
+        if reads_features:
+            return on_features
+        return nn.Sequential(self.features(), on_features)
 
-        def noisy(extra: int) -> nn.Module:
-            return nn.Sequential(*self._leaky(self.width + extra, 1), nn.Linear(self.width, self.dim))
-
-        end = head(posterior, self.dim, partial(nn.Linear, self.width), noisy, self.min_log_variance)
-        on_features = nn.Sequential(*self._leaky(self.width, self.encoder_depth), end)
-        return on_features if reads_features else nn.Sequential(self.features(), on_features)
+    def _noisy(self) -> nn.Module:
+        return nn.Sequential(*self._hidden(self.width + self.dim, 1), nn.Linear(self.width, self.dim))
 
     def _inputs(self) -> list[nn.Module]:
-        return [*([nn.Flatten()] if len(self.shape) == 3 else []), Scale(self.scale)]
+        scale = Scale(self.scale)
+        return [nn.Flatten(), scale] if self._is_image else [scale]
 
-    def _leaky(self, inputs: int, depth: int) -> list[nn.Module]:
-        return hidden(inputs, self.width, depth, partial(nn.LeakyReLU, 0.2, inplace=True))
+    def _hidden(self, inputs: int, depth: int) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for _ in range(depth):
+            layers += fc(inputs, self.width, leaky(SLOPE))
+            inputs = self.width
+        return layers

@@ -1,11 +1,10 @@
-"""What an encoder can answer: the last layers for each kind of q(z|x) that an objective asks for."""
+"""What an encoder can return: the last layers for each kind of q(z|x) that an objective asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,36 +21,41 @@ POSTERIORS = {
     "point": "a point: the encoder is deterministic",
     "sphere": "a point on the sphere of radius sqrt(d)",
     "partial": "a mean and a variance of the first half of the code; the rest keeps the prior N(0, I)",
-    "implicit": "samples: the network draws noise of its own, and no density is known",
+    "implicit": "samples: the network draws its own noise, and has no known density",
 }
-POINTS = ("point", "sphere")  # those without a density
-Layer = Callable[[int], nn.Module]
+POINTS = ("point", "sphere")  # the kinds without a density
+LOG_VARIANCES = {"unit": 0.0, "point": POINT, "sphere": POINT}  # of the kinds whose variance is fixed
 
 
-def head(kind: str, dim: int, layer: Layer, noisy: Callable[[int], nn.Module], floor: float | None) -> nn.Module:
-    """Return the layers from features to q(z|x) of a kind. `layer(outputs)` makes one head.
+def posterior_head(
+    kind: str, dim: int, layer: Callable[[int], nn.Module], noisy: Callable[[], nn.Module], floor: float | None
+) -> nn.Module:
+    """Return the layers from features to q(z|x) of a kind. Raises AimganError for a kind that is not in POSTERIORS.
 
-    `noisy(extra)` makes the network of an implicit posterior: features with `extra` numbers of noise -> z.
+    `layer(outputs)` makes the layers for a mean or a log variance, and `noisy()` the network of an implicit posterior:
+    features and `dim` numbers of noise -> z. `floor` is the smallest log variance (GaussianHead).
     """
     if kind not in POSTERIORS:
         raise near_miss("posterior", kind, POSTERIORS)
     if kind == "implicit":
-        return ImplicitHead(noisy(dim), dim)
+        return ImplicitHead(noisy(), dim)
     inferred = half(dim) if kind == "partial" else dim
-    fixed = {"unit": 0.0, **dict.fromkeys(POINTS, POINT)}
-    log_variance = fixed[kind] if kind in fixed else layer(inferred)
+    log_variance = LOG_VARIANCES[kind] if kind in LOG_VARIANCES else layer(inferred)
     gaussian = GaussianHead(layer(inferred), log_variance, floor)
-    wrap = {"partial": lambda: Padded(gaussian, dim), "sphere": lambda: OnSphere(gaussian)}
-    return wrap[kind]() if kind in wrap else gaussian
+    if kind == "partial":
+        return Padded(gaussian, dim)
+    if kind == "sphere":
+        return OnSphere(gaussian)
+    return gaussian
 
 
 def half(dim: int) -> int:
-    """How many dimensions of a code a partial posterior infers: the larger half."""
+    """Return how many dimensions of a code a partial posterior infers: the larger half."""
     return (dim + 1) // 2
 
 
 class Padded(nn.Module):
-    """q of the first dimensions by `inner`; the others' posterior is their prior, N(0, 1)."""
+    """`inner` infers the first dimensions of the code; the posterior of the rest is their prior, N(0, 1)."""
 
     def __init__(self, inner: nn.Module, dim: int) -> None:
         super().__init__()
@@ -65,7 +69,7 @@ class Padded(nn.Module):
 
 
 def on_sphere(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Return sqrt(d) z / |z|: where a standard normal code of many dimensions is."""
+    """Return sqrt(d) z / |z|: the length that standard normal codes of many dimensions have."""
     return z.shape[1] ** 0.5 * F.normalize(z)
 
 
@@ -83,7 +87,7 @@ class OnSphere(nn.Module):
 
 
 class FromSphere(nn.Module):
-    """A generator that reads the direction of its code only."""
+    """A generator that reads only the direction of its code."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -96,54 +100,53 @@ class FromSphere(nn.Module):
 
 def generator_for(posterior: str | None, G: nn.Module) -> nn.Module:
     """Return the generator that goes with an encoder of this kind."""
-    return FromSphere(G) if posterior == "sphere" else G
+    if posterior == "sphere":
+        return FromSphere(G)
+    return G
 
 
 @dataclass(frozen=True, eq=False)
 class ImplicitPosterior:
-    """q(z|x) by its samples, network(f, eps). Outside training it is described by its first two moments."""
+    """q(z|x) as a sampler, network(f, eps). Its mean and variance are those of draws with fixed noise."""
 
     network: nn.Module
     f: Float[Tensor, "n k"]
     noise_dim: int
-    fixed: Float[Tensor, "m 1 e"]  # the noise of the moments
+    fixed: Float[Tensor, "m 1 e"]  # the noise for the mean and the variance
 
     def sample(self, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "m n d"]:
-        """Draw m codes an image, (m, n, d): from `generator`, or from the training step's own stream."""
-        eps = noise.normal(len(self.f), m, self.noise_dim, **self._kind, generator=generator)
+        """Draw m codes for each image, from `generator` or from the training step's stream."""
+        shape = (m, self.noise_dim)
+        eps = noise.normal(len(self.f), *shape, generator=generator, device=self.f.device, dtype=self.f.dtype)
         return self._draw(eps.transpose(0, 1))
-
-    @cached_property
-    def _draws(self) -> Float[Tensor, "m n d"]:
-        return self._draw(self.fixed.expand(-1, self.f.shape[0], -1))
 
     def _draw(self, eps: Float[Tensor, "m n e"]) -> Float[Tensor, "m n d"]:
         inputs = torch.cat([self.f.expand(len(eps), *self.f.shape), eps], dim=2)
         return self.network(inputs.flatten(0, 1)).unflatten(0, eps.shape[:2])
 
-    @property
-    def _kind(self) -> dict[str, Any]:
-        return {"device": self.f.device, "dtype": self.f.dtype}
+    @cached_property
+    def _draws(self) -> Float[Tensor, "m n d"]:
+        return self._draw(self.fixed.expand(-1, self.f.shape[0], -1))
 
     @property
     def mean(self) -> Float[Tensor, "n d"]:
-        """The mean of 64 draws whose noise is the same for every x, (n, d)."""
+        """The mean of 64 draws whose noise is the same for every x."""
         return self._draws.mean(dim=0)
 
     @property
     def log_variance(self) -> Float[Tensor, "n d"]:
-        """The logarithm of their variance, (n, d)."""
+        """The logarithm of the variance of these draws."""
         return self._draws.var(dim=0).clamp(min=1e-12).log()
 
 
 def fixed_noise(noise_dim: int, draws: int = 64) -> Float[Tensor, "m 1 e"]:
-    """Return the noise that an implicit posterior's moments are taken over: the same for every x and every model."""
+    """Return the noise for an implicit posterior's mean and variance, the same for every x and every model."""
     source = noise.generator("moments of an implicit posterior")
     return noise.normal(draws, 1, noise_dim, generator=source, device=source.device, dtype=torch.float32)
 
 
 class ImplicitHead(nn.Module):
-    """E(x, eps): features and noise -> z (Mescheder et al. 2017)."""
+    """E(x, eps): features and noise -> z (Mescheder et al., 2017)."""
 
     fixed: Tensor
 

@@ -1,8 +1,9 @@
-"""How large networks may be, so that absurd ones are refused before memory is taken for them."""
+"""The sizes that networks can have, checked before memory is taken for them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,26 +11,53 @@ import torch
 
 from aimgan.errors import AimganError
 
-MAX_SIDE, MAX_LAYERS, MAX_SHAPE = 2**20, 256, 2**28  # of width and dim; of depths and blocks; numbers in one sample
+MAX_SIDE = 2**20  # width and dim
+MAX_LAYERS = 256  # depths and blocks
+MAX_SHAPE = 2**28  # numbers in one sample
 MAX_WEIGHTS = 2**31  # of one player: 8 GiB
 
 
+def require_square(family: str, shape: Sequence[int]) -> None:
+    """Raise AimganError unless a shape is (c, side, side), the side a power of two that is at least 8."""
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in [2**k for k in range(3, 31)]:
+        raise AimganError(
+            f"{family} networks got samples of {tuple(shape)}; expected images (c, side, side) with a side "
+            "of 8, 16, 32, 64, ...: pass --size"
+        )
+
+
+def require_width(width: int, side: int, count: int, unit: str) -> None:
+    """Raise AimganError unless `count` layers (or sizes: `unit`), each half as wide as the last, end with 8 or more."""
+    smallest = 8 * 2 ** (count - 1)
+    if width < smallest or width % smallest != 0:
+        raise AimganError(
+            f"width {width} at side {side}; expected a multiple of {smallest}, since each of the "
+            f"{count} {unit} has half as many maps as the one before"
+        )
+
+
 def require_sizes(networks: Any) -> None:
-    """Raise AimganError for a family whose depths, widths or shape are not positive, or absurd."""
+    """Raise AimganError unless a family's depths, widths and shape are positive and within the bounds above."""
     for name, value in asdict(networks).items():
-        layers = "depth" in name or name == "blocks"
-        least, most = int("depth" not in name), MAX_LAYERS if layers else MAX_SIDE
-        if type(value) is int and not least <= value <= most:
-            bound = f"at least {least}" if value < least else f"at most {most:,}"
-            raise AimganError(f"networks.{name} is {value}; expected {bound}")
+        if type(value) is not int:
+            continue
+        least = 0 if "depth" in name else 1
+        most = MAX_LAYERS if "depth" in name or name == "blocks" else MAX_SIDE
+        if value < least:
+            raise AimganError(f"networks.{name} is {value}; expected at least {least}")
+        if value > most:
+            raise AimganError(f"networks.{name} is {value}; expected at most {most:,}")
     if min(networks.shape, default=0) < 1 or math.prod(networks.shape) > MAX_SHAPE:
         raise AimganError(f"networks.shape is {networks.shape}; expected positive sizes, at most {MAX_SHAPE:,} numbers")
 
 
 def require_weights(networks: Any) -> None:
-    """Raise AimganError where G or D would have more than MAX_WEIGHTS, found without making them."""
+    """Raise AimganError where G or D would have more than MAX_WEIGHTS weights. None are allocated."""
     require_sizes(networks)
-    with torch.device("meta"):
-        count = max(sum(p.numel() for p in make().parameters()) for make in (networks.G, networks.D))
-    if count > MAX_WEIGHTS:
-        raise AimganError(f"a network would have {count:,} weights; expected at most {MAX_WEIGHTS:,}: a smaller width")
+    for make in (networks.G, networks.D):
+        with torch.device("meta"):
+            count = sum(parameter.numel() for parameter in make().parameters())
+        if count > MAX_WEIGHTS:
+            raise AimganError(
+                f"a network would have {count:,} weights; expected at most {MAX_WEIGHTS:,}: a smaller width"
+            )

@@ -10,9 +10,9 @@ from aimgan import noise
 
 
 class StochasticGenerator(nn.Module):
-    """x~ = G(z, eps), eps ~ N(0, I): draws eps itself, so that an objective sees an ordinary generator.
+    """x~ = G(z, eps), eps ~ N(0, I). It draws eps itself, so that an objective can use it as any generator.
 
-    `network` maps (n, dim + noise_dim) to images. Give eps to hold it fixed.
+    `network` maps (n, dim + noise_dim) to images.
     """
 
     def __init__(self, network: nn.Module, noise_dim: int) -> None:
@@ -20,7 +20,7 @@ class StochasticGenerator(nn.Module):
         self.network, self.noise_dim = network, noise_dim
 
     def forward(self, z: Float[Tensor, "n d"], eps: Float[Tensor, "n e"] | None = None) -> Tensor:
-        """Return G(z, eps), drawing eps where it is not given."""
+        """Return G(z, eps); eps is drawn unless it is given."""
         if eps is None:
             eps = noise.normal(len(z), self.noise_dim, device=z.device, dtype=z.dtype)
         return self.network(torch.cat([z, eps], dim=1))

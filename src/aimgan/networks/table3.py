@@ -1,4 +1,4 @@
-"""Table 3: the MNIST networks, layer by layer as science.md 3 settles the printed table (28 x 28, one channel)."""
+"""Table 3: the MNIST networks, layer by layer as science.md 3 reads the printed table (28 x 28, one channel)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from functools import partial
 from torch import nn
 
 from aimgan.errors import AimganError
-from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
-from aimgan.networks.layers import conv, fc, initialise, leaky, relu, transposed
-from aimgan.networks.posterior import head as posterior_head
+from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
+from aimgan.networks.layers import code_discriminator, conv, fc, initialise, leaky, relu, transposed
+from aimgan.networks.posterior import posterior_head
 
 SLOPE = 0.1
 
@@ -20,7 +19,7 @@ SLOPE = 0.1
 class Table3:
     """Images in [0, 1] inside (G ends in a sigmoid). The printed G makes 3 maps; MNIST has one (science.md 3).
 
-    `width` is of the widest FC layer, 1024 in the paper; all maps but those of the codes' heads are in proportion.
+    `width` is that of the widest FC layer, 1024 in the paper; all other maps but those of E's heads are in proportion.
     """
 
     shape: tuple[int, ...] = (1, 28, 28)
@@ -28,18 +27,15 @@ class Table3:
     width: int = 1024
     min_log_variance: float | None = None
 
+    value_range = (0.0, 1.0)  # of pixels inside the networks
+
     def __post_init__(self) -> None:
         if tuple(self.shape) != (1, 28, 28):
             raise AimganError(
                 f"Table 3's networks got images of {tuple(self.shape)}; expected (1, 28, 28): pass --size 28"
             )
-        if self.width < 16 or self.width % 16:
+        if self.width < 16 or self.width % 16 != 0:
             raise AimganError(f"width is {self.width}; expected a multiple of 16: the first layer has a 16th of it")
-
-    @property
-    def value_range(self) -> tuple[float, float]:
-        """The pixel range inside the networks."""
-        return (0.0, 1.0)
 
     @property
     def maps(self) -> tuple[int, int]:
@@ -49,63 +45,68 @@ class Table3:
     def G(self) -> nn.Module:
         """(n, dim) -> (n, 1, 28, 28)."""
         outer, inner = self.maps
-        return initialise(
-            nn.Sequential(
-                fc(self.dim, self.width, relu(), norm=True),
-                fc(self.width, inner * 49, relu(), norm=True),  # 6272
-                nn.Unflatten(1, (inner, 7, 7)),
-                transposed(inner, outer, relu(), norm=True),  # 14 x 14
-                transposed(outer, 1, nn.Sigmoid()),  # 28 x 28
-            )
+        layers = nn.Sequential(
+            fc(self.dim, self.width, relu(), norm=True),
+            fc(self.width, inner * 49, relu(), norm=True),  # 6272
+            nn.Unflatten(1, (inner, 7, 7)),
+            transposed(inner, outer, relu(), norm=True),  # 14 x 14
+            transposed(outer, 1, nn.Sigmoid()),  # 28 x 28
         )
+        return initialise(layers)
 
-    def features(self) -> nn.Module:
-        """(n, 1, 28, 28) -> (n, 128, 7, 7)."""
-        return self._features(1)
+    def features(self, channels: int = 1) -> nn.Module:
+        """(n, channels, 28, 28) -> (n, 128, 7, 7)."""
+        outer, inner = self.maps
+        layers = nn.Sequential(
+            conv(channels, outer, leaky(SLOPE)),  # 14 x 14
+            conv(outer, inner, leaky(SLOPE), norm=True),  # 7 x 7
+        )
+        return initialise(layers)
 
-    def D(self) -> Discriminator:
-        """(n, 1, 28, 28) -> (n,), raw: the printed sigmoid is in the loss."""
-        return self._discriminator(1)
+    def D(self, channels: int = 1) -> Discriminator:
+        """(n, channels, 28, 28) -> (n,), logits: the printed sigmoid is in the loss."""
+        outer, inner = self.maps
+        head = nn.Sequential(
+            nn.Flatten(),
+            fc(inner * 49, self.width, leaky(SLOPE), norm=True),
+            fc(self.width, outer),
+            fc(outer, 1),
+        )
+        return Discriminator(self.features(channels), initialise(head))
 
     def D_z(self) -> nn.Module:
-        """(n, dim) -> (n,): of codes (not in the paper)."""
-        w = self.width
-        layers = fc(self.dim, w, leaky(SLOPE)), fc(w, w, leaky(SLOPE)), fc(w, 1)
-        return initialise(nn.Sequential(*layers, nn.Flatten(0)))
+        """(n, dim) -> (n,). Not in the paper."""
+        return initialise(code_discriminator(self.dim, self.width, SLOPE))
 
     def D_xz(self) -> JointDiscriminator:
         """(n, 1, 28, 28), (n, dim) -> (n,): D whose first FC layer also reads 1,024 features of the code."""
         w, (outer, inner) = self.width, self.maps
         embed = initialise(fc(self.dim, w, leaky(SLOPE)))
-        head = nn.Sequential(fc(inner * 49 + w, w, leaky(SLOPE), norm=True), fc(w, outer), fc(outer, 1))
+        head = nn.Sequential(
+            fc(inner * 49 + w, w, leaky(SLOPE), norm=True),
+            fc(w, outer),
+            fc(outer, 1),
+        )
         return JointDiscriminator(self.features(), embed, initialise(head))
 
     def D_xx(self) -> PairDiscriminator:
-        """Two of (n, 1, 28, 28) -> (n,): D of two channels."""
-        return PairDiscriminator(self._discriminator(2))
+        """(n, 1, 28, 28), (n, 1, 28, 28) -> (n,): D of two channels."""
+        return PairDiscriminator(self.D(channels=2))
 
     def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
-        """D's features (n, 128, 7, 7), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
+        """D's features (n, 128, 7, 7), or x through its own features, -> q(z|x) of a kind of POSTERIORS."""
         outer, inner = self.maps
         trunk = nn.Sequential(conv(inner, outer, leaky(SLOPE), norm=True), nn.Flatten())  # 3 x 3, 576
         layer, noisy = partial(self._fc, outer * 9), partial(self._noisy, outer * 9)
-        end = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
-        on_features = initialise(nn.Sequential(trunk, end))
-        return on_features if reads_features else nn.Sequential(self.features(), on_features)
-
-    def _noisy(self, inputs: int, extra: int) -> nn.Module:
-        return nn.Sequential(fc(inputs + extra, 256, leaky(SLOPE), norm=True), fc(256, self.dim))
+        head = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
+        on_features = initialise(nn.Sequential(trunk, head))
+        if reads_features:
+            return on_features
+        return nn.Sequential(self.features(), on_features)
 
     def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
         """FC (mu) and FC (sigma): 32 maps whatever the code's dimension, then a linear layer."""
         return nn.Sequential(fc(inputs, 32, leaky(SLOPE), norm=True), fc(32, outputs))
 
-    def _features(self, channels: int) -> nn.Module:
-        outer, inner = self.maps
-        first = conv(channels, outer, leaky(SLOPE))  # 14 x 14
-        return initialise(nn.Sequential(first, conv(outer, inner, leaky(SLOPE), norm=True)))  # 7 x 7
-
-    def _discriminator(self, channels: int) -> Discriminator:
-        w, (outer, inner) = self.width, self.maps
-        head = nn.Sequential(nn.Flatten(), fc(inner * 49, w, leaky(SLOPE), norm=True), fc(w, outer), fc(outer, 1))
-        return Discriminator(self._features(channels), initialise(head))
+    def _noisy(self, inputs: int) -> nn.Module:
+        return nn.Sequential(fc(inputs + self.dim, 256, leaky(SLOPE), norm=True), fc(256, self.dim))

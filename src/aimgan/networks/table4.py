@@ -1,17 +1,17 @@
-"""Table 4: the 64 x 64 networks (CIFAR-10, CelebA), layer by layer as science.md 3 settles the printed table."""
+"""Table 4: the 64 x 64 networks (CIFAR-10, CelebA), layer by layer as science.md 3 reads the printed table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
 from torch import nn
 
-from aimgan.networks.discriminator import Discriminator
-from aimgan.networks.joint import JointDiscriminator, PairDiscriminator
-from aimgan.networks.layers import conv, fc, initialise, leaky, relu, require_square, require_width, transposed
-from aimgan.networks.posterior import head as posterior_head
+from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
+from aimgan.networks.layers import WHOLE, Geometry, code_discriminator, conv, fc, initialise, leaky, relu, transposed
+from aimgan.networks.posterior import posterior_head
+from aimgan.networks.sizes import require_square, require_width
 
 SLOPE = 0.2
 
@@ -29,14 +29,11 @@ class Table4:
     width: int = 1024
     min_log_variance: float | None = None
 
+    value_range = (-1.0, 1.0)  # of pixels inside the networks
+
     def __post_init__(self) -> None:
         require_square("Table 4's", self.shape)
         require_width(self.width, self.shape[1], len(self.maps), "layers")
-
-    @property
-    def value_range(self) -> tuple[float, float]:
-        """The pixel range inside the networks."""
-        return (-1.0, 1.0)
 
     @property
     def maps(self) -> list[int]:
@@ -47,63 +44,60 @@ class Table4:
     def G(self) -> nn.Module:
         """(n, dim) -> (n, c, side, side)."""
         maps = self.maps[::-1]
-        first = transposed(self.dim, maps[0], relu(), norm=True, stride=1, padding=0)  # 4 x 4
-        doublings = [transposed(a, b, relu(), norm=True) for a, b in pairwise(maps)]
-        last = transposed(maps[-1], self.shape[0], nn.Tanh())
-        return initialise(nn.Sequential(nn.Unflatten(1, (self.dim, 1, 1)), first, *doublings, last))
+        layers = nn.Sequential(nn.Unflatten(1, (self.dim, 1, 1)))
+        layers.append(transposed(self.dim, maps[0], relu(), norm=True, geometry=WHOLE))  # 4 x 4
+        for a, b in pairwise(maps):
+            layers.append(transposed(a, b, relu(), norm=True))
+        layers.append(transposed(maps[-1], self.shape[0], nn.Tanh()))
+        return initialise(layers)
 
     def features(self) -> nn.Module:
         """(n, c, side, side) -> (n, width, 4, 4)."""
-        return self._features(self.shape[0])
+        layers = nn.Sequential(conv(self.shape[0], self.maps[0], leaky(SLOPE)))
+        for a, b in pairwise(self.maps):
+            layers.append(conv(a, b, leaky(SLOPE), norm=True))
+        return initialise(layers)
 
     def D(self) -> Discriminator:
-        """(n, c, side, side) -> (n,), raw: the printed sigmoid is in the loss."""
-        return self._discriminator(self.shape[0])
+        """(n, c, side, side) -> (n,), logits: the printed sigmoid is in the loss."""
+        return Discriminator(self.features(), initialise(conv(self.width, 1, geometry=WHOLE)))
 
     def D_z(self) -> nn.Module:
-        """(n, dim) -> (n,): of codes (not in the paper)."""
-        w = self.width
-        layers = fc(self.dim, w, leaky(SLOPE)), fc(w, w, leaky(SLOPE)), fc(w, 1)
-        return initialise(nn.Sequential(*layers, nn.Flatten(0)))
+        """(n, dim) -> (n,). Not in the paper."""
+        return initialise(code_discriminator(self.dim, self.width, SLOPE))
 
     def D_xz(self) -> JointDiscriminator:
         """(n, c, side, side), (n, dim) -> (n,): half the features from the image, half from the code."""
         half = self.width // 2
-        features = nn.Sequential(self.features(), conv(self.width, half, leaky(SLOPE), stride=1, padding=0))
+        features = nn.Sequential(self.features(), conv(self.width, half, leaky(SLOPE), geometry=WHOLE))
         head = nn.Sequential(fc(self.width, self.width, leaky(SLOPE)), fc(self.width, 1))
         return JointDiscriminator(initialise(features), initialise(fc(self.dim, half, leaky(SLOPE))), initialise(head))
 
     def D_xx(self) -> PairDiscriminator:
-        """Two of (n, c, side, side) -> (n,): D of twice the channels."""
-        return PairDiscriminator(self._discriminator(2 * self.shape[0]))
+        """(n, c, side, side), (n, c, side, side) -> (n,): D of twice the channels."""
+        channels, side, _ = self.shape
+        return PairDiscriminator(replace(self, shape=(2 * channels, side, side)).D())
 
     def E(self, reads_features: bool = True, posterior: str = "gaussian") -> nn.Module:
-        """D's features (n, width, 4, 4), or x itself by a trunk of its own, -> q(z|x) of a kind of POSTERIORS."""
+        """D's features (n, width, 4, 4), or x through its own features, -> q(z|x) of a kind of POSTERIORS."""
         half, quarter, eighth = self.width // 2, self.width // 4, self.width // 8
         trunk = nn.Sequential(
             conv(self.width, half, leaky(SLOPE)),  # 2 x 2
             conv(half, half, leaky(SLOPE), norm=True),  # 1 x 1
-            conv(half, quarter, leaky(SLOPE), norm=True, kernel=2, stride=1),  # 2 x 2
-            conv(quarter, eighth, leaky(SLOPE), norm=True, kernel=1, stride=1, padding=0),
+            conv(half, quarter, leaky(SLOPE), norm=True, geometry=Geometry(2, 1, 1)),  # 2 x 2
+            conv(quarter, eighth, leaky(SLOPE), norm=True, geometry=Geometry(1, 1, 0)),
             nn.Flatten(),  # 512
         )
         layer, noisy = partial(self._fc, 4 * eighth), partial(self._noisy, 4 * eighth)
-        end = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
-        on_features = initialise(nn.Sequential(trunk, end))
-        return on_features if reads_features else nn.Sequential(self.features(), on_features)
+        head = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
+        on_features = initialise(nn.Sequential(trunk, head))
+        if reads_features:
+            return on_features
+        return nn.Sequential(self.features(), on_features)
 
     def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
         """FC (mu) and FC (sigma): 64 maps whatever the code's dimension, then a linear layer."""
         return nn.Sequential(fc(inputs, 64, leaky(SLOPE), norm=True), fc(64, outputs))
 
-    def _noisy(self, inputs: int, extra: int) -> nn.Module:
-        return nn.Sequential(fc(inputs + extra, 256, leaky(SLOPE), norm=True), fc(256, self.dim))
-
-    def _features(self, channels: int) -> nn.Module:
-        maps = self.maps
-        first = conv(channels, maps[0], leaky(SLOPE))
-        halvings = [conv(a, b, leaky(SLOPE), norm=True) for a, b in pairwise(maps)]
-        return initialise(nn.Sequential(first, *halvings))
-
-    def _discriminator(self, channels: int) -> Discriminator:
-        return Discriminator(self._features(channels), initialise(conv(self.width, 1, stride=1, padding=0)))
+    def _noisy(self, inputs: int) -> nn.Module:
+        return nn.Sequential(fc(inputs + self.dim, 256, leaky(SLOPE), norm=True), fc(256, self.dim))

@@ -9,25 +9,25 @@ from torch import nn
 
 
 def twin(network: nn.Module) -> nn.Module:
-    """Return a copy that has the network's own parameters, and buffers of its own."""
+    """Return a copy that shares the network's parameters and has its own buffers."""
     return deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
 
 
 class Twins(nn.ModuleDict):
-    """Twins of networks that are kept elsewhere in a model: only their buffers are part of its state."""
+    """Twins of networks that are stored elsewhere in a model: only their buffers are part of the state dict."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_state_dict_post_hook(_leave_parameters_out)
-        self.register_load_state_dict_pre_hook(_keep_parameters)
+        self.register_state_dict_post_hook(_remove_parameters)
+        self.register_load_state_dict_pre_hook(_add_parameters)
 
 
-def _leave_parameters_out(twins: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _remove_parameters(twins: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for name, _parameter in twins.named_parameters():
         del state[prefix + name]
 
 
-def _keep_parameters(twins: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Say that the parameters are there: they are loaded with the network that they are shared with."""
+def _add_parameters(twins: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Add the parameters to a state that is loaded, so that torch does not report them as missing."""
     for name, parameter in twins.named_parameters():
         state[prefix + name] = parameter

@@ -1,4 +1,4 @@
-"""The algorithms, one file each. `OBJECTIVES` is the whole registry."""
+"""The algorithms, one file each. `OBJECTIVES` lists them all by name."""
 
 from aimgan.objectives.aae import AAE
 from aimgan.objectives.age import AGE
@@ -7,7 +7,7 @@ from aimgan.objectives.aim_minus import AIMMinus
 from aimgan.objectives.ali import ALI
 from aimgan.objectives.alice import ALICE
 from aimgan.objectives.avb import AVB
-from aimgan.objectives.base import Objective, Prior, Update
+from aimgan.objectives.base import Batch, Objective, Prior, Update, Updates
 from aimgan.objectives.bigan import BiGAN
 from aimgan.objectives.gan import GAN
 from aimgan.objectives.infogan import InfoGAN
@@ -39,4 +39,4 @@ OBJECTIVES: dict[str, type] = {
     "inversion": Inversion,
 }
 
-__all__ = ["OBJECTIVES", "Objective", "Prior", "Update"]
+__all__ = ["OBJECTIVES", "Batch", "Objective", "Prior", "Update", "Updates"]

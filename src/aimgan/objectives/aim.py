@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from aimgan.objectives import aim_variants, options
-from aimgan.objectives.base import Prior, Update
+from aimgan.objectives.base import Batch, Prior, Update, Updates
 from aimgan.objectives.terms import GAMES, gaussian_nll, likelihood_loss, likelihood_weight
 
 
@@ -17,10 +15,11 @@ from aimgan.objectives.terms import GAMES, gaussian_nll, likelihood_loss, likeli
 class AIM:
     """Equation 9:  min over G, E  max over D  of  V(G, D) + lambda E_p(z)[ L(z, E(G(z))) ].
 
-    V is equation 7 (`value="gan"`), L = -log q(z|x) is equation 8. lambda = `weight`: unless it is given, 1/d with
-    equation 7 and 1 with equation 6 (`value="f-gan"`). E reads D's features and never updates them (section 5).
+    V is equation 7 (`value="gan"`) or equation 6 ("f-gan"; "f-gan-swapped" exchanges p and q in it). L = -log q(z|x) is
+    equation 8. `weight` is lambda, by default 1/d with equation 7 and 1 with equation 6. E reads D's features and never
+    updates them (section 5).
 
-    `weighting`, `beta`, `penalty` and `value="relativistic"` are ours, not the paper's: aim_variants.py.
+    `weighting`, `beta`, `penalty` (aim_variants.py) and `value="relativistic"` (terms.py) are not in the paper.
     """
 
     G: nn.Module
@@ -33,36 +32,40 @@ class AIM:
     beta: float = 1.0
     penalty: float = 0.0
 
-    reads_features: ClassVar[bool] = True
-    posterior: ClassVar[str | None] = "gaussian"
-    G_sees: ClassVar[str] = "prior"
-    E_sees: ClassVar[str] = "prior"
+    reads_features = True
+    posterior = "gaussian"
+    G_sees = "prior"
+    E_sees = "prior"
 
     def __post_init__(self) -> None:
         options.choice("value", self.value, GAMES)
         options.choice("weighting", self.weighting, aim_variants.WEIGHTINGS)
         options.non_negative("beta", self.beta)
         options.non_negative("penalty", self.penalty)
-        self.weight = likelihood_weight(self.value, self.prior.dim) if self.weight is None else self.weight
+        if self.weight is None:
+            self.weight = likelihood_weight(self.value, self.prior.dim)
         options.non_negative("weight", self.weight)
 
-    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
-        """Yield Algorithm 1's two simultaneous updates for the batch x (n, *shape)."""
-        if self.weighting != "none" or self.penalty:
+    def step(self, x: Batch) -> Updates:
+        """Yield Algorithm 1's two simultaneous updates."""
+        if self.weighting != "none" or self.penalty > 0:
             yield from aim_variants.step(self, x)
             return
 
-        V = GAMES[self.value]
-        z = self.prior.sample(len(x))
-        x_z = self.G(z)
-        f_x, f_z = self.D.features(x), self.D.features(x_z)
-        q = self.E(f_z)
-        rho_q, rho_p = self.D.head(f_x), self.D.head(f_z)
+        z = self.prior.sample(len(x))  # z ~ p(z)
+        x_z = self.G(z)  # the paper's x~
+        f_x = self.D.features(x)
+        f_z = self.D.features(x_z)
+        q = self.E(f_z)  # q(z|x~) = N(mu(x~), sigma^2(x~))
+        rho_q = self.D.head(f_x)  # D(x), a logit
+        rho_p = self.D.head(f_z)  # D(x~)
 
+        V = GAMES[self.value]
         L_real, L_fake, L_g = V(rho_q, rho_p)
         L_d = L_real + L_fake
-        L_e = likelihood_loss(gaussian_nll(q, z), q)
+        L_e = likelihood_loss(gaussian_nll(q, z), q)  # without lambda, which is in L_rec
+        L_rec = L_g + self.weight * L_e
         yield (
             Update(self.D, L_d, {"real": L_real, "fake": L_fake}),
-            Update((self.G, self.E), L_g + self.weight * L_e, {"adversarial": L_g, "nll": L_e}),
+            Update((self.G, self.E), L_rec, {"adversarial": L_g, "nll": L_e}),
         )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from aimgan.objectives.base import Prior, Update
+from aimgan.objectives.base import Batch, Prior, Update, Updates
 from aimgan.objectives.terms import fake, real
 
 
@@ -16,8 +14,8 @@ from aimgan.objectives.terms import fake, real
 class ALI:
     """min over G, E  max over D  of  E_q(x)q(z|x)[ log D(x, z) ] + E_p(z)[ log(1 - D(G(z), z)) ].
 
-    q(z|x) is a Gaussian, sampled by z = mu + sigma eps (section 4.6). G and E descend the game with its labels
-    exchanged, which does not saturate.
+    q(z|x) is a Gaussian, sampled by z = mu + sigma eps (section 4.6). G and E descend the loss with exchanged targets,
+    which does not saturate.
     """
 
     G: nn.Module
@@ -25,21 +23,22 @@ class ALI:
     D_xz: nn.Module
     prior: Prior
 
-    reads_features: ClassVar[bool] = False
-    posterior: ClassVar[str | None] = "gaussian"
-    G_sees: ClassVar[str] = "prior"
-    E_sees: ClassVar[str] = "data"
+    reads_features = False
+    posterior = "gaussian"
+    G_sees = "prior"
+    E_sees = "data"
 
-    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
-        """Yield Algorithm 1's simultaneous pair of updates for the batch x (n, *shape)."""
+    def step(self, x: Batch) -> Updates:
+        """Yield Algorithm 1's two simultaneous updates."""
         z = self.prior.sample(len(x))
         x_z = self.G(z)
         z_x = self.E(x).sample(1)[0]
-        rho_q, rho_p = self.D_xz(x, z_x), self.D_xz(x_z, z)
+        rho_q = self.D_xz(x, z_x)
+        rho_p = self.D_xz(x_z, z)
 
-        L_q, L_p = real(rho_q), fake(rho_p)
+        L_real, L_fake = real(rho_q), fake(rho_p)
         L_e, L_g = fake(rho_q), real(rho_p)
         yield (
-            Update(self.D_xz, L_q + L_p, {"real": L_q, "fake": L_p}),
+            Update(self.D_xz, L_real + L_fake, {"real": L_real, "fake": L_fake}),
             Update((self.G, self.E), L_g + L_e, {"of G": L_g, "of E": L_e}),
         )

@@ -1,11 +1,12 @@
-"""What an algorithm is here: a rule that yields updates, and the legend of names that all of them share.
+"""What an objective is, and the names that all objectives share.
 
     G  generator, z -> x            z_x    a code made from x
-    E  encoder, -> q(z|x)           x_z    an image made from z
-    D  discriminator, x -> logit    x_z_x  a reconstruction, G of a code made from x
-    D_z, D_xz, D_xx  discriminators of codes, of pairs (x, z), of pairs (x, x'); D_m a second one of x
+    E  encoder, x -> q(z|x)         x_z    an image made from z
+    D  discriminator, x -> logit    x_z_x  a reconstruction: G of a code made from x
+    D_z, D_xz, D_xx  discriminators of codes, of pairs (x, z) and of pairs (x, x'); D_m a second discriminator of x
 
-The paper's letters elsewhere: p(z) the prior, q(x) the data, L_d, L_g, L_e the losses, rho the discriminator's outputs.
+Other letters are the paper's: p(z) the prior, q(x) the data, rho the discriminator's outputs (logits here: the sigmoid
+is part of the loss), L_d, L_g and L_e the losses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -23,18 +25,26 @@ class Update:
 
     of: nn.Module | tuple[nn.Module, ...]
     loss: Tensor  # ()
-    terms: Mapping[str, Tensor] = field(default_factory=dict)  # its parts, for the log
-    rate: float = 1.0  # share of the learning rate, for an algorithm whose players have different ones
+    terms: Mapping[str, Tensor] = field(default_factory=dict)  # parts of the loss, for the log
+    rate: float = 1.0  # multiplies the learning rate, for an algorithm whose players have different ones
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The networks to move, always as a tuple."""
-        return self.of if isinstance(self.of, tuple) else (self.of,)
+        if isinstance(self.of, tuple):
+            return self.of
+        return (self.of,)
+
+
+Batch = Float[Tensor, "n *shape"]
+Updates = Iterator[Update | tuple[Update, ...]]
 
 
 def as_tuple(yielded: Update | tuple[Update, ...]) -> tuple[Update, ...]:
-    """Return what a step yields as simultaneous updates, one or many."""
-    return yielded if isinstance(yielded, tuple) else (yielded,)
+    """Return what a step yields as a tuple of simultaneous updates."""
+    if isinstance(yielded, tuple):
+        return yielded
+    return (yielded,)
 
 
 @runtime_checkable
@@ -43,26 +53,27 @@ class Prior(Protocol):
 
     dim: int
 
-    def sample(self, n: int) -> Tensor:
-        """Draw codes of shape (n, dim)."""
+    def sample(self, n: int) -> Float[Tensor, "n dim"]:
+        """Draw n codes."""
         ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """A dataclass whose network fields are its players and whose `step` is the paper's algorithm.
+    """A dataclass whose fields are its players (networks), its prior and its options.
 
-    `step` yields an `Update`, or a tuple of them that are simultaneous: all their gradients are taken before anything
-    moves. After a `yield` the code sees the moved networks.
-
-    `G_sees` and `E_sees` (class variables; "prior" without them) say which batches pass G and E in a step, and so by
-    whose batch-norm statistics a trained model is normalised (aimgan.networks.batch_norm):
-    "prior" codes z and the images x_z made of them, "data" x and the codes z_x made of them, or "both".
+    Besides those it has class attributes. The two below are required. `G_sees` and `E_sees` say which batches pass G
+    and E in a step, and so which batch-norm statistics a trained model needs (aimgan.networks.batch_norm): "prior" for
+    codes z and images x_z, "data" for x and codes z_x, or "both". Without them it is "prior".
     """
 
-    reads_features: ClassVar[bool]  # E reads D's features (and never updates them), not x
-    posterior: ClassVar[str | None]  # what E answers, of networks.POSTERIORS; None: there is no E
+    reads_features: ClassVar[bool]  # True: E reads D's features (which it never updates); False: E reads x
+    posterior: ClassVar[str | None]  # the kind of q(z|x), one of networks.POSTERIORS; None: there is no E
 
-    def step(self, x: Tensor) -> Iterator[Update | tuple[Update, ...]]:
-        """Yield the updates of one training step on the batch x (n, *shape)."""
+    def step(self, x: Batch) -> Updates:
+        """Yield the updates of one training step on the batch x.
+
+        A tuple of updates is simultaneous: all its gradients are taken before anything moves. After a `yield` the
+        generator sees the moved networks.
+        """
         ...

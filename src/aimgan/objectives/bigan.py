@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from aimgan.objectives.base import Prior, Update
+from aimgan.objectives.base import Batch, Prior, Update, Updates
 from aimgan.objectives.terms import fake, real
 
 
@@ -16,7 +14,7 @@ from aimgan.objectives.terms import fake, real
 class BiGAN:
     """min over G, E  max over D  of  E_q(x)[ log D(x, E(x)) ] + E_p(z)[ log(1 - D(G(z), z)) ].
 
-    At the optimum E inverts G (their theorem 2). G and E descend the game with its labels exchanged.
+    At the optimum E inverts G (their theorem 2). G and E descend the loss with exchanged targets.
     """
 
     G: nn.Module
@@ -24,20 +22,22 @@ class BiGAN:
     D_xz: nn.Module
     prior: Prior
 
-    reads_features: ClassVar[bool] = False
-    posterior: ClassVar[str | None] = "point"
-    G_sees: ClassVar[str] = "prior"
-    E_sees: ClassVar[str] = "data"
+    reads_features = False
+    posterior = "point"
+    G_sees = "prior"
+    E_sees = "data"
 
-    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
-        """Yield the simultaneous pair of updates for the batch x (n, *shape)."""
+    def step(self, x: Batch) -> Updates:
+        """Yield the two simultaneous updates."""
         z = self.prior.sample(len(x))
-        x_z, z_x = self.G(z), self.E(x).mean
-        rho_q, rho_p = self.D_xz(x, z_x), self.D_xz(x_z, z)
+        x_z = self.G(z)
+        z_x = self.E(x).mean
+        rho_q = self.D_xz(x, z_x)
+        rho_p = self.D_xz(x_z, z)
 
-        L_q, L_p = real(rho_q), fake(rho_p)
+        L_real, L_fake = real(rho_q), fake(rho_p)
         L_e, L_g = fake(rho_q), real(rho_p)
         yield (
-            Update(self.D_xz, L_q + L_p, {"real": L_q, "fake": L_p}),
+            Update(self.D_xz, L_real + L_fake, {"real": L_real, "fake": L_fake}),
             Update((self.G, self.E), L_g + L_e, {"of G": L_g, "of E": L_e}),
         )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from aimgan.objectives import options
-from aimgan.objectives.base import Prior, Update
-from aimgan.objectives.terms import fake, gaussian_nll, likelihood_loss, real
+from aimgan.objectives.base import Batch, Prior, Update, Updates
+from aimgan.objectives.terms import gan, gaussian_nll, likelihood_loss
 
 
 @dataclass(eq=False)
 class InfoGAN:
     """min over G, E  max over D  of  V(G, D) - lambda L_I,   L_I = E[ log q(c|G(z)) ] + H(c),   z = (c, noise).
 
-    c is the first half of z. E is the paper's Q: a mean and a variance of c from D's features. Of the rest it knows
-    nothing: there q is the prior, which adds a constant to the loss. `weight` is lambda.
+    c is the first half of z, and `weight` is lambda. E is the paper's Q: it reads D's features, which its loss also
+    moves, and returns a mean and a variance of c. For the rest of z, q is the prior, which adds a constant to the loss.
     """
 
     G: nn.Module
@@ -27,23 +25,23 @@ class InfoGAN:
     prior: Prior
     weight: float = 1.0
 
-    reads_features: ClassVar[bool] = True
-    posterior: ClassVar[str | None] = "partial"
-    G_sees: ClassVar[str] = "prior"
-    E_sees: ClassVar[str] = "prior"
+    reads_features = True
+    posterior = "partial"
+    G_sees = "prior"
+    E_sees = "prior"
 
     def __post_init__(self) -> None:
         options.non_negative("weight", self.weight)
 
-    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
-        """Yield the simultaneous pair of updates for the batch x (n, *shape)."""
+    def step(self, x: Batch) -> Updates:
+        """Yield the two simultaneous updates."""
         z = self.prior.sample(len(x))
         x_z = self.G(z)
-        f_x, f_z = self.D.features(x), self.D.features(x_z)
+        f_x = self.D.features(x)
+        f_z = self.D.features(x_z)
         q = self.E(f_z)
-        rho_q, rho_p = self.D.head(f_x), self.D.head(f_z)
 
-        L_real, L_fake, L_g = real(rho_q), fake(rho_p), real(rho_p)
+        L_real, L_fake, L_g = gan(self.D.head(f_x), self.D.head(f_z))
         nll = likelihood_loss(gaussian_nll(q, z), q)
         yield (
             Update(self.D, L_real + L_fake + self.weight * nll, {"real": L_real, "fake": L_fake}),

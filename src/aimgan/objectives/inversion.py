@@ -1,23 +1,21 @@
-"""Post-hoc inversion (Zhu et al., 2016, section 3): an encoder fitted behind a GAN that never hears of it."""
+"""Post-hoc inversion (Zhu et al., 2016, section 3): an encoder fitted to a GAN that is trained without it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from aimgan.objectives.base import Prior, Update
-from aimgan.objectives.terms import fake, real
+from aimgan.objectives.base import Batch, Prior, Update, Updates
+from aimgan.objectives.terms import gan
 
 
 @dataclass(eq=False)
 class Inversion:
-    """G, D: a GAN (equation 7).      E: min  E_q(x)|x - G(E(x))|^2, whose gradient G never sees.
+    """G, D: a GAN (equation 7).      E: min  E_q(x)|x - G(E(x))|^2, which does not move G.
 
     E learns on real images to choose the code whose image is nearest, the paper's equation 4. The error is a mean over
-    samples and elements. Optimisation of each image's code is `aimgan.evaluation.inversion.invert`.
+    samples and elements. `aimgan.evaluation.inversion.invert` optimises a code for each image instead.
     """
 
     G: nn.Module
@@ -25,18 +23,16 @@ class Inversion:
     D: nn.Module
     prior: Prior
 
-    reads_features: ClassVar[bool] = False
-    posterior: ClassVar[str | None] = "point"
-    G_sees: ClassVar[str] = "both"
-    E_sees: ClassVar[str] = "data"
+    reads_features = False
+    posterior = "point"
+    G_sees = "both"
+    E_sees = "data"
 
-    def step(self, x: Tensor) -> Iterator[tuple[Update, ...]]:
-        """Yield the simultaneous updates for the batch x (n, *shape)."""
+    def step(self, x: Batch) -> Updates:
+        """Yield the three simultaneous updates."""
         x_z = self.G(self.prior.sample(len(x)))
         x_z_x = self.G(self.E(x).mean)
-        rho_q, rho_p = self.D(x), self.D(x_z)
-
-        L_real, L_fake, L_g = real(rho_q), fake(rho_p), real(rho_p)
+        L_real, L_fake, L_g = gan(self.D(x), self.D(x_z))
         L_e = (x - x_z_x).square().mean()
         yield (
             Update(self.D, L_real + L_fake, {"real": L_real, "fake": L_fake}),

@@ -1,40 +1,40 @@
-"""Checks of an objective's options, so that a wrong value is refused before anything is trained."""
+"""Checks of an objective's options, so that a wrong value is refused before training starts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from aimgan.errors import AimganError, near_miss
 
 
-def choice(name: str, got: str, valid: Iterable[str]) -> None:
-    """Refuse a value that is not among the valid ones."""
-    options = tuple(valid)
-    if got not in options:
-        raise near_miss(f"value of {name}", str(got), options)
+def choice(name: str, value: str, valid: Collection[str]) -> None:
+    """Raise AimganError unless the value is one of the valid ones."""
+    if value not in valid:
+        raise near_miss(f"value of {name}", str(value), valid)
 
 
-def non_negative(name: str, got: float) -> None:
-    """Refuse a negative or non-finite number."""
-    if not (math.isfinite(got) and got >= 0):
-        raise AimganError(f"{name} is {got}; expected a finite number >= 0")
+def non_negative(name: str, value: float) -> None:
+    """Raise AimganError unless the value is finite and at least 0."""
+    if not 0 <= value < math.inf:
+        raise AimganError(f"{name} is {value}; expected a finite number >= 0")
 
 
-def positive(name: str, got: float) -> None:
-    """Refuse a number that is not above zero and finite."""
-    if not (math.isfinite(got) and got > 0):
-        raise AimganError(f"{name} is {got}; expected a finite number > 0")
+def positive(name: str, value: float) -> None:
+    """Raise AimganError unless the value is finite and greater than 0."""
+    if not 0 < value < math.inf:
+        raise AimganError(f"{name} is {value}; expected a finite number > 0")
 
 
 def optional_players(objective: Any) -> None:
-    """Refuse a missing player of `only_with` whose option is set, and one whose option is not.
+    """Raise AimganError unless each optional network is given exactly when its option selects it.
 
-    Another algorithm would run silently.
+    `only_with` maps the network's field to the option and the value of it that select the network.
     """
-    for name, (option, value) in objective.only_with.items():
-        given, now = getattr(objective, name) is not None, getattr(objective, option)
-        if given != (now == value):
-            state = "given" if given else "missing"
-            raise AimganError(f"{name} is {state}, but {option} is {now}; expected {name} with {option} {value} only")
+    for player, (option, value) in objective.only_with.items():
+        chosen = getattr(objective, option)
+        if getattr(objective, player) is None and chosen == value:
+            raise AimganError(f"{player} is missing, but {option} is {chosen}; expected a network {player}")
+        if getattr(objective, player) is not None and chosen != value:
+            raise AimganError(f"{player} is given, but {option} is {chosen}; expected {option} {value}, or no {player}")

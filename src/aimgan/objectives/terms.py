@@ -1,143 +1,154 @@
-"""Pure loss terms, each with the equation it is. Batches are averaged, the dimensions of a code are summed."""
+"""Loss terms, each with its equation. Batches are averaged; the dimensions of a code are summed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+Scalar = Float[Tensor, ""]
+Logits = Float[Tensor, " n"]
+Codes = Float[Tensor, "n d"]
+Images = Float[Tensor, "n ..."]
+
 
 @runtime_checkable
 class DiagonalGaussian(Protocol):
-    """q(z|x) = N(mean, diag(exp(log_variance))), one row a sample."""
+    """q(z|x) = N(mean, diag(exp(log_variance))), one row for each sample."""
 
     @property
-    def mean(self) -> Tensor:
-        """(n, d)."""
+    def mean(self) -> Codes:
+        """mu(x)."""
         ...
 
     @property
-    def log_variance(self) -> Tensor:
-        """(n, d)."""
+    def log_variance(self) -> Codes:
+        """log sigma^2(x)."""
         ...
 
 
-def real(raw: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return -E log rho: what a raw output costs that should say "real". rho = sigmoid(raw)."""
-    return F.softplus(-raw).mean()
+# --- games: the losses of D and G, from the logits rho_q = D(x) and rho_p = D(G(z)) ---
+
+Losses = tuple[Scalar, Scalar, Scalar]  # L_real, L_fake, L_g: D minimises L_real + L_fake, G minimises L_g
 
 
-def fake(raw: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return -E log(1 - rho): what a raw output costs that should say "generated"."""
-    return F.softplus(raw).mean()
+def real(logits: Logits) -> Scalar:
+    """Return -E log sigmoid(logits): binary cross-entropy with target 1."""
+    return F.softplus(-logits).mean()
 
 
-Losses = tuple[Tensor, Tensor, Tensor]  # L_real, L_fake, L_g: D minimises L_real + L_fake, G minimises L_g
+def fake(logits: Logits) -> Scalar:
+    """Return -E log(1 - sigmoid(logits)): binary cross-entropy with target 0."""
+    return F.softplus(logits).mean()
 
 
-class ValueFunction(NamedTuple):
-    """V(G, D) as three losses of D's raw output (no sigmoid): D minimises real + fake, G minimises generator."""
-
-    real: Callable[[Tensor], Tensor]
-    fake: Callable[[Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
-
-    def losses(self, rho_q: Float[Tensor, " n"], rho_p: Float[Tensor, " n"]) -> Losses:
-        """Return L_real, L_fake, L_g for D's raw outputs on x and on G(z)."""
-        return self.real(rho_q), self.fake(rho_p), self.generator(rho_p)
+def gan(rho_q: Logits, rho_p: Logits) -> Losses:
+    """Equation 7, with the non-saturating loss -E log D(G(z)) for G."""
+    return real(rho_q), fake(rho_p), real(rho_p)
 
 
-VALUE_FUNCTIONS: dict[str, ValueFunction] = {
-    # Equation 7, with the generator's non-saturating -log D(G(z)).
-    "gan": ValueFunction(real=real, fake=fake, generator=real),
-    # Equation 6 as printed: its optimum is KL(q(x) || p(x)), and G's gradient vanishes where D is sure.
-    "f-gan": ValueFunction(
-        real=lambda raw: -raw.mean(),
-        fake=lambda raw: (raw - 1).exp().mean(),
-        generator=lambda raw: -(raw - 1).exp().mean(),
-    ),
-    # Equation 6 with p and q exchanged: KL(p(x) || q(x)), the direction that term I of equation 3 needs.
-    "f-gan-swapped": ValueFunction(
-        real=lambda raw: (raw - 1).exp().mean(),
-        fake=lambda raw: -raw.mean(),
-        generator=lambda raw: raw.mean(),
-    ),
-}
+def f_gan(rho_q: Logits, rho_p: Logits) -> Losses:
+    """Equation 6 as printed. At the best D it is KL(q(x) || p(x)), and G's gradient vanishes where D is sure."""
+    generated = (rho_p - 1).exp().mean()
+    return -rho_q.mean(), generated, -generated
 
 
-def relativistic(rho_q: Float[Tensor, " n"], rho_p: Float[Tensor, " n"]) -> Losses:
-    """Return the losses of a game of pairs (RSGAN of Jolicoeur-Martineau, 2019; R3GAN of Huang et al., 2024).
+def f_gan_swapped(rho_q: Logits, rho_p: Logits) -> Losses:
+    """Equation 6 with p and q exchanged: KL(p(x) || q(x)), the direction that term I of equation 3 needs."""
+    return (rho_q - 1).exp().mean(), -rho_p.mean(), rho_p.mean()
 
-    D minimises -E log sigmoid(D(x) - D(G(z))), each x with one G(z): half of it is called L_real, half L_fake.
-    G minimises -E log sigmoid(D(G(z)) - D(x)), the same with its labels exchanged, which does not saturate.
+
+def relativistic(rho_q: Logits, rho_p: Logits) -> Losses:
+    """RSGAN (Jolicoeur-Martineau, 2019) and R3GAN (Huang et al., 2024): D compares each x with one G(z).
+
+    D minimises -E log sigmoid(D(x) - D(G(z))), of which half is returned as L_real and half as L_fake.
+    G minimises -E log sigmoid(D(G(z)) - D(x)).
     """
     half = real(rho_q - rho_p) / 2
     return half, half, real(rho_p - rho_q)
 
 
-# What the option `value` of AIM and of the GAN chooses from: the value functions, and the one that judges pairs.
-GAMES: dict[str, Callable[[Tensor, Tensor], Losses]] = {
-    **{name: value.losses for name, value in VALUE_FUNCTIONS.items()},
+GAMES: dict[str, Callable[[Logits, Logits], Losses]] = {
+    "gan": gan,
+    "f-gan": f_gan,
+    "f-gan-swapped": f_gan_swapped,
     "relativistic": relativistic,
 }
 
 
 def likelihood_weight(value: str, dim: int) -> float:
-    """Return the lambda of equation 9 that goes with a value function, for codes of `dim` dimensions.
+    """Return the default lambda of equation 9 for a game of GAMES and codes of `dim` dimensions.
 
-    With equation 6 both terms are divergences and lambda is 1 (the paragraph below equation 9); otherwise it is 1/d,
-    so that a sum over d dimensions is on the scale of D's one output (section 5).
+    It is 1 with equation 6, where both terms are divergences (text below equation 9). Otherwise it is 1/d, which brings
+    a sum over d dimensions to the scale of D's single output (section 5).
     """
-    return 1.0 if value in ("f-gan", "f-gan-swapped") else 1 / dim
+    if value in ("f-gan", "f-gan-swapped"):
+        return 1.0
+    return 1 / dim
 
 
-def gradient_penalty(rho: Float[Tensor, " n"], x: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
-    """Return the mean over samples of |d rho_i / d x_i|^2 (Mescheder et al., 2018, section 4.1), zero-centred.
+def gradient_penalty(rho: Logits, x: Images) -> Scalar:
+    """Return the mean over samples of |d rho_i / d x_i|^2 (Mescheder et al., 2018, section 4.1).
 
-    R1 where x are real, R2 where they are generated. rho must be computed from x, and x need a gradient. That gradient
-    is part of the loss: no parameter moves down it, so it is taken here and not by the engine. It is the sum's, each
-    sample's own unless D mixes the samples of a batch (batch norm).
+    It is R1 for real x and R2 for generated x. rho must be computed from x, and x must require a gradient. The gradient
+    is that of the sum over the batch; it is each sample's own unless D mixes samples (batch norm). It is taken here
+    and not by the engine because it is part of a loss.
     """
     (slope,) = torch.autograd.grad(rho.sum(), x, create_graph=True)
     return slope.square().sum() / len(x)
 
 
-def gaussian_nll(q: DiagonalGaussian, z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """Return -log N(z_j; mean_j, variance_j) for each sample and dimension: equation 8 before its sum over j."""
-    return 0.5 * ((z - q.mean).square() * (-q.log_variance).exp() + q.log_variance + math.log(2 * math.pi))
+# --- codes ---
 
 
-def likelihood_loss(nll: Float[Tensor, "n d"], q: DiagonalGaussian, beta: float = 0.0) -> Float[Tensor, ""]:
-    """Return the mean over samples of sum_j sg(variance_j)^beta nll_j (Seitzer et al. 2022; sg: no gradient).
+def gaussian_nll(q: DiagonalGaussian, z: Codes) -> Codes:
+    """Return -log N(z_j; mean_j, variance_j) for each sample and dimension j: equation 8 before its sum over j."""
+    squared_error = (z - q.mean).square() * (-q.log_variance).exp()
+    return 0.5 * (squared_error + q.log_variance + math.log(2 * math.pi))
 
-    beta = 0 is equation 8. The weight belongs to each sample and dimension and is never averaged first.
+
+def likelihood_loss(nll: Codes, q: DiagonalGaussian, beta: float = 0.0) -> Scalar:
+    """Return the mean over samples of sum_j variance_j^beta nll_j: equation 8 for beta = 0.
+
+    The weight variance_j^beta is a constant to the gradient (Seitzer et al., 2022). Each sample and dimension has its
+    own weight.
     """
-    weighted = nll if beta == 0 else (beta * q.log_variance.detach()).exp() * nll
-    return weighted.sum() / len(nll)
+    if beta != 0:
+        nll = (beta * q.log_variance.detach()).exp() * nll
+    return nll.sum() / len(nll)
 
 
-def squared_distance(a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
+def gaussian_kl(q: DiagonalGaussian) -> Scalar:
+    """Return the mean over samples of KL(q(z|x) || N(0, I)): I_vae of equation 5 in closed form."""
+    return 0.5 * (q.mean.square() + q.log_variance.exp() - 1 - q.log_variance).sum() / len(q.mean)
+
+
+def batch_gaussian_kl(z: Codes) -> Scalar:
+    """Return KL(N(m, diag(s^2)) || N(0, I)), m and s^2 the mean and the variance over the batch."""
+    variance = z.var(dim=0, correction=0)
+    return 0.5 * (z.mean(dim=0).square() + variance - 1 - variance.log()).sum()
+
+
+# --- data ---
+
+
+def squared_distance(a: Images, b: Images) -> Scalar:
     """Return the mean over samples of |a - b|^2, summed over a sample's elements."""
     return (a - b).square().sum() / len(a)
 
 
-def gaussian_kl(q: DiagonalGaussian) -> Float[Tensor, ""]:
-    """Return the mean over samples of KL(q(z|x) || N(0, I)): equation 5's first term, a closed form."""
-    return 0.5 * (q.mean.square() + q.log_variance.exp() - 1 - q.log_variance).sum() / len(q.mean)
-
-
-def gaussian_likelihood(x: Float[Tensor, "n ..."], mean: Float[Tensor, "n ..."], sigma: float) -> Float[Tensor, ""]:
-    """Return the mean over samples of -log N(x; mean, sigma^2 I): equation 5's second term."""
+def gaussian_likelihood(x: Images, mean: Images, sigma: float) -> Scalar:
+    """Return the mean over samples of -log N(x; mean, sigma^2 I): II_vae of equation 5."""
     constant = 0.5 * math.log(2 * math.pi * sigma**2) * x[0].numel()
     return squared_distance(x, mean) / (2 * sigma**2) + constant
 
 
-def bernoulli_likelihood(x: Float[Tensor, "n ..."], rate: Float[Tensor, "n ..."]) -> Float[Tensor, ""]:
+def bernoulli_likelihood(x: Images, rate: Images) -> Scalar:
     """Return the mean over samples of -sum_j log Bernoulli(x_j; rate_j), x and rate in [0, 1]."""
     return F.binary_cross_entropy(rate, x, reduction="sum") / len(x)
 
@@ -145,14 +156,8 @@ def bernoulli_likelihood(x: Float[Tensor, "n ..."], rate: Float[Tensor, "n ..."]
 LIKELIHOODS = ("gaussian", "bernoulli")
 
 
-def data_likelihood(
-    kind: str, x: Float[Tensor, "n ..."], x_z_x: Float[Tensor, "n ..."], sigma: float
-) -> Float[Tensor, ""]:
-    """Return the mean over samples of -log p(x|z), x_z_x = G(z), for p(x|z) of a kind of LIKELIHOODS."""
-    return bernoulli_likelihood(x, x_z_x) if kind == "bernoulli" else gaussian_likelihood(x, x_z_x, sigma)
-
-
-def batch_gaussian_kl(z: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Return KL(N(m, diag(s^2)) || N(0, I)), m and s^2 the batch's mean and variance: a distance of whole batches."""
-    variance = z.var(dim=0, correction=0)
-    return 0.5 * (z.mean(dim=0).square() + variance - 1 - variance.log()).sum()
+def data_likelihood(kind: str, x: Images, x_z_x: Images, sigma: float) -> Scalar:
+    """Return the mean over samples of -log p(x|z) with x_z_x = G(z); the kind of p(x|z) is one of LIKELIHOODS."""
+    if kind == "bernoulli":
+        return bernoulli_likelihood(x, x_z_x)
+    return gaussian_likelihood(x, x_z_x, sigma)
