@@ -78,7 +78,7 @@ class Recipe:
 
 
 def _require_one_of(what: str, got: Any, valid: Any) -> None:
-    if got not in valid:
+    if not isinstance(got, str) or got not in valid:
         raise near_miss(what, str(got), valid)
 
 

@@ -63,7 +63,7 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     scores = evaluate(model, data, seed, network, recipe.samples)
     scores["verdict"] = judged(model, data, scores, seed, recipe.name).sentence
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
-    screen.say(console, scores["verdict"])
+    console.print(scores["verdict"], markup=False, highlight=False)
     console.print(tables.of_run(recipe, scores, real).rich())
     return scores
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
+from aimgan import console as screen
 from aimgan import noise
 from aimgan.data import ImageSet, Mixture
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
@@ -53,10 +54,10 @@ def finish(
     table = tables.of_run(recipe, scores, real)
     paths += write_report(run, recipe, seed, scores, model.E is not None, real)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    console.print(sentence, markup=False, highlight=False)
     console.print(table.rich())
     for path in [run.model, *paths]:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        screen.say(console, f"wrote {path}")  # brackets in a path are not markup
     return scores
 
 
