@@ -19,7 +19,6 @@ from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
 from aimgan.recipes.recipe import Recipe, is_player, to_dict
 from aimgan.training.engine import Engine, players
-from aimgan.training.ensemble import Member
 
 
 def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
@@ -101,7 +100,7 @@ def normalised_by(objective: Any) -> dict[str, str]:
     return {name: getattr(objective, name) for name in ("G_sees", "E_sees") if hasattr(objective, name)}
 
 
-def model_of(engine: Engine | Member, config: ModelConfig) -> LatentVariableModel:
+def model_of(engine: Engine, config: ModelConfig) -> LatentVariableModel:
     """Return a model with copies of the engine's networks (their averages, if it keeps any)."""
     made: dict[str, Any] = {name: deepcopy(network) for name, network in engine.inference_networks.items()}
     E = made.get("E")
