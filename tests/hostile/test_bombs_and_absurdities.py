@@ -72,7 +72,7 @@ def rewrite(folder: Path, **changes: object) -> None:
         ({"arguments": {"depth": 10**9}}, "networks.depth is 1000000000; expected at most 256"),
         ({"arguments": {"width": 10**400}}, "expected an integer of 64 bits"),
         ({"arguments": {"width": -4}}, "expected at least 1"),
-        ({"arguments": {"width": True}}, "width is True; expected int"),
+        ({"arguments": {"width": True}}, "width is True; expected an integer"),
         ({"arguments": {"shape": [2**20] * 3}}, "at most 268,435,456 numbers"),
         ({"arguments": {"shape": [1, "8", 8]}}, "expected integers"),
         ({"arguments": {"scale": float("nan")}}, "scale is nan; expected a finite number"),
@@ -81,7 +81,7 @@ def rewrite(folder: Path, **changes: object) -> None:
         ({"networks": ["mlp"]}, "networks is"),
         ({"posterior": "\x1b[31mred"}, r"unknown posterior '\\x1b\[31mred'"),
         ({"about": 3}, "about is 3; expected Mapping"),
-        ({"reads_features": "yes"}, "reads_features is 'yes'; expected bool"),
+        ({"reads_features": "yes"}, "reads_features is 'yes'; expected true or false"),
         ({"about": json.loads("[" * 60 + "]" * 60)}, "nested too deep"),
     ],
 )

@@ -477,7 +477,7 @@ BROKEN = {
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),
     "arguments": (edit(arguments=[1]), r"arguments is \[1\]; expected Mapping"),
-    "value": (edit(arguments={"width": "wide"}), "width is 'wide'; expected int"),
+    "value": (edit(arguments={"width": "wide"}), "width is 'wide'; expected an integer"),
     "width": (edit(arguments={"width": 17}), r"size mismatch for G\.0\.weight"),
     "tensor": (without("G.0.weight"), r"Missing key.*G\.0\.weight"),
     "encoder": (edit(posterior=None), r"Unexpected key.*E\."),
