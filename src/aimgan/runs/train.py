@@ -161,7 +161,10 @@ def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, se
     """Return the engine that trains a recipe's players; on one GPU a step is one CUDA graph."""
     graph = accelerator.device.type == "cuda" and accelerator.num_processes == 1
     rule = Adam(recipe.beta1, recipe.beta2)
-    return Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last, graph)
+    engine = Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last)
+    if graph:
+        engine.use_graph()
+    return engine
 
 
 def _loop(
