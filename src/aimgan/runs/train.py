@@ -148,7 +148,7 @@ def _carry_out(
         with products, screen.training(console, recipe.name, start, steps) as loop.progress:
             loop.train(start)
         with on_signal(stop):
-            if loop.told:
+            if loop.signalled:
                 stop()
             if processes.first:
                 scores = finish(model_of(engine, config), batches, tracking.run, recipe, seed, console, network)
