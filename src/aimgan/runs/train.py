@@ -144,7 +144,7 @@ def _carry_out(
     loop.warn, loop.report = tracking.warn, tracking.row
     products = float32_products(recipe.precision, accelerator.device)
     stop = interrupt(f"stopped after step {steps} of {steps}, before the run's evaluation was written")
-    with tracking.from_step(start):
+    with tracking.opened():
         with products, screen.training(console, recipe.name, start, steps) as loop.progress:
             loop.train(start)
         with on_signal(stop):
