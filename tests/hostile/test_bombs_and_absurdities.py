@@ -80,7 +80,7 @@ def rewrite(folder: Path, **changes: object) -> None:
         ({"networks": "__import__('os')"}, "unknown network family"),
         ({"networks": ["mlp"]}, "networks is"),
         ({"posterior": "\x1b[31mred"}, r"unknown posterior '\\x1b\[31mred'"),
-        ({"about": 3}, "about is 3; expected Mapping"),
+        ({"about": 3}, "about is 3; expected named values"),
         ({"reads_features": "yes"}, "reads_features is 'yes'; expected true or false"),
         ({"about": json.loads("[" * 60 + "]" * 60)}, "nested too deep"),
     ],

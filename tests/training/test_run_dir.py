@@ -165,16 +165,16 @@ def test_another_machine_is_a_warning_that_names_what_changed(run, monkeypatch):
 
 
 def test_rows_are_rewound_to_a_step_and_torn_lines_dropped(run):
-    run.rewind(0, {})  # nothing there yet
+    run.rewind(0)  # nothing there yet
     for step in (5, 5, 10, 15):
         run.append({"step": step, "loss": 0.1 * step})
     with run.metrics.open("ab") as file:
         file.write(b'{"step": 10, "lo\xff')
-    run.rewind(10, {})
+    run.rewind(10)
     assert [row["step"] for row in run.rows()] == [5, 5, 10]
     run.append({"step": 11})
     assert [row["step"] for row in run.rows()] == [5, 5, 10, 11]
-    run.rewind(0, {})
+    run.rewind(0)
     assert run.rows() == []
 
 

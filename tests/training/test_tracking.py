@@ -130,7 +130,7 @@ def test_tracking_changes_no_byte_of_the_run(tracked, tmp_path, monkeypatch):
 def run_with(folder: Path, names: list[str], rows: range, start: int = 0, warn=None) -> RunDir:
     run = RunDir(folder)
     run.begin({"steps": 100, "recipe": {"lr": 0.1}})
-    run.rewind(start, {})
+    run.rewind(start)
     track = Tracking(run, names, warn or pytest.fail)
     with track.opened():
         for step in rows:

@@ -211,12 +211,12 @@ class RunDir:
         """Return the files of which a checkpoint keeps copies: run.json and metrics.jsonl, if they exist."""
         return [path for path in (self.record, self.metrics) if path.exists()]
 
-    def rewind(self, step: int, files: Mapping[str, Path]) -> None:
+    def rewind(self, step: int, files: Mapping[str, Path] | None = None) -> None:
         """Restore metrics.jsonl as it was after `step`: later steps will be done again.
 
         `files` are a checkpoint's copies. Without one (aimgan 0.1 kept none), the rows after `step` are removed.
         """
-        if self.metrics.name in files:
+        if files and self.metrics.name in files:
             copy_file(files[self.metrics.name], self.metrics)
         elif self.metrics.exists():
             kept = [json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step]
