@@ -476,7 +476,7 @@ BROKEN = {
     "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),
-    "arguments": (edit(arguments=[1]), r"arguments is \[1\]; expected Mapping"),
+    "arguments": (edit(arguments=[1]), r"arguments is \[1\]; expected named values"),
     "value": (edit(arguments={"width": "wide"}), "width is 'wide'; expected an integer"),
     "width": (edit(arguments={"width": 17}), r"size mismatch for G\.0\.weight"),
     "tensor": (without("G.0.weight"), r"Missing key.*G\.0\.weight"),
