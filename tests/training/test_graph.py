@@ -11,7 +11,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from aimgan import noise
 from aimgan.networks import StandardNormal, Table4
@@ -19,7 +18,7 @@ from aimgan.objectives.base import Update
 from aimgan.recipes.assemble import assemble
 from aimgan.recipes.catalogue import RECIPES
 from aimgan.training import graph
-from aimgan.training.adam import MOMENTS, Adam, as_tensor, step_sizes
+from aimgan.training.adam import Adam, as_tensor, step_sizes
 from aimgan.training.engine import Engine
 from aimgan.training.graph import WARM_UP, EagerWarning, StaticStep
 
@@ -226,33 +225,6 @@ def test_a_step_whose_draws_change_runs_eagerly():
 
 
 # --- numbers as tensors ---------------------------------------------------------------------------------------------
-
-
-def test_adam_moves_as_before_and_as_far_by_a_rate_in_a_tensor():
-    """30 steps: the kernel called plainly, our rule, and our rule with the rate as a tensor, byte for byte."""
-    start = [torch.randn(7, 5), torch.randn(4, 3, 2, 2), torch.randn(1)]
-    plain, ours, tensors = ([value.clone() for value in start] for _ in range(3))
-    moments: tuple[list[Tensor], ...] = ([*map(torch.zeros_like, start)], [*map(torch.zeros_like, start)])
-    counts, rule, rule_by_tensor = [torch.tensor(0.0) for _ in start], Adam(), Adam()
-    for step in range(30):
-        gradients, lr = [torch.randn_like(value) for value in start], 0.1 / (step + 3)
-        adam(plain, gradients, *moments, [], counts, fused=True, amsgrad=False, maximize=False, beta1=0.5,
-             beta2=0.999, lr=lr, weight_decay=0.0, eps=1e-8)  # fmt: skip
-        rule.move(ours, gradients, lr)
-        rule_by_tensor.move(tensors, gradients, torch.tensor(lr, dtype=torch.float64))
-    for values in zip(plain, ours, tensors, strict=True):
-        assert len({value.numpy().tobytes() for value in values}) == 1
-
-
-def test_adam_reads_a_gradient_in_another_order_of_memory():
-    parameters = [torch.zeros(2, 3, 4, 4) for _ in range(2)]
-    gradient = torch.randn(2, 3, 4, 4)
-    for parameter, given in zip(parameters, (gradient, gradient.to(memory_format=torch.channels_last)), strict=True):
-        rule = Adam()
-        for _ in range(2):
-            rule.move([parameter], [given], 0.1)
-        assert set(rule.state(parameter)) == set(MOMENTS)
-    assert torch.equal(*parameters)
 
 
 def test_numbers_are_exact_on_a_cpu_and_float32_where_adams_kernel_reads_that():

@@ -73,7 +73,9 @@ def discriminator_saturated(seen: History) -> bool:
         if loss.startswith("loss/D"):
             D = loss.removeprefix("loss/")
             terms = [name for name in seen.names() if name.startswith(f"{D}/") and not name.endswith("/penalty")]
-            values = [value for name in terms or [loss] for value in seen.last(name)]
+            values: list[float] = []
+            for name in terms or [loss]:
+                values += seen.last(name)
             if values and min(values) >= 0 and max(values) < SATURATED:  # some value functions have negative terms
                 return True
     return False

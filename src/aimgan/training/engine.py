@@ -64,9 +64,14 @@ class Engine:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
         self._names = {id(network): name for name, network in self.networks.items()}
         self._parameters = {name: trainable(network) for name, network in self.networks.items()}
-        self._averages = {name: deepcopy(network) for name, network in self.networks.items()} if ema else {}
-        self._averaged = [p for network in self._averages.values() for p in trainable(network).values()]
-        self._live = [p for name in self._averages for p in self._parameters[name].values()]
+        self._averages: dict[str, nn.Module] = {}
+        self._averaged: list[Tensor] = []
+        self._live: list[Tensor] = []  # the weights whose averages are in the list before
+        if ema:
+            for name, network in self.networks.items():
+                self._averages[name] = deepcopy(network)
+                self._averaged += trainable(self._averages[name]).values()
+                self._live += self._parameters[name].values()
         self._generator = torch.Generator(device=accelerator.device)
         self._static: StaticStep | None = None
 
@@ -123,7 +128,8 @@ class Engine:
             names = [self._name(network) for network in update.networks]
             moved += names
             parameters, gradients = by_rate.setdefault(update.rate, ([], []))
-            parameters += [p for name in names for p in self._parameters[name].values()]
+            for name in names:
+                parameters += self._parameters[name].values()
             gradients += self._gradients(update, names, retain_graph=k < len(updates))
             player = "+".join(names)
             log[f"loss/{player}"] = update.loss.detach()
@@ -140,7 +146,10 @@ class Engine:
         return self._names[id(network)]
 
     def _gradients(self, update: Update, names: list[str], retain_graph: bool) -> list[Tensor]:
-        parameters = {f"{name}.{key}": p for name in names for key, p in self._parameters[name].items()}
+        parameters: dict[str, Tensor] = {}
+        for name in names:
+            for key, parameter in self._parameters[name].items():
+                parameters[f"{name}.{key}"] = parameter
         found: tuple[Tensor | None, ...] = (None,) * len(parameters)
         if update.loss.requires_grad:
             found = torch.autograd.grad(
@@ -180,7 +189,8 @@ class Engine:
         """Return everything that training moves, by name: parameters, buffers, averages and the rule's moments."""
         tensors: dict[str, Tensor] = {}
         for name, module in self._modules():
-            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+            for key, value in module.state_dict().items():
+                tensors[f"{name}.{key}"] = value
         for name, parameters in self._parameters.items():
             for key, parameter in parameters.items():
                 for moment, value in self.rule.state(parameter).items():
