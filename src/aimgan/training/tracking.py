@@ -90,7 +90,7 @@ class Tracking:
         """Send a row of metrics.jsonl."""
         group = "training" if "lr" in row else "evaluation"
         values = {name if "/" in name else f"{group}/{name}": value for name, value in numbers(row).items()}
-        del values[f"{group}/step"]
+        values.pop(f"{group}/step", None)
         if "lr" in row:
             values["training/alarms"] = len(row.get("alarms", ()))
         self._rows += 1
