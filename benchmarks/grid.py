@@ -18,7 +18,8 @@ from typing import Any
 import common
 from rich.console import Console
 
-from aimgan.paper.parallel import cores, run_all
+from aimgan.checked import cores
+from aimgan.paper.parallel import run_all
 from aimgan.paper.training_run import Outcome, TrainingRun
 
 FOLDER = common.ROOT / "runs" / "reproduce" / "table2-grid" / "cells"

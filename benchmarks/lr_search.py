@@ -14,9 +14,10 @@ from typing import Any
 import common
 from rich.console import Console
 
+from aimgan.checked import cores
 from aimgan.paper.experiment import without_lists
 from aimgan.paper.methods import chosen
-from aimgan.paper.parallel import cores, run_all
+from aimgan.paper.parallel import run_all
 from aimgan.paper.training_run import TrainingRun
 
 # The plain loss of AIM is known to fail at 5e-4 (results/grid-plain.md).

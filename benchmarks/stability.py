@@ -22,9 +22,10 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from scipy.stats import binomtest
 
+from aimgan.checked import cores
 from aimgan.pages.tables import Table
 from aimgan.paper.methods import METHODS
-from aimgan.paper.parallel import cores, run_all
+from aimgan.paper.parallel import run_all
 from aimgan.paper.results_page import provenance
 from aimgan.paper.training_run import TrainingRun
 

@@ -143,8 +143,10 @@ def both(recipe: Recipe, device: str, variant: set[str], steps: int) -> tuple[St
     """Return a step of the engine and one of the textbook loop, on the same batches."""
     precision = precision_of(variant)
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed(precision))
-    form = {"channels_last": "channels-last" in variant, "graph": "graph" in variant}
-    engine = Engine(assemble(recipe, 0, device), Adam(recipe.beta1, recipe.beta2), accelerator, **form)
+    rule = Adam(recipe.beta1, recipe.beta2)
+    engine = Engine(assemble(recipe, 0, device), rule, accelerator, channels_last="channels-last" in variant)
+    if "graph" in variant:
+        engine.use_graph()
     textbook = Textbook(assemble(recipe, 0, device), recipe)
     batches = [torch.rand(recipe.batch_size, *recipe.networks.shape, device=device) for _ in range(steps)]
     number = count()  # the first steps warm a graph up, so no number may come twice

@@ -1,6 +1,6 @@
-"""What a file, a command line or a caller says, checked before it is used: JSON, numbers, sizes, a dataclass's fields.
+"""Checks of values from outside (files, the command line, callers): JSON, numbers, sizes, fields of a dataclass.
 
-docs/security.md says what is read and what the limits are.
+docs/security.md describes what is read and lists the limits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import operator
 import os
 import re
-import resource
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
@@ -23,46 +23,58 @@ import numpy as np
 
 from aimgan.errors import AimganError, near_miss
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 MAX_JSON = 8 * 2**20  # bytes
 MAX_DEPTH = 50  # of nested lists and objects in JSON
 MAX_INT, MAX_FLOAT = 2**63 - 1, 1e30
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # owner/name[@revision] of the Hugging Face Hub
-CGROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may take
+CGROUP = Path("/sys/fs/cgroup/memory.max")  # the memory limit of a container
 
 
 def regular(path: Path) -> Path:
-    """Return the path of a file. Raises OSError for a pipe or a device, which could be read for ever."""
+    """Return the path. Raises OSError for a pipe or a device, whose reading might never end."""
     if path.exists() and not path.is_file():
         raise OSError(0, "not a regular file")
     return path
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a small JSON file. Raises OSError, or ValueError for anything else."""
+    """Return the object in a JSON file. Raises OSError, or ValueError for a large file or other content."""
     if regular(path).stat().st_size > MAX_JSON:
         raise ValueError(f"over {MAX_JSON:,} bytes")
     return parse_json(path.read_text(encoding="utf-8"))
 
 
 def parse_json(text: str) -> dict[str, Any]:
-    """Return the object that a text is. Raises ValueError for what is none, or nests deeper than MAX_DEPTH."""
+    """Parse a JSON object. Raises ValueError for other text, and if values are nested deeper than MAX_DEPTH."""
     try:
         value = json.loads(text)
+        too_deep = _is_deeper(value, MAX_DEPTH)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        too_deep = True
+    if too_deep:
+        raise ValueError("nested too deep")
     if not isinstance(value, dict):
         raise ValueError(f"got a {type(value).__name__}, expected an object")
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
-        level = [inner for inner in level if isinstance(inner, dict | list)]
-    if level:
-        raise ValueError("nested too deep")
     return value
 
 
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in items)
+
+
 def values_for(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return arguments for a dataclass, each of its field's type. Raises AimganError for an unknown name or a value."""
+    """Check arguments for a dataclass and return them with their fields' types.
+
+    Raises AimganError for an unknown name, in which `what` says what the names are of, and for a value of another type.
+    """
     names = {f.name for f in fields(cls)}
     unknown = set(values) - names
     if unknown:
@@ -71,31 +83,32 @@ def values_for(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any
 
 
 def typed(cls: type, name: str, value: Any) -> Any:
-    """Check a value against the field's annotation, and read text as what the field is: weight=1, weighting=none.
+    """Return a value for a dataclass's field, of the type that the field's annotation names.
 
-    A number comes back as Python's own.
+    Text is parsed: "1" for a number, "none" for None. Raises AimganError for a value of another type or out of bounds.
     """
     value = python_number(value)
     annotation = str(next(f.type for f in fields(cls) if f.name == name))
     allowed = {part.strip().split("[")[0] for part in annotation.split("|")}
-    for kind in [kind for kind in KINDS if kind in allowed]:
-        types, read = KINDS[kind]
-        fits = isinstance(value, types) and (kind == "bool" or not isinstance(value, bool))
-        if not fits and not isinstance(value, str):
-            continue
-        try:
-            got = value if fits else read(value)
-        except (ValueError, KeyError):
-            continue
-        return _bounded(name, got)
-    raise AimganError(f"{name} is {shown(value)}; expected {annotation}")
+    kinds = [KINDS[kind] for kind in KINDS if kind in allowed]
+    for _, types, parse in kinds:
+        if isinstance(value, types) and (bool in types or not isinstance(value, bool)):
+            return _bounded(name, value)
+        if isinstance(value, str):
+            try:
+                parsed = parse(value)
+            except (ValueError, KeyError):
+                continue
+            return _bounded(name, parsed)
+    expected = " or ".join(words for words, _, _ in reversed(kinds))
+    raise AimganError(f"{name} is {shown(value)}; expected {expected or annotation}")
 
 
 def _bounded(name: str, value: Any) -> Any:
-    """Return a number, or a list of integers as a tuple of them. Raises AimganError for one that is out of bounds."""
+    """Return the value, a list as a tuple. Raises AimganError for a number out of bounds, or for a list of others."""
     if isinstance(value, tuple | list):
         items = [python_number(item) for item in value]
-        if not all(type(item) is int for item in items):
+        if any(type(item) is not int for item in items):
             raise AimganError(f"{name} is {shown(value)}; expected integers")
         return tuple(_bounded(name, item) for item in items)
     if isinstance(value, int) and abs(value) > MAX_INT:
@@ -105,57 +118,72 @@ def _bounded(name: str, value: Any) -> Any:
     return value
 
 
-def _no_text(text: str) -> Any:
+def _parse_integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.strip("()").split(","))
+
+
+def _parse_nothing(text: str) -> Any:
     raise ValueError(text)
 
 
-KINDS: dict[str, tuple[tuple[type, ...], Callable[[str], Any]]] = {
-    "None": ((type(None),), lambda text: {"none": None}[text.lower()]),
-    "bool": ((bool,), lambda text: {"true": True, "false": False}[text.lower()]),
-    "int": ((int,), int),
-    "float": ((int, float), float),
-    "tuple": ((tuple, list), lambda text: tuple(int(part) for part in text.strip("()").split(","))),
-    "str": ((str,), str),
-    "Mapping": ((Mapping,), _no_text),
+# For each type that a field's annotation may name, in the order in which they are tried: the type in words, the
+# Python types that fit, and the parser of text.
+KINDS: dict[str, tuple[str, tuple[type, ...], Callable[[str], Any]]] = {
+    "None": ("none", (type(None),), lambda text: {"none": None}[text.lower()]),
+    "bool": ("true or false", (bool,), lambda text: {"true": True, "false": False}[text.lower()]),
+    "int": ("an integer", (int,), int),
+    "float": ("a number", (int, float), float),
+    "tuple": ("integers with commas between", (tuple, list), _parse_integers),
+    "str": ("text", (str,), str),
+    "Mapping": ("named values", (Mapping,), _parse_nothing),
 }
 
 
 def python_number(value: Any) -> Any:
-    """Return a number of any kind, such as numpy's, as Python's own int, float or bool; other values as they are."""
+    """Return a number of any kind, such as NumPy's, as Python's own int, float or bool; other values unchanged."""
     if isinstance(value, np.bool_):
         return bool(value)
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
         return operator.index(value)
-    if isinstance(value, Real) and not isinstance(value, Integral):
+    if isinstance(value, Real):
         with suppress(OverflowError):  # a fraction may be larger than any float
             return float(value)
     return value
 
 
 def python_numbers(value: Any) -> Any:
-    """Return a value with Python's own numbers in its tuples, lists, mappings and fields of dataclasses."""
+    """Return a value with Python's own numbers inside its tuples, lists, mappings and dataclass fields."""
     if type(value) in (tuple, list):
         items = [python_numbers(item) for item in value]
-        return value if all(map(operator.is_, items, value)) else type(value)(items)
+        unchanged = all(map(operator.is_, items, value))
+        return value if unchanged else type(value)(items)
     if isinstance(value, Mapping):
         return {name: python_numbers(item) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        own = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
-        made = {name: python_numbers(item) for name, item in own.items()}
-        changed = {name: item for name, item in made.items() if item is not own[name]}
+        changed = {}
+        for f in fields(value):
+            old = getattr(value, f.name)
+            new = python_numbers(old)
+            if f.init and new is not old:
+                changed[f.name] = new
         return replace(value, **changed) if changed else value
     return python_number(value)
 
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return those values that are finite numbers, at most MAX_FLOAT."""
-    given = {name: python_number(value) for name, value in values.items()}
-    kinds = {name: value for name, value in given.items() if type(value) in (int, float)}
-    return {name: value for name, value in kinds.items() if abs(value) <= MAX_FLOAT}
+    """Return the values that are finite numbers, at most MAX_FLOAT, and leave out the others."""
+    found = {}
+    for name, value in values.items():
+        number = python_number(value)
+        if type(number) in (int, float) and abs(number) <= MAX_FLOAT:
+            found[name] = number
+    return found
 
 
 def integer(name: str, value: Any) -> int:
-    """Return an integer as Python's own. Raises AimganError for what is none: a bool, 2.0, text."""
+    """Return an integer as Python's own. Raises AimganError for anything else: a bool, 2.0, text."""
     number = python_number(value)
     if type(number) is not int:
         raise AimganError(f"{name} is {shown(value)}; expected an integer")
@@ -163,41 +191,61 @@ def integer(name: str, value: Any) -> int:
 
 
 def positive(name: str, value: Any) -> int:
-    """Return a count as Python's own integer. Raises AimganError for what is not an integer above zero."""
+    """Return an integer above zero as Python's own. Raises AimganError for anything else."""
     number = integer(name, value)
     if number < 1:
         raise AimganError(f"{name} is {number}; expected at least 1")
     return number
 
 
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def require_memory(size: int, what: str, fix: str) -> None:
-    """Raise AimganError for what would take more than half of the memory that this process may have, in bytes."""
-    if size > (most := memory() // 2):
-        told = f"{what} would take {shown_bytes(size)}; expected at most {shown_bytes(most)}, half the memory"
-        raise AimganError(f"{told}: {fix}")
+    """Raise AimganError if `size` bytes are more than half of the memory that this process may use."""
+    most = memory() // 2
+    if size > most:
+        raise AimganError(
+            f"{what} would take {shown_bytes(size)}; expected at most {shown_bytes(most)}, half the memory: {fix}"
+        )
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process may take: the machine's, its container's, its own limit."""
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), resource.getrlimit(resource.RLIMIT_AS)[0]]
-    with suppress(OSError, ValueError):  # the file says "max" where there is no limit
-        found.append(int(CGROUP.read_text()))
-    return min(size for size in found if size > 0)
+    """Return the bytes of memory that this process may use: the least of the machine's, its container's, its own limit.
+
+    On Windows, where Python can read none of them, it is sys.maxsize.
+    """
+    limits = [sys.maxsize]
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if resource is not None:
+        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])
+    with suppress(OSError, ValueError):  # the file contains "max" if there is no limit
+        limits.append(int(CGROUP.read_text()))
+    return min(limit for limit in limits if limit > 0)
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that this process may still take: what the machine and its container have left."""
-    found = [memory()]
+    """Return the bytes of memory that the machine and the container have left for this process."""
+    left = [memory()]
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
-    with suppress(OSError, ValueError):  # no container, or one without a limit
-        found.append(int(CGROUP.read_text()) - int(CGROUP.with_name("memory.current").read_text()))
-    return max(0, min(found))
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        left.append(1024 * int(available.split()[1]))
+    with suppress(OSError, ValueError):  # there may be no container, or no limit
+        used = int(CGROUP.with_name("memory.current").read_text())
+        left.append(int(CGROUP.read_text()) - used)
+    return max(0, min(left))
 
 
 def shown_bytes(size: int) -> str:
-    """Return a number of bytes as people write it."""
-    if size >= 2**80:
+    """Return a number of bytes in MiB or GiB."""
+    if size >= 2**80:  # too large for a float
         return f"2^{math.floor(math.log2(size)) - 30} GiB"
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+    if size >= 2**30:
+        return f"{size / 2**30:,.1f} GiB"
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: bars on a terminal, plain lines where output is piped."""
+"""What a person sees while something runs: progress bars on a terminal, plain lines if the output is piped."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ from aimgan.errors import plain
 Report = Callable[[int, Mapping[str, Any] | None], None]
 CellsReport = Callable[[int, Mapping[str, tuple[int, int]]], None]
 SHOWN = 50  # names of skipped images
+LINES = 10  # of a run's progress without a terminal
 
 
 def say(console: Console, text: str, mark: str = "") -> None:
-    """Print a line as it is: no markup is read in a path or a file's name, nothing is wrapped in a pipe."""
+    """Print a line without markup or wrapping, after an optional mark in yellow."""
     if mark:
         console.print(mark, style="yellow", end=" ")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_where(console: Console, start: int, steps: int, before: int | None, now: int) -> None:
-    """Say where a run goes on and, in a launch, by how many processes."""
+    """Print after which step a run goes on, and how many processes saved it (`before`) and train it (`now`)."""
     if start:
         say(console, f"going on after step {start:,} of {steps:,}")
     if start and before not in (None, now):
-        say(console, f"saved by {before} and now trained by {now} processes: the batch is shared by as many, and the "
-            "run is the same but for the order of additions")  # fmt: skip
+        say(
+            console,
+            f"saved by {before} and now trained by {now} processes: the run is the same but for the order of additions",
+        )
     elif now > 1:
         say(console, f"{now} processes share each batch")
 
 
 def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None:
-    """Name what could not be read, and count it."""
+    """Print the names of images that were skipped, why, and how many images are used."""
     for item in skipped[:SHOWN]:
         say(console, f"{item.name!r}: {plain(item.reason)}", "skipped")
     if len(skipped) > SHOWN:
@@ -54,7 +57,7 @@ def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None
 
 
 def bar(console: Console, speed_over: float = 30.0) -> Progress:
-    """Return a bar with the share done, the time left and a note; its speed is of the last `speed_over` seconds."""
+    """Return a progress bar; the time left is estimated from the last `speed_over` seconds."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -71,9 +74,9 @@ def bar(console: Console, speed_over: float = 30.0) -> Progress:
 
 @contextmanager
 def training(console: Console, name: str, start: int, steps: int) -> Iterator[Report]:
-    """Yield `report(step, row)`: a live bar with the losses, or ten lines a run where there is no terminal."""
+    """Yield `report(step, row)`, which shows a bar with the losses, or prints LINES lines if there is no terminal."""
     if not console.is_terminal:
-        yield _lines(console, steps)
+        yield _line_printer(console, steps)
         return
     with bar(console) as progress:
         task = progress.add_task(name, total=steps, completed=start, note="")
@@ -86,28 +89,34 @@ def training(console: Console, name: str, start: int, steps: int) -> Iterator[Re
         yield report
 
 
-def _lines(console: Console, steps: int) -> Report:
-    every = max(1, steps // 10)
-    latest: dict[str, int] = {"printed": -1}
+def _line_printer(console: Console, steps: int) -> Report:
+    every = max(1, steps // LINES)
+    printed = -1
 
     def report(step: int, row: Mapping[str, Any] | None) -> None:
-        if row is not None and step // every > latest["printed"]:
-            latest["printed"] = step // every
+        nonlocal printed
+        if row is not None and step // every > printed:
+            printed = step // every
             say(console, f"step {step:>7,} of {steps:,}  {summary(row)}")
 
     return report
 
 
 def summary(row: Mapping[str, Any]) -> str:
-    """Return a log row's losses, terms and speed in a line, and the alarms that stand."""
-    shown = [f"{name.split('/')[-1]} {row[name]:.3f}" for name in row if "/" in name and not name.startswith("loss/")]
-    alarms = [f"! {', '.join(row['alarms'])}"] if "alarms" in row else []
-    return "  ".join([*shown, f"{row['steps_per_second']:.1f} steps/s", *alarms])
+    """Return the loss terms, the speed and the alarms of a row of metrics.jsonl in one line."""
+    parts = []
+    for name, value in row.items():
+        if "/" in name and not name.startswith("loss/"):
+            parts.append(f"{name.split('/')[-1]} {value:.3f}")
+    parts.append(f"{row['steps_per_second']:.1f} steps/s")
+    if "alarms" in row:
+        parts.append(f"! {', '.join(row['alarms'])}")
+    return "  ".join(parts)
 
 
 @contextmanager
 def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Yield `progress(done, total)` for reading images: a bar on a terminal, nothing elsewhere."""
+    """Yield `report(done, total)`, which shows a bar for decoded images, or nothing if there is no terminal."""
     if not console.is_terminal:
         yield lambda done, total: None
         return
@@ -122,24 +131,24 @@ def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def cells(console: Console, total: int, done: int) -> Iterator[CellsReport]:
-    """Yield `report(done, {cell: (step, steps)})`: a bar for all, with the time left, and one for each running cell.
+    """Yield `report(done, running)`, which shows a bar for all runs of a table and one for each that is running.
 
-    Nothing where there is no terminal: there the lines that finished cells print are enough.
+    `running` has a run's step and length by its name. Nothing is shown if there is no terminal.
     """
     if not console.is_terminal:
         yield lambda done, running: None
         return
-    with bar(console, speed_over=86_400) as progress:  # a cell takes minutes: the speed is that of the whole day
+    with bar(console, speed_over=86_400) as progress:  # a run takes minutes: the speed is that of the whole day
         whole = progress.add_task("cells", total=total, completed=done, note="")
-        lines: dict[str, TaskID] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(done: int, running: Mapping[str, tuple[int, int]]) -> None:
-            for name in lines.keys() - running.keys():
-                progress.remove_task(lines.pop(name))
+            for name in tasks.keys() - running.keys():
+                progress.remove_task(tasks.pop(name))
             for name, (step, steps) in running.items():
-                if name not in lines:
-                    lines[name] = progress.add_task(name, total=steps, note="")
-                progress.update(lines[name], completed=step)
+                if name not in tasks:
+                    tasks[name] = progress.add_task(name, total=steps, note="")
+                progress.update(tasks[name], completed=step)
             progress.update(whole, completed=done + sum(step / steps for step, steps in running.values()))
 
         yield report

@@ -1,4 +1,4 @@
-"""What is raised for a mistake the user can mend: what was got, what was expected, the likely fix, in one line."""
+"""The errors of mistakes that a user can mend: what was got, what was expected and the likely fix, in one line."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ class AimganError(ValueError):
         super().__init__(plain(message))
 
 
+class Interrupted(Exception):
+    """Work was stopped by SIGINT or SIGTERM with its state saved. The command line exits with 130."""
+
+
 def plain(text: str) -> str:
-    """Return text as a terminal may show it: what it would obey is escaped, what is very long is cut in the middle."""
+    """Return text that is safe to print: control characters are escaped, and the middle of a long text is left out."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without the lines after the first."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Return the first line of an error's message, or the error's type if it has no message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def near_miss(kind: str, got: str, valid: Iterable[str]) -> AimganError:
-    """Return the error for an unknown name: the closest valid one if any is close, and the valid ones, FEW at most."""
+    """Return the error for an unknown name, with the most similar valid name and the first FEW valid names."""
     names = sorted(valid)
-    close = get_close_matches(got[:LONGEST], names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return AimganError(f"unknown {kind} {got!r}{hint}{'.' if not close else ''} Valid: {', '.join(names[:FEW])}{more}")
-
-
-class Interrupted(Exception):
-    """Work was told to stop (SIGINT, SIGTERM); its state is saved. The command line exits with 130."""
+    similar = get_close_matches(got[:LONGEST], names, n=1, cutoff=0.5)
+    hint = f"; did you mean {similar[0]!r}?" if similar else "."
+    listed = ", ".join(names[:FEW])
+    if len(names) > FEW:
+        listed += f" and {len(names) - FEW} more"
+    return AimganError(f"unknown {kind} {got!r}{hint} Valid: {listed}")

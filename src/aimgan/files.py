@@ -1,8 +1,9 @@
-"""Writes that a kill cannot tear: beside the target, flushed to the disk, then renamed."""
+"""Files that no kill leaves half written: each is written under another name, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -19,7 +20,12 @@ from torch import Tensor
 
 from aimgan.errors import AimganError
 
-REMEDIES = {  # what a disk refuses a write with, and what mends it
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+REMEDIES = {  # what to do about each error with which a disk refuses a write
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there",
     errno.EROFS: "make it writable",
@@ -31,19 +37,35 @@ REMEDIES = {  # what a disk refuses a write with, and what mends it
 
 
 def cache_folder() -> Path:
-    """Return where what was downloaded or trained once is kept: ~/.cache/aimgan, or what AIMGAN_CACHE names."""
+    """Return the folder of downloads and other files that all runs share: AIMGAN_CACHE, else ~/.cache/aimgan."""
     return Path(os.environ.get("AIMGAN_CACHE") or Path.home() / ".cache" / "aimgan")
+
+
+def lock(file: int | IO[bytes], wait: bool = False) -> None:
+    """Lock an open file or folder for this process until it is closed or the process ends, however it ends.
+
+    Raises BlockingIOError if another process has locked it, or waits for that process if `wait` is set. Where Python
+    has no `fcntl` (Windows), nothing is locked.
+    """
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder to write into; on leaving without an error it takes the target's place.
+    """Yield an empty folder to write into; when the block ends without an error, it replaces the target.
 
-    The old target is set aside before the rename and removed after it, so that one of them is there at any moment but
-    for the instant between two renames, which `recover` mends.
+    A kill between the two renames leaves the old folder under another name; `recover` puts it back.
     """
-    target = target.resolve()  # "." has no name, and a link is not what is to be replaced
-    fresh, old = (target.parent / f".{target.name}.{kind}" for kind in ("new", "old"))
+    target = target.resolve()  # "." has no name, and a link must stay a link
+    fresh = target.parent / f".{target.name}.new"
+    old = _set_aside(target)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
@@ -64,79 +86,89 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def recover(target: Path) -> None:
-    """Put back a folder that a kill caught between `replacing_folder`'s two renames."""
+    """Put back a folder that a kill removed between the two renames of `replacing_folder`."""
     target = target.resolve()
-    old = target.parent / f".{target.name}.old"
-    if not target.exists() and old.exists():
+    old = _set_aside(target)
+    if old.exists() and not target.exists():
         old.rename(target)
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    with _replacing(target) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+def _set_aside(target: Path) -> Path:
+    return target.parent / f".{target.name}.old"
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give the name of a file to write; on leaving without an error it takes the target's place."""
-    fresh = target.with_name(f".{target.name}.new")
+def replacing_file(target: Path, shared: bool = False) -> Iterator[Path]:
+    """Yield the path of a file to write; when the block ends without an error, it replaces the target.
+
+    With `shared`, several processes may write the same target at once: each writes a file of its own.
+    """
+    mark = str(os.getpid()) if shared else "new"
+    fresh = target.with_name(f".{target.name}.{mark}")
     try:
         yield fresh
         _flush(fresh)
         fresh.replace(target)
-    except OSError:
-        fresh.unlink(missing_ok=True)  # on a full disk, what it takes is missed
+    except BaseException:
+        fresh.unlink(missing_ok=True)
         raise
     _flush(target.parent)
 
 
+def write_text(target: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    with replacing_file(target) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
 def as_json(value: Any) -> str:
-    """Return a value as readable JSON. Raises ValueError for a number that is none."""
+    """Return a value as indented JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write a value as readable JSON, whole or not at all."""
+    """Write a value as indented JSON."""
     write_text(target, as_json(value))
 
 
 def save_array(target: Path, values: np.ndarray) -> None:
-    """Write an array as a .npy file, whole or not at all."""
-    with _replacing(target) as fresh, fresh.open("wb") as file:
+    """Write an array as a .npy file."""
+    with replacing_file(target) as fresh, fresh.open("wb") as file:
         np.save(file, values)
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Put a copy of a file in the target's place, whole or not at all."""
-    with _replacing(target) as fresh:
+    """Replace a file by a copy of another one."""
+    with replacing_file(target) as fresh:
         shutil.copyfile(source, fresh)
 
 
 def save_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as a safetensors file that may be read as other files may. Raises OSError where the disk refuses.
+    """Write tensors as a safetensors file, in place. Raises OSError if the disk refuses.
 
-    safetensors puts a file of its own making in the target's place, which it lets nobody else read. It has one error
-    for all that fails; its text ends in the system's number.
+    safetensors makes files that only their owner may read, and has one error for every failure, in whose text stands
+    the number of the system's error.
     """
     values = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    target.touch()  # a new file's mode is the umask's
+    target.touch()  # a new file has the permissions of the umask
     mode = target.stat().st_mode
     try:
         save_file(values, target, metadata)
-        if target.stat().st_mode != mode:
-            target.chmod(mode)
+        target.chmod(mode)
     except SafetensorError as reason:
         found = re.search(r"os error (\d+)", str(reason))
-        if not found:
+        if found is None:
             raise
-        raise OSError(int(found[1]), os.strerror(int(found[1])), str(target)) from None
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(target)) from None
 
 
 def unwritable(path: Path, reason: OSError) -> AimganError:
-    """Return the error for a write that the disk refused: what could not be written, the room there, the fix."""
-    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if os.path.exists(parent))
-    free = shutil.disk_usage(there).free / 2**20
+    """Return the error for a write that the disk refused: the path, the reason, the free space, and what to do."""
+    folder = path.absolute()
+    while not os.path.exists(folder):  # Path.exists raises if a parent may not be read
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 2**20
     remedy = REMEDIES.get(reason.errno or 0, "check the disk")
     return AimganError(
         f"cannot write {path} ({reason.strerror}; {free:,.1f} MiB free there): {remedy}, and run the same command "
@@ -145,13 +177,18 @@ def unwritable(path: Path, reason: OSError) -> AimganError:
 
 
 def unreadable(folder: Path | str, reason: PermissionError) -> AimganError:
-    """Return the error for a folder of which this user may not read a file."""
+    """Return the error for a folder that contains a file which this user may not read."""
     path = os.fsdecode(reason.filename or folder)
     return AimganError(f"{folder} cannot be read ({reason.strerror}: {path}): make it readable, or check the path")
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    flags = os.O_RDONLY
+    if os.name == "nt":  # Windows flushes only files that are open for writing, and no folders
+        if path.is_dir():
+            return
+        flags = os.O_RDWR
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -7,7 +7,6 @@ arrays are finished.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from numpy.lib import format
 
 from aimgan.checked import regular
 from aimgan.errors import AimganError
+from aimgan.files import lock
 
 MAX_LINE = 2**24  # bytes: a longer line of a journal is taken for a torn one
 
@@ -53,7 +53,7 @@ class Growing:
         self.folder, self.kinds, self._is_sound = folder, dict(kinds), is_sound
         self._journal = _opened(folder / journal)
         try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            lock(self._journal, wait)
         except OSError:
             self._journal.close()
             raise AimganError(f"another process is building {folder}: wait for it, or take another folder") from None

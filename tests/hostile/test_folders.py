@@ -55,7 +55,7 @@ def one_line(message, call):
         ({"images": 1.5}, "expected"),
         ({"model": [1]}, "expected"),
         ({"fingerprint": "\x1b", "images": 3}, "damaged"),
-        ({"fingerprint": 3}, "expected str"),
+        ({"fingerprint": 3}, "expected text"),
         ({"skipped": [3]}, "cannot be read"),
         ({"skipped_images": 10**30}, "expected an integer of 64 bits"),
         ({"search": {"kind": "flat"}}, "unknown name"),

@@ -171,7 +171,7 @@ def test_convolutions_on_images(digits):
         ({"dim": 0}, "dim is 0; expected at least 1"),
         ({"dim": 2.0}, "dim is 2.0; expected an integer"),
         ({"width": True}, "width is True; expected an integer"),
-        ({"steps": 2.0}, "steps is 2.0; expected int"),
+        ({"steps": 2.0}, "steps is 2.0; expected an integer"),
         ({"image_shape": (8.0, 8)}, "a side of image_shape is 8.0; expected an integer"),
         ({"lr": -1.0}, "lr is -1.0; expected a number above zero"),
         ({"lr": 1e30, "steps": 5}, "the weights are not finite after 5 steps: take a lower lr"),

@@ -39,7 +39,7 @@ def kill_at(monkeypatch):
         monkeypatch.setattr(os, "fsync", mortal(os.fsync))
         monkeypatch.setattr(shutil, "rmtree", mortal(shutil.rmtree))
         monkeypatch.setattr(checkpoint, "save_tensors", mortal(checkpoint.save_tensors))
-        for name in ("mkdir", "rename", "replace", "write_text"):
+        for name in ("mkdir", "rename", "replace", "write_text", "unlink"):
             monkeypatch.setattr(Path, name, mortal(getattr(Path, name)))
 
     yield arm
@@ -174,7 +174,7 @@ def test_a_torn_checkpoint_is_passed_over_with_a_warning(tmp_path, damage):
     for step in (1, 2):
         checkpoint.save(tmp_path, step, state(step))
     DAMAGE[damage](tmp_path / "000000002")
-    with pytest.warns(TornCheckpointWarning, match="000000002 is not whole"):
+    with pytest.warns(TornCheckpointWarning, match="000000002 is damaged and is ignored"):
         found = checkpoint.newest(tmp_path)
     assert found.step == 1
     assert torch.equal(found.tensors["G.weight"], state(1)["G.weight"])
@@ -186,8 +186,8 @@ def test_all_torn_is_none_and_so_is_no_folder(tmp_path):
     flip(tmp_path / "000000001" / TENSORS, -1)
     with pytest.warns(TornCheckpointWarning) as told:
         assert checkpoint.newest(tmp_path) is None
-    assert "000000001 is not whole" in str(told[0].message)
-    assert "no checkpoint in" in str(told[1].message)
+    assert "000000001 is damaged" in str(told[0].message)
+    assert "all checkpoints in" in str(told[1].message)
 
 
 def test_one_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
@@ -197,7 +197,7 @@ def test_one_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
     def refuse(path: Path) -> str:
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(checkpoint, "_checksum", refuse)
+    monkeypatch.setattr(checkpoint, "sha256_of", refuse)
     with pytest.raises(AimganError, match=r"cannot read checkpoint .*1 .Input/output error.: make it readable"):
         checkpoint.newest(tmp_path)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from aimgan import noise
 from aimgan.networks import StandardNormal, Table4
@@ -19,7 +18,7 @@ from aimgan.objectives.base import Update
 from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import assemble
 from aimgan.training import graph
-from aimgan.training.adam import MOMENTS, Adam
+from aimgan.training.adam import Adam, as_tensor, step_sizes
 from aimgan.training.engine import Engine
 from aimgan.training.graph import WARM_UP, EagerWarning, StaticStep
 
@@ -31,10 +30,13 @@ CASES = [
 every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
 
 
-def engine(name: str = "aim", options: dict | None = None, ema: float = 0.9, **given) -> Engine:
+def engine(name: str = "aim", options: dict | None = None, ema: float = 0.9, graph: bool = False) -> Engine:
     recipe = replace(RECIPES[f"folder/{name}"], networks=NETWORKS)
     recipe = replace(recipe, options={**recipe.options, **(options or {})})
-    return Engine(assemble(recipe, 0), Adam(), Accelerator(cpu=True), 3, ema, **given)
+    made = Engine(assemble(recipe, 0), Adam(), Accelerator(cpu=True), 3, ema)
+    if graph:
+        made.use_graph()
+    return made
 
 
 def batch(step: int, n: int = 6) -> Tensor:
@@ -105,15 +107,12 @@ def test_a_batch_of_another_size_is_trained_on_as_well():
 
 
 @dataclass
-class Recording:
+class Recording(graph.Capture):
     """A graph's stand-in that counts. Like a graph, it repeats the body that it was given and no other."""
 
     recorded: int = 0
     replayed: int = 0
     error: Exception | None = None
-
-    def warm_up(self):
-        return nullcontext()
 
     def record(self, body: Callable[[], graph.Log]) -> Callable[[], graph.Log]:
         if self.error:
@@ -161,65 +160,36 @@ def test_a_step_that_cannot_be_recorded_runs_eagerly_and_says_why_once(error, re
     assert_same(static, eager)
 
 
-class FakeCuda:
-    """torch.cuda's part of a capture, as a list of what was asked for."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
-        self.calls: list[str] = []
-        self.fails = fails
-        here = self
-
-        class Stream:
-            def __init__(self, name: str = "side") -> None:
-                self.name = name
-
-            def wait_stream(self, other) -> None:
-                here.calls.append(f"{self.name} waits for {other.name}")
-
-        class CUDAGraph:
-            def replay(self) -> None:
-                here.calls.append("replay")
-
-        main = Stream("main")
-        made = {
-            "Stream": Stream, "CUDAGraph": CUDAGraph, "current_stream": lambda: main,
-            "stream": lambda stream: self.within(stream.name), "graph": lambda _, stream: self.captured(stream.name),
-        }  # fmt: skip
-        for name, value in made.items():
-            monkeypatch.setattr(torch.cuda, name, value)
-
-    @contextmanager
-    def within(self, name: str):
-        self.calls.append(f"on {name}")
-        try:
-            yield
-        finally:
-            self.calls.append(f"off {name}")
-
-    @contextmanager
-    def captured(self, name: str):
-        self.calls.append(f"capture on {name}")
-        yield
-        if self.fails:
-            raise RuntimeError("operation not permitted")
-
-
 def test_a_capture_asks_torch_for_what_its_documentation_says(monkeypatch):
-    cuda = FakeCuda(monkeypatch)
+    cuda = MagicMock()
+    cuda.body.return_value = {"loss": torch.ones(())}
+    monkeypatch.setattr(torch, "cuda", cuda)
     capture = graph.CudaCapture()
     with capture.warm_up():
-        cuda.calls.append("step")
-    assert cuda.calls == ["side waits for main", "on side", "step", "off side", "main waits for side"]
-    cuda.calls.clear()
-    log = {"loss": torch.ones(())}
-    replay = capture.record(lambda: (cuda.calls.append("body"), log)[1])
-    assert cuda.calls == ["on main", "capture on side", "body", "off main"]
-    assert [replay() is log, replay() is log] == [True, True]
-    assert cuda.calls[-3:] == ["off main", "replay", "replay"]
-    cuda.fails = True
+        cuda.step()
+    side_waits, main_waits = "Stream().wait_stream", "current_stream().wait_stream"
+    on_side = ["stream", "stream().__enter__", "step", "stream().__exit__"]
+    assert names(cuda) == ["Stream", "current_stream", side_waits, *on_side, main_waits]
+    cuda.stream.assert_called_once_with(cuda.Stream.return_value)
+
+    cuda.reset_mock()
+    replay = capture.record(cuda.body)
+    assert names(cuda) == ["CUDAGraph", "current_stream", "stream", "stream().__enter__", "graph", "graph().__enter__",
+                           "body", "graph().__exit__", "stream().__exit__"]  # fmt: skip
+    cuda.graph.assert_called_once_with(cuda.CUDAGraph.return_value, stream=cuda.Stream.return_value)
+    assert replay() is replay() is cuda.body.return_value
+    assert names(cuda)[-2:] == ["CUDAGraph().replay"] * 2
+
+    cuda.reset_mock()
+    cuda.graph.return_value.__exit__.side_effect = RuntimeError("operation not permitted")
+    cuda.stream.return_value.__exit__.return_value = False
     with pytest.raises(RuntimeError, match="operation not permitted"):
-        capture.record(dict)
-    assert cuda.calls[-2:] == ["capture on side", "off main"]  # the main stream is the current one again
+        capture.record(cuda.body)
+    assert names(cuda)[-1] == "stream().__exit__"  # the main stream is the current one again
+
+
+def names(mock: MagicMock) -> list[str]:
+    return [name for name, _, _ in mock.mock_calls]
 
 
 @dataclass(eq=False)
@@ -242,7 +212,10 @@ class Fickle:
 def test_a_step_whose_draws_change_runs_eagerly():
     def made(graph: bool) -> Engine:
         torch.manual_seed(0)
-        return Engine(Fickle(nn.Linear(2, 2), StandardNormal(2)), Adam(), Accelerator(cpu=True), graph=graph)
+        engine = Engine(Fickle(nn.Linear(2, 2), StandardNormal(2)), Adam(), Accelerator(cpu=True))
+        if graph:
+            engine.use_graph()
+        return engine
 
     eager, static = made(False), made(True)
     train(eager, range(6))
@@ -251,51 +224,14 @@ def test_a_step_whose_draws_change_runs_eagerly():
     assert_same(static, eager)
 
 
-def test_several_processes_have_no_graph():
-    class Two(Accelerator):
-        num_processes = property(lambda self: 2)
-
-    recipe = replace(RECIPES["folder/gan"], networks=NETWORKS)
-    with pytest.warns(EagerWarning, match="several processes"):
-        made = Engine(assemble(recipe, 0), Adam(), Two(cpu=True), graph=True)
-    assert made._static is None
-
-
 # --- numbers as tensors ---------------------------------------------------------------------------------------------
-
-
-def test_adam_moves_as_before_and_as_far_by_a_rate_in_a_tensor():
-    """30 steps: the kernel called plainly, our rule, and our rule with the rate as a tensor, byte for byte."""
-    start = [torch.randn(7, 5), torch.randn(4, 3, 2, 2), torch.randn(1)]
-    plain, ours, tensors = ([value.clone() for value in start] for _ in range(3))
-    moments: tuple[list[Tensor], ...] = ([*map(torch.zeros_like, start)], [*map(torch.zeros_like, start)])
-    counts, rule, rule_by_tensor = [torch.tensor(0.0) for _ in start], Adam(), Adam()
-    for step in range(30):
-        gradients, lr = [torch.randn_like(value) for value in start], 0.1 / (step + 3)
-        adam(plain, gradients, *moments, [], counts, fused=True, amsgrad=False, maximize=False, beta1=0.5,
-             beta2=0.999, lr=lr, weight_decay=0.0, eps=1e-8)  # fmt: skip
-        rule.move(ours, gradients, lr)
-        rule_by_tensor.move(tensors, gradients, torch.tensor(lr, dtype=torch.float64))
-    for values in zip(plain, ours, tensors, strict=True):
-        assert len({value.numpy().tobytes() for value in values}) == 1
-
-
-def test_adam_reads_a_gradient_in_another_order_of_memory():
-    parameters = [torch.zeros(2, 3, 4, 4) for _ in range(2)]
-    gradient = torch.randn(2, 3, 4, 4)
-    for parameter, given in zip(parameters, (gradient, gradient.to(memory_format=torch.channels_last)), strict=True):
-        rule = Adam()
-        for _ in range(2):
-            rule.move([parameter], [given], 0.1)
-        assert set(rule.state(parameter)) == set(MOMENTS)
-    assert torch.equal(*parameters)
 
 
 def test_numbers_are_exact_on_a_cpu_and_float32_where_adams_kernel_reads_that():
     cpu, other = torch.device("cpu"), torch.device("meta")
     lr = math.pi / 1000
-    assert graph.numbers(lr, 0.1, cpu).rate(0.1) == lr * 0.1
-    assert float(graph._number(lr, cpu)) == lr
-    given = graph.numbers(lr, 0.1, other)
+    assert step_sizes(lr, 0.1, cpu).rate(0.1) == lr * 0.1
+    assert float(as_tensor(lr, cpu)) == lr
+    given = step_sizes(lr, 0.1, other)
     assert {given.rate(1.0).dtype, given.share.dtype} == {torch.float32}
     assert {given.rate(1.0).device.type, given.share.device.type} == {"meta"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable
@@ -30,7 +31,7 @@ def test_one_process_sends_nothing():
     alone, tensors = Processes(), {"a": torch.arange(3.0)}
     assert alone.first
     assert [alone.agreed(wish) for wish in (GO_ON, SAVE, STOP)] == [GO_ON, SAVE, STOP]
-    assert alone.tensors(tensors)["a"] is tensors["a"]
+    assert alone.tensors(tensors)["a"].equal(tensors["a"])
     assert alone.mean(tensors["a"]).equal(tensors["a"])
     assert alone.share(7) == 7
     alone.wait()
@@ -65,8 +66,23 @@ def in_two(monkeypatch) -> Callable[[Callable[[Processes], Any]], list[Any]]:
         work = group.allreduce([tensor], options)
         return work if async_op else work.wait()
 
+    def all_gather_object(found, own, group):
+        for rank in range(2):
+            box = [own]
+            broadcast_object_list(box, rank, group)
+            found[rank] = box[0]
+
+    def broadcast_object_list(box, root, group):
+        data = torch.frombuffer(bytearray(pickle.dumps(box[0])), dtype=torch.uint8)
+        size = torch.tensor(len(data))
+        group.broadcast(size, root).wait()
+        data = data if group.rank() == root else torch.empty(int(size), dtype=torch.uint8)
+        group.broadcast(data, root).wait()
+        box[0] = pickle.loads(bytes(data.tolist()))
+
     monkeypatch.setattr(distributed, "all_reduce", all_reduce)
-    monkeypatch.setattr(distributed, "broadcast", lambda tensor, root, group: group.broadcast(tensor, root).wait())
+    monkeypatch.setattr(distributed, "all_gather_object", all_gather_object)
+    monkeypatch.setattr(distributed, "broadcast_object_list", broadcast_object_list)
     monkeypatch.setattr(distributed, "barrier", lambda group, async_op: group.barrier())
     return run
 

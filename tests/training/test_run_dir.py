@@ -110,7 +110,7 @@ def test_a_lost_run_json_comes_back_from_the_newest_checkpoint(run, harm):
     written = run.record.read_text()
     checkpoint.save(run.checkpoints, 3, {"a": torch.zeros(1)}, run.records())
     harm(run.record)
-    with pytest.warns(RuntimeWarning, match=r"run\.json .*its copy in checkpoint 3 is taken"):
+    with pytest.warns(RuntimeWarning, match=r"run\.json .*its copy in checkpoint 3 is used"):
         assert run.begin(SETTINGS) == []
     assert run.record.read_text() == written
 

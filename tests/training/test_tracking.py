@@ -32,8 +32,8 @@ class Recorder(GeneralTracker):
     settings: ClassVar[list[dict]]
     fails_at: ClassVar[int | None]
 
-    def __init__(self, project: str, **given) -> None:
-        self.begun.append({"project": project, **given})
+    def __init__(self, **given) -> None:
+        self.begun.append(given)
 
     def start(self) -> None:
         pass
@@ -56,7 +56,7 @@ class Recorder(GeneralTracker):
 @pytest.fixture
 def recorder(monkeypatch) -> type[Recorder]:
     own = type("Recorder", (Recorder,), {"told": [], "begun": [], "settings": [], "fails_at": None})
-    monkeypatch.setattr(tracking, "_installed", lambda name: name in ("tensorboard", "wandb"))
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: ["tensorboard", "wandb"])
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", own)
     return own
 
@@ -132,7 +132,7 @@ def run_with(folder: Path, names: list[str], rows: range, start: int = 0, warn=N
     run.begin({"steps": 100, "recipe": {"lr": 0.1}})
     run.rewind(start)
     track = Tracking(run, names, warn or pytest.fail)
-    with track.from_step(start):
+    with track.opened():
         for step in rows:
             row = {"step": step, "lr": 0.1, "loss/D": 1 / step}
             if step % 3 == 0:
@@ -194,10 +194,3 @@ def test_names_are_checked_before_anything_is_made(tmp_path, recorder):
     with pytest.raises(AimganError, match=r"mlflow is not installed \(here: tensorboard, wandb\): pip install mlflow"):
         aimgan.train("grid/aim", tmp_path / "run", track=["mlflow"])
     assert not (tmp_path / "run").exists()
-
-
-def test_a_folder_that_is_called_like_a_package_is_none(tmp_path, monkeypatch):
-    (tmp_path / "trackio").mkdir()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert not tracking._installed("trackio")

@@ -151,9 +151,10 @@ def _accelerate() -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     import torch
 
+    from aimgan.checked import cores as cores_here
     from aimgan.checked import memory
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cores_here()
     threads, kind = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
     found = f"{cores} cores, {threads} threads, {kind}, {memory() / 2**30:.1f} GiB of memory"
     if threads > cores:

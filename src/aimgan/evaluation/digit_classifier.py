@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,7 +30,7 @@ from aimgan.data.image_data import ImageData, Split
 from aimgan.data.image_set import as_float
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError
-from aimgan.files import cache_folder, save_tensors
+from aimgan.files import cache_folder, replacing_file, save_tensors
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.training.run_dir import environment
 
@@ -182,12 +181,8 @@ def kept_at(images: ImageData, settings: Settings) -> Path:
 def _write(path: Path, trained: Trained) -> None:
     """Write weights and record as one file, whole or not at all, whoever else writes it too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing_file(path, shared=True) as fresh:
         save_tensors(fresh, trained.network.state_dict(), {"record": json.dumps(trained.record)})
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _read(path: Path, images: ImageData) -> Trained | None:

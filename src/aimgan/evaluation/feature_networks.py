@@ -29,7 +29,8 @@ from aimgan import console
 from aimgan.data.image_set import ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.evaluation.digit_classifier import digit_classifier
-from aimgan.evaluation.inception_weights import cached, first_line, inception_weights, load_torchscript, sha256_of
+from aimgan.evaluation.inception_weights import cached, first_line, inception_weights, load_torchscript
+from aimgan.files import sha256_of
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.networks.inception import RESIZERS, Inception, from_published
 

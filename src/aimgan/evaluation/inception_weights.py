@@ -12,11 +12,8 @@ file: none of the code in it is run.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from aimgan.errors import AimganError
-from aimgan.files import cache_folder
+from aimgan.files import cache_folder, replacing_file, sha256_of
 
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -66,19 +63,16 @@ def inception_weights(say: Say) -> Weights:
 def download(path: Path, say: Say) -> Path:
     """Fetch NVIDIA's file to `path`, whole and checked or not at all."""
     say(f"downloading Inception-v3 ({SIZE / 1e6:.0f} MB) from {URL} to {path}")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch(fresh, say)
-        _require(sha256_of(fresh), URL, "try again later, or take the other file of docs/metrics.md#feature-networks")
-        fresh.replace(path)
+        with replacing_file(path, shared=True) as fresh:
+            _fetch(fresh, say)
+            fix = "try again later, or take the other file (docs/metrics.md#feature-networks)"
+            _require(sha256_of(fresh), URL, fix)
     except (OSError, HTTPException) as error:
         raise AimganError(
             f"Inception-v3 could not be downloaded ({error}); fetch {URL} elsewhere, put it at {path}"
         ) from None
-    finally:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
     return path
 
 
@@ -91,12 +85,6 @@ def _fetch(path: Path, say: Say) -> None:
             before, done = done, done + len(block)
             if before * 4 // SIZE < done * 4 // SIZE:
                 say(f"downloaded {done / 1e6:.0f} of {SIZE / 1e6:.0f} MB")
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require(got: str, source: str | Path, fix: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from threading import Event
 from rich.console import Console
 
 from aimgan import console as screen
+from aimgan.checked import cores
 from aimgan.errors import AimganError
 from aimgan.paper.experiment import make_folder
 from aimgan.paper.training_run import Attempt, Outcome, TrainingRun, last_step, outcome, remove
@@ -19,11 +19,6 @@ from aimgan.training.signals import on_signal
 # The scores of a finished run that its line names.
 NAMED = ("modes", "high_quality", "reconstruction_mse", "inception_score", "frechet_distance")
 POLL = 0.25  # seconds between two looks at the processes
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def workers_for(device: str, asked: int | None) -> int:

@@ -163,12 +163,12 @@ def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) ->
     screen.say_where(console, start, plan.steps, loop.saved_by, processes.world)
     loop.warn, loop.report = tracking.warn, tracking.row
     stop = interrupt(f"stopped after step {plan.steps} of {plan.steps}, before the run's evaluation was written")
-    with tracking.from_step(start):
+    with tracking.opened():
         products = float32_products(plan.recipe.precision, job.accelerator.device)
         with products, screen.training(console, plan.recipe.name, start, plan.steps) as loop.progress:
             loop.train(start)
         with on_signal(stop):
-            if loop.told:
+            if loop.signalled:
                 stop()
             if processes.first:
                 scores = finish(model_of(engine, config), job.data, job.folder, plan, console, network)
@@ -195,9 +195,11 @@ def about(plan: Plan, data: Any) -> dict[str, Any]:
 
 def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, seed: int) -> Engine:
     """Return the engine that trains a recipe's players; on one GPU a step is one CUDA graph."""
-    graph = accelerator.device.type == "cuda" and accelerator.num_processes == 1
     rule = Adam(recipe.beta1, recipe.beta2)
-    return Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last, graph)
+    engine = Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last)
+    if accelerator.device.type == "cuda" and accelerator.num_processes == 1:
+        engine.use_graph()
+    return engine
 
 
 def training_loop(job: Job, engine: Engine) -> Loop:

@@ -1,8 +1,8 @@
-"""Adam (Kingma and Ba, 2014) by torch's fused kernel, for parameters whose gradients are handed over."""
+"""Adam (Kingma and Ba, 2014) by torch's fused kernel, and the sizes of a step's moves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -13,25 +13,46 @@ from torch.optim.adam import adam
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
+@dataclass(frozen=True)
+class StepSizes:
+    """The learning rate of an update, by its `rate`, and the share by which the averages move towards the weights."""
+
+    rate: Callable[[float], float | Tensor]
+    share: float | Tensor
+
+
+def step_sizes(lr: float, share: float, device: torch.device) -> StepSizes:
+    """Return the sizes for an eager step. On a GPU they are tensors, as in a CUDA graph: both run the same kernel."""
+    if device.type == "cpu":
+        return StepSizes(lambda rate: lr * rate, share)
+    return StepSizes(lambda rate: as_tensor(lr * rate, device), as_tensor(share, device))
+
+
+def as_tensor(value: float, device: torch.device) -> Tensor:
+    """Return a number as a tensor (): float64 on a CPU, float32 elsewhere, where Adam's kernel reads no other type."""
+    dtype = torch.float64 if device.type == "cpu" else torch.float32
+    return torch.full((), value, dtype=dtype, device=device)
+
+
 @runtime_checkable
 class Rule(Protocol):
-    """How a parameter moves, given its gradient."""
+    """How parameters move, given their gradients."""
 
     def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float | Tensor) -> None:
-        """Move the parameters, in place. `lr` as a tensor () is read when the parameters move: in a CUDA graph."""
+        """Move the parameters in place. A CUDA graph reads `lr` as a tensor () whenever it is replayed."""
         ...
 
     def state(self, parameter: Tensor) -> dict[str, Tensor]:
-        """What the rule remembers of a parameter, by name: the tensors themselves, made when first asked for."""
+        """Return the tensors in which the rule keeps a parameter's moments, by name."""
         ...
 
 
 @dataclass
 class Adam:
-    """Adam without weight decay. Its moments belong to each parameter, so how parameters are grouped changes nothing.
+    """Adam without weight decay. Each parameter has its own moments, so it does not matter which move together.
 
-    All networks that move at once are one call of the kernel: three `torch.optim.Adam.step()` cost twice as much as
-    that on the grid's networks, and take gradients from `.grad`, which nobody else here needs.
+    One call of the kernel moves all networks of an update: on the grid's networks, three `torch.optim.Adam.step()`
+    take twice as long, and they read gradients from `.grad`, which the engine does not fill.
     """
 
     beta1: float = 0.5
@@ -40,28 +61,39 @@ class Adam:
     _moments: dict[Tensor, dict[str, Tensor]] = field(default_factory=dict)
 
     def state(self, parameter: Tensor) -> dict[str, Tensor]:
-        """exp_avg, exp_avg_sq and step of a parameter."""
+        """Return exp_avg, exp_avg_sq and step of a parameter, made at the first call."""
         if parameter not in self._moments:
-            zeros = [torch.zeros_like(parameter, memory_format=torch.preserve_format) for _ in range(2)]
-            step = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            self._moments[parameter] = dict(zip(MOMENTS, (*zeros, step), strict=True))
+            self._moments[parameter] = {
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            }
         return self._moments[parameter]
 
     @torch.no_grad()
     def move(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], lr: float | Tensor) -> None:
         """Move the parameters down their gradients."""
-        gradients = [_laid_out_as(p, gradient) for p, gradient in zip(parameters, gradients, strict=True)]
         states = [self.state(parameter) for parameter in parameters]
-        first, second, steps = ([state[name] for state in states] for name in MOMENTS)
         adam(
-            list(parameters), gradients, first, second, [], steps,
-            fused=True, amsgrad=False, maximize=False, beta1=self.beta1, beta2=self.beta2, lr=lr, weight_decay=0.0,
+            list(parameters),
+            [_laid_out_as(parameter, gradient) for parameter, gradient in zip(parameters, gradients, strict=True)],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            maximize=False,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            lr=lr,
+            weight_decay=0.0,
             eps=self.eps,
-        )  # fmt: skip
+        )
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient with the parameter's strides: the fused kernel walks through memory, and autograd promises none."""
+    """Return the gradient with the parameter's strides: the fused kernel needs them equal."""
     if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)

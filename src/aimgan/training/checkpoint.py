@@ -1,8 +1,7 @@
-"""Checkpoints: one folder each, safetensors and JSON, written beside and renamed. The newest valid one wins."""
+"""Checkpoints: one folder each, with a safetensors file and JSON. The newest one whose checksums are right counts."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import warnings
@@ -15,84 +14,91 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from aimgan.errors import AimganError
-from aimgan.files import replacing_folder, save_tensors, write_json
+from aimgan.files import replacing_folder, save_tensors, sha256_of, write_json
 
 TENSORS, META = "state.safetensors", "state.json"
+KEPT = 2  # checkpoints
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+DAMAGED = (*ABSENT, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 class TornCheckpointWarning(UserWarning):
-    """A checkpoint was not whole and was passed over."""
+    """A checkpoint is damaged and is ignored."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after `step` steps; and by name the run's own files (run.json, metrics.jsonl), as they were then."""
+    """The state after `step` steps, and copies of the run's files (run.json, metrics.jsonl) of that moment, by name."""
 
     step: int
     tensors: dict[str, Tensor]
     files: Mapping[str, Path] = field(default_factory=dict)
 
 
-def save(folder: Path, step: int, tensors: Mapping[str, Tensor], files: Iterable[Path] = (), keep: int = 2) -> Path:
-    """Write the state after `step` steps to folder/<step>, then remove all but the newest `keep`.
+def save(folder: Path, step: int, tensors: Mapping[str, Tensor], files: Iterable[Path] = ()) -> Path:
+    """Write the state after `step` steps and copies of `files` to folder/<step>; remove all but the newest KEPT.
 
-    Of `files` it gets copies, with checksums too. Raises OSError where the disk refuses; what was there stays.
+    Raises OSError if the disk refuses; earlier checkpoints then stay.
     """
     target = folder / f"{step:09d}"
-    folder.mkdir(exist_ok=True)  # and not its parents: a run whose folder was removed ends here
+    folder.mkdir(exist_ok=True)  # without its parents: a run whose folder was removed must end
     with replacing_folder(target) as fresh:
         save_tensors(fresh / TENSORS, tensors)
-        copies = {path.name: _checksum(Path(shutil.copyfile(path, fresh / path.name))) for path in files}
-        write_json(fresh / META, {"step": step, "sha256": _checksum(fresh / TENSORS), "files": copies})
-    prune(folder, step, keep)
+        copies = {}
+        for path in files:
+            shutil.copyfile(path, fresh / path.name)
+            copies[path.name] = sha256_of(fresh / path.name)
+        write_json(fresh / META, {"step": step, "sha256": sha256_of(fresh / TENSORS), "files": copies})
+    prune(folder, step)
     return target
 
 
-def prune(folder: Path, step: int, keep: int = 2) -> None:
-    """Remove all but the newest `keep` checkpoints up to `step`.
+def prune(folder: Path, step: int) -> None:
+    """Remove all checkpoints but the newest KEPT up to `step`, and what killed saves left behind.
 
-    What a kill left half written goes too, and torn checkpoints past this step: they were passed over.
+    A checkpoint past `step` is a damaged one that was ignored.
     """
-    kept = [path for path in _candidates(folder) if int(path.name) <= step][:keep]
-    for path in {*_candidates(folder), *folder.glob(".*.new"), *folder.glob(".*.old")} - {*kept}:
+    found = _checkpoints(folder)
+    kept = [path for path in found if int(path.name) <= step][:KEPT]
+    for path in {*found, *folder.glob(".*.new"), *folder.glob(".*.old")} - {*kept}:
         shutil.rmtree(path)
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint that is whole, or None. A torn one is passed over with a warning.
+    """Return the newest undamaged checkpoint, or None. Damaged ones are ignored with a warning.
 
-    Raises AimganError for one that cannot be read: it may be whole, and going on without it would remove it.
+    Raises AimganError if the disk fails to read one: it may be sound, and training without it would remove it.
     """
-    candidates = _candidates(folder)
-    for path in candidates:
+    found = _checkpoints(folder)
+    for path in found:
         try:
             return _read(path)
-        except (*ABSENT, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as reason:
-            warnings.warn(f"checkpoint {path} is not whole ({reason}): it is passed over", TornCheckpointWarning, 2)
+        except DAMAGED as reason:
+            warnings.warn(f"checkpoint {path} is damaged and is ignored ({reason})", TornCheckpointWarning, 2)
         except OSError as reason:
             raise AimganError(
                 f"cannot read checkpoint {path} ({reason.strerror}): make it readable, or remove it to go on without it"
             ) from None
-    if candidates:
-        warnings.warn(f"no checkpoint in {folder} is whole: there is none to go on from", TornCheckpointWarning, 2)
+    if found:
+        warnings.warn(f"all checkpoints in {folder} are damaged", TornCheckpointWarning, 2)
     return None
 
 
 def _read(path: Path) -> Checkpoint:
     meta = json.loads((path / META).read_text(encoding="utf-8"))
-    copies = {name: path / Path(name).name for name in meta.get("files", {})}
-    wanted = {path / TENSORS: meta["sha256"], **{file: meta["files"][name] for name, file in copies.items()}}
-    if meta["step"] != int(path.name) or any(_checksum(file) != checksum for file, checksum in wanted.items()):
+    if meta["step"] != int(path.name) or sha256_of(path / TENSORS) != meta["sha256"]:
         raise ValueError("its checksum differs")
+    copies = {}
+    for name, checksum in meta.get("files", {}).items():
+        copies[name] = path / Path(name).name  # a name in a damaged file may hold a path
+        if sha256_of(copies[name]) != checksum:
+            raise ValueError("its checksum differs")
     return Checkpoint(meta["step"], load_file(path / TENSORS), copies)
 
 
-def _candidates(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the folders of checkpoints, the newest first."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if path.name.isdecimal()]
     return sorted(found, key=lambda path: int(path.name), reverse=True)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

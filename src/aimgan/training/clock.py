@@ -1,4 +1,4 @@
-"""A clock that runs while training runs, and not while a model is evaluated or saved."""
+"""A clock that runs while a model trains, and stands still while it is evaluated or saved."""
 
 from __future__ import annotations
 
@@ -10,42 +10,34 @@ import torch
 
 
 class Clock:
-    """Seconds of training on a device since the clock was made.
+    """Measures the speed of training on a device, from step `start` on.
 
-    A GPU works through a queue: its end is awaited before a pause, so that what was queued counts as training. Between
-    pauses nothing waits, and `seconds` is meant for moments when the losses have just been fetched.
+    A GPU works through a queue, which is waited for before and after a pause only. So `lap` is meant to be called just
+    after losses have been fetched from the device.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, start: int) -> None:
         self._device = device
-        self._began = time.monotonic()
-        self._lap = (0, 0.0)  # step and seconds of the last lap
-
-    def seconds(self) -> float:
-        """Seconds of training so far."""
-        return time.monotonic() - self._began
-
-    def start(self, step: int) -> None:
-        """Begin the first lap, after `step` steps."""
-        self._lap = (step, self.seconds())
+        self._step, self._time = start, time.monotonic()  # of the last lap, moved on by pauses
 
     def lap(self, step: int) -> float:
-        """Return the steps a second since the last lap, now that `step` steps are done."""
-        last, before = self._lap
-        self._lap = (step, self.seconds())
-        return (step - last) / max(self._lap[1] - before, 1e-9)
+        """Return the steps per second since the last lap, now that `step` steps are done."""
+        now = time.monotonic()
+        speed = (step - self._step) / max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        return speed
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stand still inside the block."""
-        self._drain()
-        at = time.monotonic()
+        """Do not count the time that the block takes."""
+        self._wait_for_device()
+        began = time.monotonic()
         try:
             yield
         finally:
-            self._drain()
-            self._began += time.monotonic() - at
+            self._wait_for_device()
+            self._time += time.monotonic() - began
 
-    def _drain(self) -> None:
+    def _wait_for_device(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)

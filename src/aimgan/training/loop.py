@@ -1,4 +1,4 @@
-"""Steps, and what happens between them: log, evaluate, checkpoint, stop."""
+"""The training loop: steps, and between them log rows, evaluations, checkpoints and a stop on a signal."""
 
 from __future__ import annotations
 
@@ -14,36 +14,34 @@ from torch import Tensor
 from aimgan.errors import AimganError, Interrupted
 from aimgan.training import checkpoint
 from aimgan.training.alarms import Watch
+from aimgan.training.checkpoint import Checkpoint
 from aimgan.training.clock import Clock
 from aimgan.training.engine import Engine
 from aimgan.training.processes import GO_ON, SAVE, STOP, Processes
 from aimgan.training.run_dir import RunDir
 from aimgan.training.signals import on_signal
 
-PENDING = "log."  # before a loss's name in a checkpoint
-PROCESSES = "processes"  # in a checkpoint: how many saved it
+PENDING = "log."  # the prefix of losses in a checkpoint
+PROCESSES = "processes"  # the name in a checkpoint for how many processes saved it
 REMEDY = "train again with a lower learning rate (--set lr=...) in another --output"
 
 
 class NonFiniteLoss(AimganError):
-    """A loss, one of its terms or a weight is not finite: the run stops before such a state is saved."""
+    """A loss, a term or a weight is not finite. The run stops before such a state is saved."""
 
 
 @dataclass
 class Loop:
     """Trains `engine` for `steps` steps on `batch(step)`, with `rate(step)` as the learning rate.
 
-    `evaluate(step)` gives numbers for metrics.jsonl every `evaluate_every` steps. `progress(step, row)` is told of each
-    log row. A checkpoint is written every `checkpoint_seconds`: when it falls changes nothing in the result.
+    Every `log_every` steps a row of mean losses is written to metrics.jsonl, with the speed since the last such row
+    (evaluations and checkpoints not counted); every `evaluate_every` steps a row with the numbers of `evaluate(step)`;
+    every `checkpoint_seconds` seconds a checkpoint, whose moment changes nothing in the result. `batch_size` is the
+    number of images in a step, for the speed. Rows contain the names of the alarms that stand (training/alarms.py).
 
-    Of several processes the first one writes, evaluates, and reads checkpoints for all; before each checkpoint they are
-    compared. The others' `run` is not looked at.
-
-    Alarms (training/alarms.py) are written into the rows they stand at; `warn(line)` gets each that begins or ends.
-    `report(row)` is given every row that has been written.
-
-    A log row's `steps_per_second` is the speed since the row before, without evaluations and checkpoints. With
-    `batch_size`, the images of a step, there is `images_per_second` too.
+    `progress(step, row)` is called after each step, `report(row)` for each written row, and `warn(line)` when an alarm
+    begins or ends. Of several processes the first one writes, evaluates, and reads checkpoints for all; all are
+    compared before each checkpoint. The others do not use `run`.
     """
 
     engine: Engine
@@ -58,143 +56,175 @@ class Loop:
     batch_size: int = 0
     progress: Callable[[int, Mapping[str, Any] | None], None] = lambda step, row: None
     processes: Processes = field(default_factory=Processes)
-    saved_by: int | None = field(default=None, init=False)  # how many processes saved what `resume` found, if known
-    told: bool = field(default=False, init=False)  # that a signal came in the last step, too late to raise Interrupted
+    saved_by: int | None = field(default=None, init=False)  # how many processes saved what `resume` loaded, if known
+    signalled: bool = field(default=False, init=False)  # whether a signal came during the last step
     warn: Callable[[str], None] = lambda line: None
     report: Callable[[Mapping[str, Any]], None] = lambda row: None
     _watch: Watch = field(default_factory=Watch)
-    _pending: list[dict[str, Tensor]] = field(default_factory=list)
+    _pending: list[dict[str, Tensor]] = field(default_factory=list)  # the losses of each step since the last log row
     _stop: bool = False
 
     def resume(self) -> int:
-        """Load the newest valid checkpoint, if there is one, and return how many steps are done.
+        """Load the newest undamaged checkpoint, if there is one, and return how many steps are done.
 
-        The first process reads it and sends it to the others: no disk need be shared, and no two read different ones.
+        The first process reads it and sends it to the others, so that they need no shared disk.
         """
         assert self.processes.world == self.engine.accelerator.num_processes
-        found = checkpoint.newest(self.run.checkpoints) if self.processes.first else None
-        start = self.processes.integer(found.step if found else 0)
+        found = Checkpoint(0, {})
+        if self.processes.first:
+            found = checkpoint.newest(self.run.checkpoints) or found
+        start = self.processes.integer(found.step)
         if start:
-            tensors = self.processes.tensors(found.tensors if found else {})
+            tensors = self.processes.tensors(found.tensors)
             self.engine.load_state(tensors)
             self._unpack(tensors)
-            self.saved_by = int(tensors[PROCESSES]) if PROCESSES in tensors else None
+            if PROCESSES in tensors:  # aimgan 0.1 did not save it
+                self.saved_by = int(tensors[PROCESSES])
         if self.processes.first:
             checkpoint.prune(self.run.checkpoints, start)
-            self.run.rewind(start, found.files if found else {})
-            self._watch = Watch(self.run.rows() if self.run.metrics.exists() else ())
-        self._compare(self.engine.state(), start)  # another seed or version on one machine is found here
+            self.run.rewind(start, found.files)
+            if self.run.metrics.exists():
+                self._watch = Watch(self.run.rows())
+        self._compare(self.engine.state(), start)  # finds processes with another seed or another version
         return start
 
     def train(self, start: int = 0) -> None:
         """Train from step `start` (what `resume` returned) to the last. Raises Interrupted, with the state saved."""
-        clock = Clock(self.engine.accelerator.device)
-        clock.start(start)
+        clock = Clock(self.engine.accelerator.device, start)
         saved = time.monotonic()
         with on_signal(self._hear):
             for step in range(start, self.steps):
                 rate = self.rate(step)
                 self._pending.append(self.engine.step(self.batch(step), step, rate))
                 done = step + 1
-                if done % self.log_every == 0 or done == self.steps:
+                last = done == self.steps
+                if last or done % self.log_every == 0:
                     self._log(done, rate, clock)
                 else:
                     self.progress(done, None)
-                if self.evaluate and (done == self.steps or (self.evaluate_every and done % self.evaluate_every == 0)):
+                if self._evaluation_is_due(done):
                     with clock.paused():
-                        self._evaluate(self.evaluate, done)
-                asked = self._asked(done, time.monotonic() - saved > self.checkpoint_seconds)
-                if asked or done == self.steps:
+                        self._evaluate(done)
+                request = self._agreed_request(last, time.monotonic() - saved > self.checkpoint_seconds)
+                if last or request != GO_ON:
                     with clock.paused():
                         self._save(done)
                     saved = time.monotonic()
-                self.told = asked == STOP
-                if self.told and done < self.steps:
+                if request == STOP and not last:
                     raise Interrupted(f"stopped after step {done} of {self.steps}")
+                self.signalled = request == STOP
 
     def _hear(self) -> None:
         self._stop = True
 
-    def _asked(self, done: int, late: bool) -> int:
-        """What all processes do now: stop, if any was told to; save, if the first one's clock says so."""
-        asked = self.processes.agreed(STOP if self._stop else SAVE if late and self.processes.first else GO_ON)
-        return asked or (self.processes.agreed(GO_ON) if done == self.steps else GO_ON)  # no step is left to answer in
+    def _agreed_request(self, last: bool, checkpoint_is_due: bool) -> int:
+        """Return what all processes do after this step: STOP, SAVE or GO_ON."""
+        request = GO_ON
+        if checkpoint_is_due and self.processes.first:
+            request = SAVE
+        if self._stop:
+            request = STOP
+        agreed = self.processes.agreed(request)
+        if last and agreed == GO_ON:  # requests of several processes are answered one step later: ask once more
+            return self.processes.agreed(GO_ON)
+        return agreed
 
-    def _evaluate(self, evaluate: Callable[[int], Mapping[str, float]], done: int) -> None:
-        """Evaluate on the first process: the others have the same model, and would read and compute the same."""
-        if self.processes.first:
-            self._write({"step": done, **evaluate(done)})
+    def _evaluation_is_due(self, done: int) -> bool:
+        if self.evaluate is None:
+            return False
+        return done == self.steps or (self.evaluate_every > 0 and done % self.evaluate_every == 0)
+
+    def _evaluate(self, done: int) -> None:
+        """Evaluate on the first process; the others have the same model and wait."""
+        if self.processes.first and self.evaluate:
+            self._write({"step": done, **self.evaluate(done)})
         self.processes.wait()
 
     def _log(self, done: int, rate: float, clock: Clock) -> None:
-        means = self._means(done)  # fetched from the device first: the clock then counts steps that have been taken
+        """Write the mean losses since the last log row."""
+        packed = self._pack(done)  # waits for the device, so that the clock counts finished steps only
+        self._pending.clear()
         speed = clock.lap(done)
-        row = {"step": done, "lr": rate, **means, "steps_per_second": round(speed, 2)}
+        row: dict[str, Any] = {"step": done, "lr": rate}
+        for name, values in packed.items():
+            row[name.removeprefix(PENDING)] = values.mean().item()
+        row["steps_per_second"] = round(speed, 2)
         if self.batch_size:
             row["images_per_second"] = round(speed * self.batch_size, 1)
         self.progress(done, self._write(row))
 
-    def _means(self, done: int) -> dict[str, float]:
-        """Average the losses since the last log line."""
-        packed = self._pack(done)
-        self._pending.clear()
-        return {name.removeprefix(PENDING): values.mean().item() for name, values in packed.items()}
-
     def _pack(self, done: int) -> dict[str, Tensor]:
-        """Bring the losses since the last log line over from the device, in one transfer, and check them."""
+        """Fetch the losses since the last log row from the device in one transfer, (steps,) each, and check them."""
         if not self._pending:
             return {}
-        names = list(self._pending[-1])  # the order of this process's own steps: safetensors sorts what it keeps
-        values = torch.stack([torch.stack([terms[name].float() for name in names]) for terms in self._pending]).cpu()
-        values = self.processes.mean(values)
-        if not bool(values.isfinite().all()):
-            row, column = (int(index) for index in (~values.isfinite()).nonzero()[0])
-            terms = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values[row].tolist(), strict=True))
-            raise NonFiniteLoss(
-                f"{type(self.engine.objective).__name__}: {names[column]} is {values[row, column].item()} at step "
-                f"{done - len(values) + row + 1} ({terms}): {REMEDY}"
-            )
+        names = list(self._pending[-1])
+        steps = [torch.stack([log[name].float() for name in names]) for log in self._pending]
+        values = self.processes.mean(torch.stack(steps).cpu())
+        if not values.isfinite().all():
+            self._raise_non_finite(names, values, done)
         return {PENDING + name: values[:, column] for column, name in enumerate(names)}
 
+    def _raise_non_finite(self, names: list[str], values: Tensor, done: int) -> None:
+        row, column = (int(index) for index in (~values.isfinite()).nonzero()[0])
+        step = done - len(values) + row + 1
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values[row].tolist(), strict=True))
+        raise NonFiniteLoss(
+            f"{type(self.engine.objective).__name__}: {names[column]} is {values[row, column].item()} at step {step} "
+            f"({terms}): {REMEDY}"
+        )
+
     def _unpack(self, tensors: Mapping[str, Tensor]) -> None:
-        packed = {name.removeprefix(PENDING): values for name, values in tensors.items() if name.startswith(PENDING)}
-        rows = len(next(iter(packed.values()), ()))
-        self._pending = [{name: values[k] for name, values in packed.items()} for k in range(rows)]
+        """Restore the losses that a checkpoint holds."""
+        self._pending.clear()
+        for name, values in tensors.items():
+            if name.startswith(PENDING):
+                self._pending = self._pending or [{} for _ in values]
+                for losses, value in zip(self._pending, values, strict=True):
+                    losses[name.removeprefix(PENDING)] = value
 
     def _save(self, done: int) -> None:
-        """Save a state that only finite losses led to, with the losses that the next log line will average."""
-        state = {name: tensor.detach().cpu() for name, tensor in self.engine.state().items()} | self._pack(done)
-        bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
-        if bad:
-            raise NonFiniteLoss(
-                f"{type(self.engine.objective).__name__}: {bad[0]} is not finite after step {done}: {REMEDY}"
-            )
+        """Save the state, if it is finite, with the losses that the next log row will average."""
+        state = {name: tensor.detach().cpu() for name, tensor in self.engine.state().items()}
+        state |= self._pack(done)
+        for name, tensor in state.items():
+            if not tensor.isfinite().all():
+                objective = type(self.engine.objective).__name__
+                raise NonFiniteLoss(f"{objective}: {name} is not finite after step {done}: {REMEDY}")
         self._compare(state, done)
         if self.processes.first:
             state[PROCESSES] = torch.tensor(self.processes.world)
             checkpoint.save(self.run.checkpoints, done, state, self.run.records())
 
     def _compare(self, state: Mapping[str, Tensor], done: int) -> None:
-        """Refuse to go on where processes have come apart. What forward passes move may be each one's own."""
-        own = self.engine.statistics() | {name for name in state if name.startswith(PENDING)}
-        moved = {name: tensor for name, tensor in state.items() if name not in own}
-        self.processes.compare(moved, f"after step {done}")
+        """Raise AimganError if processes have different weights. Losses and batch-norm statistics may differ."""
+        own = self.engine.statistics()
+        compared = {}
+        for name, tensor in state.items():
+            if name not in own and not name.startswith(PENDING):
+                compared[name] = tensor
+        self.processes.compare(compared, f"after step {done}")
 
     def _write(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Write a row with the alarms that stand, on the first process, and return it."""
-        if self.processes.first:
-            for line in self._watch.see(row):
-                self.warn(line)
-            row = {**row, "alarms": self._watch.standing} if self._watch.standing else row
-            self.run.append(row)
-            self.report(row)
+        """Write a row, with the alarms that stand, on the first process, and return it."""
+        if not self.processes.first:
+            return row
+        for line in self._watch.see(row):
+            self.warn(line)
+        if self._watch.standing:
+            row = {**row, "alarms": self._watch.standing}
+        self.run.append(row)
+        self.report(row)
         return row
 
 
-def learning_rate(schedule: str, base: float, steps: int, epoch: int, final: float = 0.0) -> Callable[[int], float]:
-    """Return the rate of step 0, 1, ...: "constant", "linear" or "cosine" to `final` * base, or "inverse-sqrt-epoch".
+SCHEDULES = ("constant", "linear", "cosine", "inverse-sqrt-epoch")
 
-    The last is the paper's, alpha_0 / sqrt(t) in epoch t = 1, 2, ... of `epoch` steps (Tables 3 and 4), not compounded.
+
+def learning_rate(schedule: str, base: float, steps: int, epoch: int, final: float = 0.0) -> Callable[[int], float]:
+    """Return a function from the step (0, 1, ...) to the learning rate, which begins at `base`.
+
+    "linear" and "cosine" end at `final` * base. "inverse-sqrt-epoch" is the paper's, base / sqrt(t) in epoch
+    t = 1, 2, ... of `epoch` steps (Tables 3 and 4).
     """
     rules: dict[str, Callable[[int], float]] = {
         "constant": lambda step: 1.0,
@@ -204,6 +234,3 @@ def learning_rate(schedule: str, base: float, steps: int, epoch: int, final: flo
     }
     rule = rules[schedule]
     return lambda step: base * rule(step)
-
-
-SCHEDULES = ("constant", "linear", "cosine", "inverse-sqrt-epoch")

@@ -1,4 +1,4 @@
-"""How many bits a product of float32 numbers is computed with on a GPU: float32's own, TF32's, or bfloat16's."""
+"""The precision in which a GPU multiplies float32 numbers: float32's own, TF32's, or bfloat16's."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ PRECISIONS = ("no", "tf32", "bf16")
 
 
 def mixed(precision: str) -> str:
-    """Return what Accelerate calls mixed precision: TF32 is none, since tensors stay float32."""
+    """Return Accelerate's name of a precision. TF32 is no mixed precision: tensors stay float32."""
     return "bf16" if precision == "bf16" else "no"
 
 
 @contextmanager
 def float32_products(precision: str, device: torch.device | str) -> Iterator[None]:
-    """Multiply matrices and convolve in TF32 ("tf32") or in full float32 ("no", "bf16") inside the block, on a GPU.
+    """On a GPU, compute products of float32 numbers in TF32 ("tf32") or in float32 ("no", "bf16") inside the block.
 
-    torch alone would take TF32 for convolutions and not for matrices. Nothing changes on a CPU.
+    By itself torch uses TF32 for convolutions and float32 for matrices.
     """
     if torch.device(device).type != "cuda":
         yield
         return
+    tf32 = precision == "tf32"
     before = [(module, name, getattr(module, name)) for module, name in _switches()]
     try:
         for module, name, _ in before:
-            setattr(module, name, _value(name, precision == "tf32"))
+            value: bool | str = tf32
+            if name == "fp32_precision":
+                value = "tf32" if tf32 else "ieee"
+            setattr(module, name, value)
         yield
     finally:
         for module, name, value in before:
@@ -36,14 +40,8 @@ def float32_products(precision: str, device: torch.device | str) -> Iterator[Non
 
 
 def _switches() -> list[tuple[Any, str]]:
-    """torch 2.9 gave each operation a setting of its own; its two APIs must not be mixed."""
+    """Return torch's settings: since torch 2.9 each operation has one of its own, and the old ones must not be used."""
     matmul: Any = torch.backends.cuda.matmul
     if hasattr(matmul, "fp32_precision"):
         return [(matmul, "fp32_precision"), (torch.backends.cudnn.conv, "fp32_precision")]  # type: ignore[attr-defined]
     return [(matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32")]
-
-
-def _value(name: str, tf32: bool) -> bool | str:
-    if name == "allow_tf32":
-        return tf32
-    return "tf32" if tf32 else "ieee"

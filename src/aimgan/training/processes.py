@@ -1,20 +1,19 @@
-"""The processes of one launch (torchrun, accelerate launch): what they tell each other besides gradients.
+"""The processes of one launch (torchrun, accelerate launch): what they exchange besides gradients.
 
-All of it goes over a gloo group of its own, between hosts: a GPU is never waited for, and a process may wait here for
-hours while the first one evaluates. With one process nothing is sent, and every answer is the one's own.
+Everything goes over a gloo group between hosts, so that no GPU has to wait, and a process may wait for hours while the
+first one evaluates. With one process nothing is sent.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -23,22 +22,23 @@ from torch import Tensor, distributed
 
 from aimgan.errors import AimganError
 
-PATIENCE = timedelta(days=7)  # as long as the longest evaluation; a process that dies is noticed at once all the same
-GO_ON, SAVE, STOP = 0, 1, 2  # what a process can ask of all of them after a step: the largest is done
+T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # longer than any evaluation; a process that ends is noticed at once
+GO_ON, SAVE, STOP = 0, 1, 2  # what a process can request after a step; all do the largest
 
 
 @dataclass
 class Processes:
-    """This process's place among all of them, and the group they talk over. `Processes()` is alone."""
+    """The number of this process among all, and the group over which they talk. `Processes()` is a single process."""
 
     rank: int = 0
     world: int = 1
     _group: Any = None
-    _asked: tuple[Tensor, Any] | None = field(default=None, repr=False)  # what was begun, and its handle
+    _sent: tuple[Tensor, Any] | None = field(default=None, repr=False)  # requests on their way, and torch's handle
 
     @classmethod
     def of(cls, accelerator: Accelerator) -> Processes:
-        """Open the group. Every process of the launch must come here."""
+        """Open the group. Every process of the launch must call this."""
         if accelerator.num_processes == 1:
             return cls()
         group = distributed.new_group(backend="gloo", timeout=PATIENCE)
@@ -46,82 +46,68 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
-    def agreed(self, wish: int) -> int:
-        """Return the largest wish of the step before, equal on all processes, and begin to send this step's.
+    def agreed(self, request: int) -> int:
+        """Send a request, and return the maximum over processes of those of the step before (alone, of this one).
 
-        A signal reaches processes in different steps and clocks differ, but all must save and stop after the same one.
-        A step later nobody waits: the answer has come while the step was computed. Alone, a wish is fulfilled at once.
+        A signal may reach processes in different steps, but all must save and stop after the same one. The answer of
+        the step before has arrived while this step was computed, so that nobody waits.
         """
         if self.world == 1:
-            return wish
-        answer = GO_ON
-        if self._asked:
-            wishes, work = self._asked
+            return request
+        if self._sent:
+            requests, work = self._sent
             work.wait()
-            answer = int(wishes)
-        self._asked = None if answer else self._send(wish)  # what is fulfilled now must not be asked for again
-        return answer
-
-    def _send(self, wish: int) -> tuple[Tensor, Any]:
-        wishes = torch.tensor(wish)
-        return wishes, distributed.all_reduce(wishes, distributed.ReduceOp.MAX, self._group, async_op=True)
+            self._sent = None
+            if requests > GO_ON:  # what is done now must not be requested again
+                return int(requests)
+        requests = torch.tensor(request)
+        work = distributed.all_reduce(requests, distributed.ReduceOp.MAX, self._group, async_op=True)
+        self._sent = requests, work
+        return GO_ON
 
     def wait(self) -> None:
-        """Wait until all processes are here. Signals are heard meanwhile."""
+        """Wait for all processes. Signals are handled meanwhile."""
         if self.world == 1:
             return
         work: Any = distributed.barrier(self._group, async_op=True)
         while not work.is_completed():
             time.sleep(0.02)
-        work.wait()  # raises what went wrong
+        work.wait()  # raises the error, if there was one
 
     def mean(self, values: Tensor) -> Tensor:
-        """Average over processes: each has the losses of its own share of the batch."""
-        if self.world > 1:
-            values = values.clone()
-            distributed.all_reduce(values, group=self._group)
+        """Return the mean over processes."""
+        if self.world == 1:
+            return values
+        values = values.clone()
+        distributed.all_reduce(values, group=self._group)
         return values / self.world
 
     def integer(self, value: int) -> int:
         """Return the first process's value."""
-        return int(self._sent(torch.tensor(int(value))))
+        return self._of_the_first(int(value))
 
     def tensors(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the first process's tensors, on the CPU. The others' are not looked at, nor is a disk of theirs."""
+        """Return the first process's tensors, on the CPU; those of the others are ignored."""
+        return self._of_the_first({name: tensor.detach().cpu() for name, tensor in own.items()})
+
+    def _of_the_first(self, value: T) -> T:
         if self.world == 1:
-            return dict(own)
-        listed = json.dumps({name: [str(t.dtype).removeprefix("torch."), *t.shape] for name, t in own.items()}).encode()
-        text = torch.zeros(self.integer(len(listed)), dtype=torch.uint8)
-        if self.first:
-            text.copy_(torch.frombuffer(bytearray(listed), dtype=torch.uint8))
-        layout = json.loads(bytes(self._sent(text).tolist()))
-        return {
-            name: self._tensor(own.get(name), getattr(torch, dtype), shape) for name, (dtype, *shape) in layout.items()
-        }
-
-    def _tensor(self, own: Tensor | None, dtype: torch.dtype, shape: list[int]) -> Tensor:
-        value = own.detach().cpu().contiguous() if self.first and own is not None else torch.zeros(shape, dtype=dtype)
-        if value.numel():
-            self._sent(value.view(-1).view(torch.uint8))  # as bytes: gloo does not know every type
-        return value
-
-    def _sent(self, value: Tensor) -> Tensor:
-        if self.world > 1:
-            distributed.broadcast(value, 0, self._group)
-        return value
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, 0, self._group)
+        return values[0]
 
     def compare(self, tensors: Mapping[str, Tensor], when: str) -> None:
-        """Raise AimganError, on all processes, where one of them has other bits in a tensor than the others."""
+        """Raise AimganError, on all processes, if a tensor does not have the same bits on all of them."""
         if self.world == 1:
             return
-        own = torch.tensor([_digest(tensor) for tensor in tensors.values()])
-        extremes = torch.cat((own, -own))
-        distributed.all_reduce(extremes, distributed.ReduceOp.MAX, self._group)
-        high, low = extremes.chunk(2)
-        differing = [name for name, differs in zip(tensors, (high != -low).tolist(), strict=True) if differs]
+        own = {name: _sha256(tensor) for name, tensor in tensors.items()}
+        everyones: list[Any] = [None] * self.world
+        distributed.all_gather_object(everyones, own, self._group)
+        differing = [name for name in own if len({each.get(name) for each in everyones}) > 1]
         if differing:
             more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
             raise AimganError(
@@ -130,27 +116,26 @@ class Processes:
             )
 
     def share(self, batch_size: int) -> int:
-        """Return how much of the global batch is this process's. Raises AimganError where it cannot be shared."""
+        """Return this process's part of the batch. Raises AimganError if it cannot be divided equally."""
         if batch_size % self.world:
-            least = max(1, round(batch_size / self.world)) * self.world
+            multiple = max(1, round(batch_size / self.world)) * self.world
             raise AimganError(
                 f"batch_size is {batch_size}, but {self.world} processes share it; expected a multiple: "
-                f"--set batch_size={least}, or another number of processes"
+                f"--set batch_size={multiple}, or another number of processes"
             )
         return batch_size // self.world
 
 
-def _digest(tensor: Tensor) -> int:
-    """The first 62 bits of the SHA-256 of a tensor's bytes."""
-    data = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "little") >> 2
+def _sha256(tensor: Tensor) -> bytes:
+    data = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+    return hashlib.sha256(data.numpy().data).digest()
 
 
 def accelerator_for(device: str, precision: str = "no") -> Accelerator:
-    """Return an Accelerator for cpu or cuda and Accelerate's word for mixed precision.
+    """Return an Accelerator for a device, "cpu" or "cuda", and Accelerate's name of a mixed precision.
 
-    Accelerate keeps one state a Python process, of the first caller's device and precision, and refuses or ignores any
-    other: where they differ the state is made anew. Raises AimganError for another device inside one launch.
+    Accelerate keeps one global state, for the first caller's device and precision; for others it is reset here. Raises
+    AimganError for another device inside one launch of several processes.
     """
     state = AcceleratorState._shared_state
     if state and (state["device"].type != device or state["_mixed_precision"] != precision):
@@ -160,15 +145,16 @@ def accelerator_for(device: str, precision: str = "no") -> Accelerator:
                 "start another launch"
             )
         AcceleratorState._reset_state(reset_partial_state=True)
-    _join_again(device)
+    _join_after_restart(device)
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
 
 
-def _join_again(device: str) -> None:
-    """Join the other processes, where torchrun has started all of them again (else Accelerate does it).
+def _join_after_restart(device: str) -> None:
+    """Join the other processes if torchrun has restarted them all; in a first attempt Accelerate does it.
 
-    torchrun keeps one store for all its attempts. There the addresses of the attempt before are found, and waited for
-    (pytorch issue 135712); so each attempt gets names of its own. Machines count their attempts each for itself.
+    torchrun keeps one store for all attempts, in which processes would find the addresses of the attempt before and
+    wait for them (pytorch issue 135712). So each attempt gets its own prefix. With several machines there is no common
+    count of attempts.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -187,11 +173,12 @@ def _join_again(device: str) -> None:
 
 @contextmanager
 def ends_of_others(world: int) -> Iterator[None]:
-    """Turn a connection that another process's end has cut into one line: what matters is the other's own error."""
+    """Turn the error of a connection that another process's end has closed into one line that says so."""
     try:
         yield
     except RuntimeError as error:
-        if world == 1 or not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
+        from_connection = isinstance(error, distributed.DistError) or "gloo" in str(error)
+        if world == 1 or not from_connection:
             raise
         raise AimganError(
             "another process of this launch has ended: its own error, or the launcher's report, says why; mend that "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import platform
@@ -13,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from errno import EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,16 @@ import torch
 from aimgan._version import __version__
 from aimgan.checked import parse_json, read_json, regular
 from aimgan.errors import AimganError
-from aimgan.files import REMEDIES, as_json, copy_file, unwritable, write_json, write_text
+from aimgan.files import REMEDIES, as_json, copy_file, lock, unwritable, write_json, write_text
 from aimgan.training import checkpoint
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
-NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
-LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change: the first is what counts
-
-
-def environment() -> dict[str, Any]:
-    """Return what decides the bits of a run: versions, processor, threads (science.md 4.5)."""
-    return {
-        "aimgan": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
+NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
+LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" is what counts
 
 
 class RunDir:
-    """Paths and records of one run."""
+    """The paths of one run's folder, and its records."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -57,14 +43,14 @@ class RunDir:
         self.errors = self.path / "errors.npy"  # of each test image's reconstruction
 
     def read(self) -> dict[str, Any] | None:
-        """Return run.json, or None for a folder without a run.
+        """Return run.json, or None if the folder contains no run.
 
-        Where it is damaged or gone, its copy in the newest checkpoint counts, with a warning. Raises AimganError where
-        there is none.
+        If the file is damaged or missing, its copy in the newest checkpoint is returned, with a warning. Raises
+        AimganError if a damaged file has no copy.
         """
-        damage = None
+        damage = ""
         try:
-            return _record(read_json(self.record))
+            return _checked_record(read_json(self.record))
         except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError, KeyError, TypeError) as reason:
@@ -72,56 +58,64 @@ class RunDir:
         found = checkpoint.newest(self.checkpoints)
         if found and self.record.name in found.files:
             what = f"cannot be read ({damage})" if damage else "is gone"
-            warnings.warn(f"{self.record} {what}: its copy in checkpoint {found.step} is taken", RuntimeWarning, 2)
-            return _record(read_json(found.files[self.record.name]))
+            warnings.warn(f"{self.record} {what}: its copy in checkpoint {found.step} is used", RuntimeWarning, 2)
+            return _checked_record(read_json(found.files[self.record.name]))
         if damage:
             raise AimganError(f"{self.record} cannot be read ({damage}): choose another --output")
         return None
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder, which is made where there is none, while a run is trained in it.
+        """Create the folder if there is none, and lock it while a run is trained in it.
 
-        The lock is on the folder itself, so that nothing is left behind, and the kernel drops it when the process ends,
-        however it ends. Raises AimganError where another process holds it, and for whatever the disk refuses inside.
+        The lock is on the folder itself: it leaves no file behind, and ends with the process. Raises AimganError if
+        another process holds it, and if the disk refuses a write inside the block.
         """
         self._make()
-        folder = os.open(self.path, os.O_RDONLY)
+        folder = None
         try:
-            self._lock(folder)
+            if os.name != "nt":  # Windows opens no folders
+                folder = os.open(self.path, os.O_RDONLY)
+                self._lock(folder)
             yield
         except OSError as reason:
-            raise self._refused(reason) from None
+            raise self._one_line(reason) from None
         finally:
-            os.close(folder)
+            if folder is not None:
+                os.close(folder)
 
     def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            raise self._no_run() from None
+            raise self._holds_no_run() from None
         except OSError as reason:
             raise AimganError(f"cannot create {self.path} ({reason.strerror}): choose another --output") from None
 
     def _lock(self, folder: int) -> None:
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(folder)
         except BlockingIOError:
             raise AimganError(
                 f"another process is training in {self.path}: wait until it ends, stop it, or choose another --output"
             ) from None
-        except OSError as reason:  # a network's file system may have no locks on folders
+        except OSError as reason:
             if reason.errno not in NO_LOCKS:
                 raise
 
-    def _refused(self, reason: OSError) -> Exception:
-        """Return the one line for a write that failed in this folder; what failed elsewhere as it is."""
-        path = Path(os.fsdecode(reason.filename)) if isinstance(reason.filename, str | bytes) else self.path
-        path = self.path if len(path.parts) == 1 else path  # a bare name is of a call that had its folder open (rmtree)
+    def _one_line(self, reason: OSError) -> Exception:
+        """Return the error for a write that the disk refused in this folder, and any other error unchanged."""
+        path = self.path
+        if isinstance(reason.filename, str | bytes):
+            named = Path(os.fsdecode(reason.filename))
+            if len(named.parts) > 1:  # a name alone comes from shutil.rmtree, inside the folder
+                path = named
         inside = path.absolute().is_relative_to(self.path.absolute()) or path.is_relative_to(self.path.resolve())
-        return unwritable(path, reason) if inside and reason.errno in REMEDIES else reason
+        if inside and reason.errno in REMEDIES:
+            return unwritable(path, reason)
+        return reason
 
-    def _no_run(self) -> AimganError:
+    def _holds_no_run(self) -> AimganError:
         return AimganError(f"{self.path} exists and holds no run: choose another --output")
 
     def begin(
@@ -131,62 +125,59 @@ class RunDir:
         data: Mapping[str, Any] | None = None,
         new_data: bool = False,
     ) -> list[str]:
-        """Open the folder for a run with these settings, new or to be resumed, and return warnings.
+        """Prepare the folder for a run with these settings, a new one or one to be resumed, and return warnings.
 
-        `data` is what was read of the images, with a `fingerprint`. Raises AimganError where the folder holds a run
-        with other settings, or (without `new_data`) on other images, or files that are not a run's.
+        `data` describes the images, with a `fingerprint` of their pixels. Raises AimganError if the folder contains a
+        run with other settings (`extend` allows more steps) or on other images (`new_data` allows them), or other
+        files.
         """
         recorded = self.read()
         if recorded is None:
-            if self.path.exists() and not self._empty():
-                raise self._no_run()
             self._create(settings, data)
             return []
-        changes = self._changed(recorded, data, new_data)
-        self._same(recorded["settings"], settings, extend)
-        then = recorded.get("environment", {})
-        changed = [
-            f"{name}: {then.get(name)} then, {value} now"
-            for name, value in environment().items()
-            if then.get(name) != value
-        ]
+        changes = self._data_record(recorded, data, new_data)
+        self._require_same(recorded["settings"], settings, extend)
         self._keep(recorded | {"settings": dict(settings)} | changes)
-        warning = f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"
-        return [warning] if changed else []
-
-    def _empty(self) -> bool:
-        """Whether a run can begin here: what a kill left of the first write of run.json does not count."""
-        return self.path.is_dir() and all(path.name == f".{self.record.name}.new" for path in self.path.iterdir())
+        then = recorded.get("environment", {})
+        changed = []
+        for name, value in environment().items():
+            if then.get(name) != value:
+                changed.append(f"{name}: {then.get(name)} then, {value} now")
+        if not changed:
+            return []
+        return [f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"]
 
     def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
-        record = {
-            "settings": dict(settings),
-            **({} if data is None else {"data": dict(data)}),
-            "environment": environment(),
-            "git": _git_commit(),
-            "command": " ".join(sys.argv),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        if self.path.exists() and not self._is_empty():
+            raise self._holds_no_run()
+        record: dict[str, Any] = {"settings": dict(settings)}
+        if data is not None:
+            record["data"] = dict(data)
+        record["environment"] = environment()
+        record["git"] = _git_commit()
+        record["command"] = " ".join(sys.argv)
+        record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._make()
         try:
             self._keep(record)
         except OSError as reason:
             raise unwritable(self.record, reason) from None
 
+    def _is_empty(self) -> bool:
+        """Return whether the folder is empty, but for what a kill may have left of the first write of run.json."""
+        return self.path.is_dir() and all(path.name == f".{self.record.name}.new" for path in self.path.iterdir())
+
     def _keep(self, record: Mapping[str, Any]) -> None:
-        """Write run.json, if it is not that already: a run that is complete may lie where nothing can be written."""
+        """Write run.json if it changes: the folder of a complete run may be read-only."""
         if not self.record.exists() or as_json(record) != self.record.read_text(encoding="utf-8", errors="replace"):
             write_json(self.record, record)
 
-    def _changed(self, recorded: Mapping[str, Any], data: Mapping[str, Any] | None, new_data: bool) -> dict[str, Any]:
-        """Return what run.json is to say of the data from now on; what the run was trained on before stays beside it.
-
-        Raises AimganError for other images, unless they are asked for.
-        """
+    def _data_record(self, recorded: Mapping[str, Any], data: Mapping[str, Any] | None, new_data: bool) -> dict:
+        """Return what run.json says of the data from now on, with the data of earlier steps if they were others."""
+        if data is None:
+            return {}
         then = recorded.get("data")
-        if data is None or not isinstance(then, dict):
-            return {} if data is None else {"data": dict(data)}
-        if then.get("fingerprint") == data["fingerprint"]:
+        if not isinstance(then, dict) or then.get("fingerprint") == data["fingerprint"]:
             return {"data": dict(data)}
         if not new_data:
             raise AimganError(
@@ -198,45 +189,38 @@ class RunDir:
         earlier = {**then, "until_step": found.step if found else 0}
         return {"data": dict(data), "earlier_data": [*recorded.get("earlier_data", []), earlier]}
 
-    def _same(self, recorded: dict[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
-        """Refuse to resume a run whose settings differ: another schedule is another run (science.md 4.6)."""
-        then, now = dict(flat(recorded)), dict(flat(settings))
+    def _require_same(self, recorded: Mapping[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
+        """Raise AimganError if settings differ: with another schedule it is another run (science.md 4.6)."""
         different = [name for name in differing(recorded, settings) if name not in LENGTH]
-        more = now.get("steps", 0) - then.get("steps", 0)
-        if different or more < 0 or (more > 0 and not extend):
-            name = different[0] if different else "steps"
-            hint = (
-                "pass --extend to go on with the new schedule" if name == "steps" and more > 0 else "repeat its command"
-            )
-            raise AimganError(
-                f"{self.path} holds a run with {name} = {then.get(name)}, but {now.get(name)} was asked for: "
-                f"{hint}, or choose another --output"
-            )
+        more = settings.get("steps", 0) - recorded.get("steps", 0)
+        hint = "repeat its command"
+        if not different:
+            if more == 0 or (more > 0 and extend):
+                return
+            different = ["steps"]
+            if more > 0:
+                hint = "pass --extend to go on with the new schedule"
+        then, now = dict(flat(recorded)), dict(flat(settings))
+        name = different[0]
+        raise AimganError(
+            f"{self.path} holds a run with {name} = {then.get(name)}, but {now.get(name)} was asked for: "
+            f"{hint}, or choose another --output"
+        )
 
     def records(self) -> list[Path]:
-        """Return what a checkpoint keeps a copy of: run.json, and metrics.jsonl so far."""
+        """Return the files of which a checkpoint keeps copies: run.json and metrics.jsonl, if they exist."""
         return [path for path in (self.record, self.metrics) if path.exists()]
 
     def rewind(self, step: int, files: Mapping[str, Path] | None = None) -> None:
-        """Put metrics.jsonl back to what it was after `step`: the steps past it will be done again.
+        """Restore metrics.jsonl as it was after `step`: later steps will be done again.
 
-        `files` has the checkpoint's copy, which no accident to the file has touched. Without one, as in checkpoints of
-        aimgan 0.1, the rows past `step` are dropped.
+        `files` are a checkpoint's copies. Without one (aimgan 0.1 kept none), the rows after `step` are removed.
         """
         if files and self.metrics.name in files:
             copy_file(files[self.metrics.name], self.metrics)
         elif self.metrics.exists():
-            self._drop_rows(step)
-
-    def _drop_rows(self, step: int) -> None:
-        kept = []
-        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                if parse_json(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError, TypeError):  # the torn last line of a killed run
-                continue
-        write_text(self.metrics, "".join(line + "\n" for line in kept))
+            kept = [json.dumps(row) + "\n" for row in self.rows() if row["step"] <= step]
+            write_text(self.metrics, "".join(kept))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row to metrics.jsonl."""
@@ -244,17 +228,18 @@ class RunDir:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl; a line that was torn, by a kill, is no row."""
+        """Return the rows of metrics.jsonl, without a last line that a kill left half written."""
         found = []
         for line in regular(self.metrics).read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 row = parse_json(line)
-                found += [row] if type(row.get("step")) is int else []
+                if type(row.get("step")) is int:
+                    found.append(row)
         return found
 
 
-def _record(record: dict[str, Any]) -> dict[str, Any]:
-    """Check what run.json holds. Raises what `read` expects."""
+def _checked_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of run.json. Raises ValueError, KeyError or TypeError for anything else."""
     settings = dict(record["settings"])
     if not isinstance(record.get("environment", {}), dict) or type(settings.get("steps", 0)) is not int:
         raise ValueError("expected settings and an environment")
@@ -262,13 +247,13 @@ def _record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the names of settings that differ; what an earlier version did not record counts as None."""
+    """Return the dotted names of settings that differ. One that an earlier version did not record counts as None."""
     before, after = dict(flat(then)), dict(flat(now))
     return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested settings by dotted name, as `recipe.networks.width`."""
+    """Yield nested settings with dotted names, such as `recipe.networks.width`."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")
@@ -276,13 +261,24 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + name, value
 
 
+def environment() -> dict[str, Any]:
+    """Return everything that the bits of a run depend on: versions, processor, threads (science.md 4.5)."""
+    return {
+        "aimgan": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
 def _git_commit() -> str | None:
-    """The commit of the code that runs, where it runs from a checkout."""
+    """Return the commit of this code, or None if it does not run from a checkout."""
+    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
     try:
-        answer = subprocess.run(
-            ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"],
-            capture_output=True, text=True, timeout=5, check=False,
-        )  # fmt: skip
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
@@ -291,6 +287,7 @@ def _git_commit() -> str | None:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        model = next(line for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+    return model.split(":", 1)[1].strip()

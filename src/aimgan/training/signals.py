@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: heard, and answered when it suits."""
+"""SIGINT and SIGTERM, answered by a function instead of an exception at a random place."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from contextlib import contextmanager
 
 from aimgan.errors import Interrupted
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def on_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` on SIGINT and SIGTERM inside the block. Outside the main thread the caller's signals are its own."""
+    """Call `act` on SIGINT and SIGTERM inside the block. Outside the main thread, signals are left as they are."""
     try:
-        old = {s: signal.signal(s, lambda signum, frame: act()) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:
-        old = {}
+        before = {number: signal.signal(number, lambda *_: act()) for number in SIGNALS}
+    except ValueError:  # not the main thread
+        before = {}
     try:
         yield
     finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def interrupt(message: str) -> Callable[[], None]:
-    """Return what to do on a signal in work that can be broken off anywhere: raise Interrupted."""
+    """Return a function for `on_signal` that raises Interrupted, for work that can be stopped anywhere."""
 
     def act() -> None:
         raise Interrupted(message)
