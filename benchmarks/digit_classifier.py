@@ -5,8 +5,8 @@ Beside its accuracy, what 26,000 stacks of real test digits score by it: the row
     python benchmarks/digit_classifier.py --data PATH [--epochs N] [--seed N]
 
 PATH is MNIST (a folder of parquet, ...), or nothing for the Hub's ylecun/mnist. The classifier is kept in
-~/.cache/aimgan, where `aimgan evaluate` of a stacked-mnist run with the same settings (these defaults) finds it; a kept
-one is not trained again. Writes benchmarks/results/digit-classifier.json and .md.
+~/.cache/aimgan, where benchmarks/stacked_mnist.py finds it if its settings are these defaults; a kept one is not
+trained again. Writes benchmarks/results/digit-classifier.json and .md.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aimgan.data import Images, StackedSet
+from stacked_mnist import real_scores
+
+from aimgan.data import Images
 from aimgan.evaluation.digit_classifier import SETTINGS, Settings, digit_classifier
-from aimgan.evaluation.stacked import real_counts
-from aimgan.metrics import stacked_weights
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -66,18 +66,18 @@ def write(record: dict, command: str) -> None:
     print(text)
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="ylecun/mnist")
     parser.add_argument("--epochs", type=float, default=SETTINGS.epochs)
     parser.add_argument("--seed", type=int, default=SETTINGS.seed)
-    given = parser.parse_args()
-    images = Images(given.data, size=28, channels=1).load().images
+    given = parser.parse_args(arguments)
+    images = Images(given.data, channels=1).load().images
     trained = digit_classifier(images, Settings(seed=given.seed, epochs=given.epochs), progress())
-    data = StackedSet(images, 32)
-    stacks = real_counts(data, trained, given.seed).compute(stacked_weights(data.frequencies))
-    flags = [f"--{name} {getattr(given, name):g}" for name in ("epochs", "seed")]
-    write(
-        {**trained.record, "real_stacks": stacks},
-        " ".join(["python benchmarks/digit_classifier.py --data PATH", *flags]),
-    )
+    stacks = real_scores(images, trained, given.seed)
+    flags = f"--epochs {given.epochs:g} --seed {given.seed:g}"
+    write({**trained.record, "real_stacks": stacks}, f"python benchmarks/digit_classifier.py --data PATH {flags}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,91 +1,99 @@
-"""Stacked MNIST from the command line, with the embedded digits in MNIST's place."""
+"""benchmarks/stacked_mnist.py and benchmarks/digit_classifier.py, with the embedded digits in MNIST's place."""
 
 from __future__ import annotations
 
+import importlib
 import json
-import runpy
+import math
+import shutil
 import sys
+from collections import Counter
+from itertools import product
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image
-from saved import arrays_of
+import torch
+from scipy.stats import entropy
 
-from aimgan.data import Stacked
+from aimgan.data import Images
 from aimgan.data.digits import load_digits
-from aimgan.evaluation import digit_classifier, stacked
+from aimgan.errors import AimganError
+from aimgan.evaluation import digit_classifier
 from aimgan.evaluation.digit_classifier import Settings
 
-SMALL = ("--size", 8, "--set", "networks.width=16", "--steps", 4, "--device", "cpu")
-ROOT = Path(__file__).parents[2]
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def _few(tmp_path, monkeypatch):
-    """A quick classifier in a cache of its own, 1,500 samples, and digits.npz."""
+def stacked(tmp_path, monkeypatch) -> ModuleType:
+    """A copy of the script, a quick classifier in a cache of its own, and digits.npz."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AIMGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(digit_classifier, "SETTINGS", Settings(epochs=2, shift=0.5))
-    monkeypatch.setattr(stacked, "SAMPLES", 1_000)
+    for name in ("stacked_mnist", "digit_classifier"):  # copies: they write results beside themselves
+        shutil.copy(BENCHMARKS / f"{name}.py", tmp_path / f"{name}.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "stacked_mnist", raising=False)
     digits = load_digits()
-    parts = {"train": digits.train, "test": digits.test}
-    arrays = {f"x_{name}": split.pixels[:, 0].numpy() for name, split in parts.items()}
-    np.savez("digits.npz", **arrays, **{f"y_{name}": split.labels.numpy() for name, split in parts.items()})
+    arrays = {}
+    for name, split in (("train", digits.train), ("test", digits.test)):
+        arrays |= {f"x_{name}": split.pixels[:, 0].numpy(), f"y_{name}": split.labels.numpy()}
+    np.savez("digits.npz", **arrays)
+    module = importlib.import_module("stacked_mnist")
+    monkeypatch.setattr(module, "SIDE", 16)
+    return module
 
 
-@pytest.mark.usefixtures("_few")
-def test_a_run_counts_its_modes_with_a_classifier_that_it_trains_once(aimgan):
-    done = aimgan("train", "stacked-mnist/aim", "--data", "digits.npz", *SMALL, "--output", "run")
-    assert done.code == 0
-    assert done.error.startswith("training a digit classifier (2 epochs), to be kept as ")
-    assert "classifier_accuracy" in done.out
-    scores = json.loads(Path("run/evaluation.json").read_text())
-    assert scores["samples"] == 1_000
-    assert scores["modes"] in range(1, 1001)
-    assert scores["mode_kl"] > scores["mode_kl_real"] > 0
-    assert scores["modes_real"] > 300
-    assert scores["mode_kl_floor"] == pytest.approx(999 / 2_000)
+def test_a_run_counts_its_modes(stacked):
+    small = ["--set", "networks.width=16", "--steps", "4", "--stacks", "300", "--samples", "1000", "--device", "cpu"]
+    scores = stacked.main(["--data", "digits.npz", *small, "--output", "out"])
+    assert json.loads(Path("out/stacked-mnist.json").read_text()) == scores
+    assert scores["generated"]["modes"] in range(1, 1001)
+    assert scores["generated"]["mode_kl"] > scores["real"]["mode_kl"] > 0
+    assert scores["real"]["modes"] > 300
+    assert scores["real"]["mode_kl_floor"] == pytest.approx(999 / 2_000)
     assert scores["classifier_accuracy"] > 0.5
-    assert 0 < scores["reconstruction_mse"] < 1
-    assert "mode_spread" not in scores
-    with Image.open("run/figures/reconstructions.png") as picture:
-        assert picture.mode == "RGB"
-
-    done = aimgan("evaluate", "run", "--json", "other.json", "--data", "digits.npz", "--seed", 1)
-    assert (done.code, done.error) == (0, "")
-    other = json.loads(Path("other.json").read_text())
-    assert other.keys() == scores.keys() - {"steps"}
-    assert other["mode_kl_real"] != scores["mode_kl_real"]
-    assert other["reconstruction_mse"] == scores["reconstruction_mse"]  # stacked as they were in training
+    run = Images("out/stacks.npz", 16, 3).load()
+    assert (run.shape, run.epoch_size) == ((3, 16, 16), 300)
 
 
-@pytest.mark.usefixtures("_few")
-def test_real_pictures_score_by_their_true_labels_what_they_score_by_a_good_classifier():
-    data = Stacked("digits.npz", size=8).load()
-    trained = digit_classifier.train(data.images, Settings(epochs=4, shift=0.5))
-    told = stacked.counted(data.test(), data, trained).counts
-    true = stacked.StackedCounts.of(data.test_labels()).counts
-    agreed = float((told.minimum(true)).sum() / true.sum())
-    assert agreed > trained.record["test_accuracy"] ** 3 - 0.1
-    assert stacked.real_counts(data, trained, 0).counts.sum() == 1_000
+def test_a_picture_is_three_digits_inside_a_black_border(stacked):
+    digits = load_digits()
+    pictures, labels = stacked.stacks(digits.train, 200, seed=0)
+    assert pictures.shape == (200, 3, 16, 16)
+    assert int(pictures.sum()) == int(pictures[:, :, 4:12, 4:12].sum())
+    match = (pictures[:, :, None, 4:12, 4:12] == digits.train.pixels[:, 0]).flatten(3).all(-1)
+    assert torch.equal(digits.train.labels[match.int().argmax(-1)], labels)
+    again, _ = stacked.stacks(digits.train, 200, seed=0)
+    assert torch.equal(again, pictures)
 
 
-@pytest.mark.usefixtures("_few")
-def test_digits_without_labels_are_refused_in_one_line(aimgan):
-    np.savez("plain.npz", images=arrays_of("digits.npz")["x_train"])
-    done = aimgan("train", "stacked-mnist/aim", "--data", "plain.npz", *SMALL)
-    assert done.code == 1
-    assert "'plain.npz' has no labels from 0 to 9" in done.error
-    assert done.error.count("\n") == 1
+def test_scores_agree_with_a_loop(stacked):
+    classes = torch.tensor([0.16, 0.04, *[0.1] * 8], dtype=torch.float64)
+    labels = torch.multinomial(classes, 12_000, True, generator=torch.Generator().manual_seed(0)).view(4_000, 3)
+    weights = {mode: math.prod(float(classes[digit]) for digit in mode) for mode in product(range(10), repeat=3)}
+    found = stacked.mode_scores(labels, stacked.mode_weights(classes))
+    seen = Counter(map(tuple, labels.tolist()))
+    frequencies = [seen[mode] / 4_000 for mode in weights]
+    assert (found["samples"], found["modes"]) == (4_000, len(seen))
+    assert found["mode_kl"] == pytest.approx(entropy(frequencies, list(weights.values())), rel=1e-9)
+    assert found["mode_kl_uniform"] == pytest.approx(entropy(frequencies, [1e-3] * 1000), rel=1e-9)
 
 
-@pytest.mark.usefixtures("_few")
-def test_the_benchmark_writes_its_results(tmp_path, monkeypatch):
-    script = tmp_path / "digit_classifier_benchmark.py"  # a copy: it writes results/ beside itself
-    script.write_text((ROOT / "benchmarks" / "digit_classifier.py").read_text())
-    monkeypatch.setattr(sys, "argv", [str(script), "--data", "digits.npz", "--epochs", "0.1"])
-    runpy.run_path(str(script), run_name="__main__")
+def test_digits_without_labels_are_refused(stacked):
+    with np.load("digits.npz") as held:
+        np.savez("plain.npz", images=held["x_train"])
+    with pytest.raises(AimganError, match="no labels"):
+        stacked.main(["--data", "plain.npz"])
+
+
+@pytest.mark.usefixtures("stacked")
+def test_the_classifiers_benchmark_writes_its_results(monkeypatch):
+    monkeypatch.delitem(sys.modules, "digit_classifier", raising=False)
+    benchmark = importlib.import_module("digit_classifier")
+    benchmark.main(["--data", "digits.npz", "--epochs", "0.1"])
     record = json.loads(Path("results/digit-classifier.json").read_text())
     assert record["command"] == "python benchmarks/digit_classifier.py --data PATH --epochs 0.1 --seed 0"
     assert 0 < record["test_accuracy"] < 1

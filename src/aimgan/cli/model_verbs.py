@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from aimgan import console as screen
 from aimgan import noise
 from aimgan.cli.inputs import Input, read
-from aimgan.data import DataSource, Images, Mixture, Stacked
+from aimgan.data import DataSource, Images, Mixture
 from aimgan.errors import AimganError
 from aimgan.evaluation.evaluate import evaluate, evaluate_data
 from aimgan.evaluation.inversion import invert
@@ -87,9 +86,7 @@ def evaluate_run(
 
 
 def _other(recipe: Recipe, path: str) -> DataSource:
-    """Return other data for a run: images of its model's shape, or digits to be stacked if it is of stacked ones."""
-    if isinstance(recipe.data, Stacked):
-        return replace(recipe.data, path=path)
+    """Return other data for a run: images of its model's shape."""
     return Images(path, *_size(recipe.networks.shape))
 
 

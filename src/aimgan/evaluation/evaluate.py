@@ -14,10 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data import ImageSet, Mixture, StackedSet
+from aimgan.data import ImageSet, Mixture
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.evaluation.image_scores import DRAWN_FOR, DRAWS, feature_scores, own_scores, progress
-from aimgan.evaluation.stacked import stacked_modes
 from aimgan.metrics import (
     Calibration,
     PixelMoments,
@@ -54,9 +53,7 @@ def evaluate(
     scores: dict[str, Any] = {}
     if isinstance(data, Mixture):
         scores |= modes(model.generate(SAMPLES, noise.generator(seed, "evaluate")).cpu(), data)
-    if isinstance(data, StackedSet):
-        scores |= stacked_modes(model, data, seed)
-    elif isinstance(data, ImageSet):
+    if isinstance(data, ImageSet):
         if network is not None:
             scores |= feature_scores(model, data, network, n_fake, seed)
         scores |= own_scores(model, data, seed)

@@ -31,7 +31,6 @@ from aimgan.metrics.reconstruction import (
     with_signed_scale,
 )
 from aimgan.metrics.sharpness import sharpness
-from aimgan.metrics.stacked import StackedCounts, stacked_weights
 from aimgan.metrics.within_modes import WithinModes
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "ModeCounts",
     "PixelMoments",
     "ReconstructionError",
-    "StackedCounts",
     "WithinModes",
     "calibration_error_floor",
     "calibration_ks_floor",
@@ -72,7 +70,6 @@ __all__ = [
     "share_within",
     "sharpness",
     "sliced_wasserstein",
-    "stacked_weights",
     "unrelated_pair_mse",
     "with_signed_scale",
 ]

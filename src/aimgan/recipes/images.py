@@ -3,14 +3,13 @@
 aimgan train digits/aim                                  a minute on two cores, no download
 aimgan train mnist/aim --data PATH --preset cpu          minutes (recipes/presets.py)
 aimgan train folder/aim --data PATH --size 64
-aimgan train stacked-mnist/aim --data PATH               1,000 modes (evaluation/stacked.py)
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from aimgan.data import Digits, Images, Stacked
+from aimgan.data import Digits, Images
 from aimgan.networks import MLP, Table3, Table4
 from aimgan.objectives import OBJECTIVES
 from aimgan.recipes.recipe import Recipe
@@ -60,14 +59,6 @@ FOLDER = Recipe(  # Table 4 at a quarter of its width
     epochs=300,
     evaluate_every=10,
 )
-STACKED_MNIST = Recipe(  # as long as PacGAN's: 50 epochs of 128,000 stacks, 6.4 million
-    name="stacked-mnist/aim",
-    data=Stacked(),
-    networks=Table4(shape=(3, 32, 32), width=256),  # 64, 128, 256 maps: 36 GFLOP a step, where Table 3 costs 27
-    objective="aim",
-    epochs=100,
-    evaluate_every=10,
-)
 STREAM = replace(FOLDER, name="stream/aim")  # what data larger than memory once needed; the same as folder/*
 
 
@@ -83,7 +74,7 @@ def _recipes(base: Recipe) -> dict[str, Recipe]:
     }
 
 
-BASES = (DIGITS, MNIST, CIFAR10, CELEBA, FOLDER, STACKED_MNIST, STREAM)
+BASES = (DIGITS, MNIST, CIFAR10, CELEBA, FOLDER, STREAM)
 RECIPES = {name: recipe for base in BASES for name, recipe in _recipes(base).items()}
 
 # Table 1 of the paper: (mean, what follows its +-). Of the errors science.md 4.11 says that the rows may be on

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from aimgan import console as screen
-from aimgan.data import DataSource, ImageSet, StackedSet
+from aimgan.data import DataSource, ImageSet
 from aimgan.data.account import account, line
 from aimgan.errors import AimganError
 from aimgan.evaluation.feature_networks import FeatureNetwork, feature_network
@@ -70,6 +70,6 @@ def told(recipe: Recipe, batches: Any, console: Console) -> dict[str, Any] | Non
 
 def own_features(recipe: Recipe, batches: Any, device: torch.device | str, console: Console) -> FeatureNetwork | None:
     """Return the feature network that a recipe's images are scored by, if there is one."""
-    if not isinstance(batches, ImageSet) or isinstance(batches, StackedSet):
+    if not isinstance(batches, ImageSet):
         return None
     return feature_network(batches, recipe.features, device, say=lambda text: screen.say(console, text))
