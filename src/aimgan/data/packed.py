@@ -163,11 +163,7 @@ class Packing:
 
     def finish(self, data: ImageData, settings: str) -> None:
         """Write everything but the pixels, and then pack.json, with which the pack is finished."""
-        texts = [(name, image, label) for name in SPLITS for image, label in _rows(getattr(data, name))]
-        texts += [("class", name, None) for name in data.classes]
-        texts += [("note", note, None) for note in data.notes]
-        texts += [("skipped", item.name, item.reason) for item in data.skipped]
-        texts += [("not read", suffix, count) for suffix, count in data.not_read.items()]
+        texts = _contents(data)
         known = measured(data, [self._arrays.parts(name, TOGETHER) for name in SPLITS])
         black, white = data.scale or (None, None)
         record = Record(
@@ -196,9 +192,17 @@ class Packing:
         self._arrays.close()
 
 
-def _rows(split: Split) -> Sequence[tuple[str, int | None]]:
-    labels = [None] * len(split) if split.labels is None else split.labels.tolist()
-    return list(zip(split.names, labels, strict=True))
+def _contents(data: ImageData) -> list[tuple[str, str, Any]]:
+    """Return the lines of contents.jsonl: what each text is, the text, and a value that belongs to it."""
+    texts: list[tuple[str, str, Any]] = []
+    for name, split in zip(SPLITS, (data.train, data.test), strict=True):
+        labels = [None] * len(split) if split.labels is None else split.labels.tolist()
+        texts += [(name, image, label) for image, label in zip(split.names, labels, strict=True)]
+    texts += [("class", name, None) for name in data.classes]
+    texts += [("note", note, None) for note in data.notes]
+    texts += [("skipped", item.name, item.reason) for item in data.skipped]
+    texts += [("not read", suffix, count) for suffix, count in data.not_read.items()]
+    return texts
 
 
 def opened(folder: Path, kind: Kind) -> ImageData | None:

@@ -204,7 +204,7 @@ def _column(file: Any, name: str | None) -> list[object]:
     """Return the values of a column, or None for every row if there is no such column."""
     columns = [file.schema.column(k).path for k in range(len(file.schema))]
     groups = range(file.num_row_groups)
-    if name not in columns:
+    if name is None or name not in columns:
         return [None] * sum(file.metadata.row_group(k).num_rows for k in groups)
     values: list[object] = []
     for k in groups:  # one by one: Arrow cannot join nested texts
