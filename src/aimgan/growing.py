@@ -1,8 +1,8 @@
 """Arrays that grow on the disk and survive a kill: .npy files, and a journal that says how many of their rows count.
 
-Rows are written first and a line of the journal after them, so a line that is whole has its rows; what a kill left
-beyond the last such line is cut off when the files are opened again. The headers of the arrays count no row until the
-arrays are finished.
+Rows are written first and a line of the journal after them. So a whole line has its rows, and what a kill left after
+the last whole line is cut off when the files are opened again. The headers of the arrays give the number of rows only
+after `finish`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from aimgan.checked import regular
 from aimgan.errors import AimganError
 from aimgan.files import lock
 
-MAX_LINE = 2**24  # bytes: a longer line of a journal is taken for a torn one
+MAX_LINE = 2**24  # bytes: a longer line of a journal counts as damaged
 
 Line = dict[str, Any]
 Sound = Callable[[Line], bool]
 
 
 class Kind(NamedTuple):
-    """What the rows of an array are: their type, as "<f4", and their shape."""
+    """The type of an array's rows, such as "<f4", and their shape."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -40,31 +40,33 @@ class Kind(NamedTuple):
         """The bytes of a row."""
         return np.dtype(self.dtype).itemsize * math.prod(self.shape)
 
+    def header(self, count: int) -> bytes:
+        """Return the header of a .npy file of `count` rows; its length is the same for any count."""
+        about = {"descr": self.dtype, "fortran_order": False, "shape": (count, *self.shape)}
+        header = BytesIO()
+        format.write_array_header_1_0(header, about)
+        return header.getvalue()
+
 
 class Growing:
-    """The arrays of a folder, `<name>.npy` each, and the lines of their journal, up to the first that is not sound.
+    """The arrays `<name>.npy` of a folder, and the lines of their journal up to the first that is not sound.
 
-    One process at a time: another one waits, or gets an AimganError where `wait` is not set.
+    Only one process at a time has a folder open: another one waits, or gets an AimganError unless `wait` is set.
     """
 
     def __init__(
         self, folder: Path, kinds: Mapping[str, Kind], journal: str, is_sound: Sound = bool, wait: bool = False
     ) -> None:
-        self.folder, self.kinds, self._is_sound = folder, dict(kinds), is_sound
-        self._journal = _opened(folder / journal)
-        try:
-            lock(self._journal, wait)
-        except OSError:
-            self._journal.close()
-            raise AimganError(f"another process is building {folder}: wait for it, or take another folder") from None
-        self._files: dict[str, BinaryIO] = {}
+        self.folder, self.kinds = folder, dict(kinds)
         self.lines: list[Line] = []
-        self.counts = dict.fromkeys(self.kinds, 0)
+        self.counts = dict.fromkeys(kinds, 0)
+        self._files: dict[str, BinaryIO] = {}
+        self._journal = _open(folder / journal)
         try:
-            for name in self.kinds:
-                self._files[name] = _opened(folder / f"{name}.npy")
-            self._starts = {name: _header(self._files[name], kind) for name, kind in self.kinds.items()}
-            self._recover()
+            self._lock(wait)
+            for name in kinds:
+                self._files[name] = _open(folder / f"{name}.npy")
+            self._recover(is_sound)
         except BaseException:
             self.close()
             raise
@@ -76,19 +78,23 @@ class Growing:
         self.close()
 
     def close(self) -> None:
-        """Close the files, and let others have the folder."""
+        """Close the files, so that another process can open the folder."""
         for file in (*self._files.values(), self._journal):
-            with suppress(OSError):  # what a full disk refused to take is still in the buffer, and refused again
+            with suppress(OSError):  # a full disk refuses what is still in the buffer once more
                 file.close()
 
-    def _recover(self) -> None:
+    def _lock(self, wait: bool) -> None:
+        try:
+            lock(self._journal, wait)
+        except OSError:
+            building = f"another process is building {self.folder}"
+            raise AimganError(f"{building}: wait for it, or take another folder") from None
+
+    def _recover(self, is_sound: Sound) -> None:
         """Read the lines that are whole and have their rows, and cut off the rest."""
-        room = {
-            name: (file.seek(0, os.SEEK_END) - self._starts[name]) // self.kinds[name].size
-            for name, file in self._files.items()
-        }
+        room = {name: _room(self._files[name], kind) for name, kind in self.kinds.items()}
         end = 0
-        for line, after in read_lines(self._journal, self.kinds, self._is_sound):
+        for line, after in read_lines(self._journal, self.kinds, is_sound):
             counts = {name: self.counts[name] + line["rows"][name] for name in self.kinds}
             if any(counts[name] > room[name] for name in counts):
                 break
@@ -96,116 +102,104 @@ class Growing:
             self.lines.append(line)
         self._journal.truncate(end)
         for name, file in self._files.items():
-            file.truncate(self._starts[name] + self.kinds[name].size * self.counts[name])
+            file.truncate(self._begin(name) + self.kinds[name].size * self.counts[name])
 
-    def append(self, rows: Mapping[str, np.ndarray], **said: Any) -> None:
-        """Add rows to the arrays, and to the journal a line that counts them and says `said`."""
-        for name, values in rows.items():
+    def _begin(self, name: str) -> int:
+        return len(self.kinds[name].header(0))
+
+    def append(self, rows: Mapping[str, np.ndarray], **values: Any) -> None:
+        """Add rows to the arrays, and a line with their numbers and these values to the journal."""
+        for name, array in rows.items():
             kind = self.kinds[name]
-            assert values.shape[1:] == kind.shape
-            self._files[name].write(np.ascontiguousarray(values, kind.dtype).data)
+            assert array.shape[1:] == kind.shape
+            self._files[name].write(np.ascontiguousarray(array, kind.dtype).data)
             self._files[name].flush()
-        line = {"rows": {name: len(rows.get(name, ())) for name in self.kinds}, **said}
-        self._journal.write(as_line(line))
+        line = {"rows": {name: len(rows.get(name, ())) for name in self.kinds}, **values}
+        self._journal.write(json.dumps(line).encode() + b"\n")  # in ASCII, so that no name can break it
         self._journal.flush()
         self.lines.append(line)
-        self.counts = {name: self.counts[name] + line["rows"][name] for name in self.kinds}
+        for name in self.kinds:
+            self.counts[name] += line["rows"][name]
 
     def array(self, name: str) -> np.ndarray:
-        """Map an array's rows into memory."""
+        """Map the rows of an array into memory."""
         kind, shape = self.kinds[name], (self.counts[name], *self.kinds[name].shape)
         if not shape[0]:
             return np.empty(shape, kind.dtype)
-        return np.memmap(self._files[name], kind.dtype, "c", self._starts[name], shape)
+        return np.memmap(self._files[name], kind.dtype, "c", self._begin(name), shape)
 
     def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
-        """Read an array's rows, `most` at a time: those of a map would stay in this process's memory."""
+        """Read the rows of an array, `most` at a time: rows that are mapped would stay in memory."""
         kind = self.kinds[name]
         with (self.folder / f"{name}.npy").open("rb") as file:
-            file.seek(self._starts[name])
+            file.seek(self._begin(name))
             for start in range(0, self.counts[name], most):
                 count = min(most, self.counts[name] - start)
                 yield np.frombuffer(file.read(count * kind.size), kind.dtype).reshape(count, *kind.shape)
 
     def finish(self) -> None:
-        """Write how many rows there are into the headers of the arrays, and all of it to the disk."""
+        """Write the numbers of rows into the headers, and make sure that everything is on the disk."""
         for name, kind in self.kinds.items():
             with (self.folder / f"{name}.npy").open("r+b") as file:
-                file.write(_header_of(kind, self.counts[name]))
-                assert file.tell() == self._starts[name]
+                file.write(kind.header(self.counts[name]))
                 file.flush()
                 os.fsync(file.fileno())
 
 
-def _opened(path: Path) -> BinaryIO:
-    """Open a file to be added to. Raises OSError for a link, behind which is a file that is none of ours."""
+def _open(path: Path) -> BinaryIO:
+    """Open a file for appending. Raises OSError for a link, which may lead to any file of the user."""
     if path.is_symlink():
         raise OSError(0, "it is a link")
     return regular(path).open("a+b")
 
 
-def as_line(line: Line) -> bytes:
-    """Return a line of a journal: JSON in ASCII, so that no name can break it."""
-    return json.dumps(line).encode() + b"\n"
+def _room(file: BinaryIO, kind: Kind) -> int:
+    """Return how many rows there are room for in a file; a file that is not an array of this kind is begun anew."""
+    file.seek(0)
+    with suppress(Exception):  # a new file, or a header torn by a kill: numpy raises nearly anything for it
+        format.read_magic(file)
+        shape, _, _ = format.read_array_header_1_0(file)
+        header = kind.header(shape[0])
+        file.seek(0)
+        if file.read(len(header)) == header:
+            return (file.seek(0, os.SEEK_END) - len(header)) // kind.size
+    file.truncate(0)
+    file.write(kind.header(0))
+    file.flush()
+    return 0
 
 
 def read_lines(file: BinaryIO, arrays: Collection[str], is_sound: Sound = bool) -> Iterator[tuple[Line, int]]:
-    """Yield each line of the journal of some arrays, and where it ends, up to the first that is torn or not sound."""
+    """Yield each line of a journal of these arrays and where it ends, up to the first that is torn or not sound."""
     file.seek(0)
     end = 0
-    for text in iter(lambda: file.readline(MAX_LINE), b""):
+    while text := file.readline(MAX_LINE):
         end += len(text)
         try:
             line = json.loads(text)
             counts = [line["rows"][name] for name in arrays]
-            whole = text.endswith(b"\n") and all(type(count) is int and count >= 0 for count in counts)
-            whole = whole and is_sound(line)
+            if not text.endswith(b"\n") or not is_sound(line):
+                return
+            if not all(type(count) is int and count >= 0 for count in counts):
+                return
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return
-        if not whole:
             return
         yield line, end
 
 
 def open_array(path: Path, kind: Kind, count: int | None = None) -> np.ndarray:
-    """Map a finished array into memory: a plain one, whatever else a file of that name is.
+    """Map a finished array into memory; pages that are written to belong to this process.
 
-    The pages that are written to are the process's own. Raises ValueError or OSError for any other array than the one
-    of this kind, and of `count` rows.
+    Raises ValueError or OSError for anything that is not a .npy of this kind, with `count` rows if that is given.
     """
     try:
-        with np.errstate(over="ignore"):  # a shape beyond 64 bits
+        with np.errstate(over="ignore"):  # for a shape beyond 64 bits
             array = format.open_memmap(regular(path), "c")
     except OSError:
         raise
-    except Exception as error:  # numpy's reader of headers raises nearly anything at a damaged one
+    except Exception as error:  # numpy raises nearly anything for a damaged header
         raise ValueError(f"{path.name}: {error}") from error
     expected = (len(array) if count is None else count, *kind.shape)
     if array.dtype != np.dtype(kind.dtype) or array.shape != expected:
         raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, expected {kind.dtype} {expected}")
     return array
-
-
-def _header(file: BinaryIO, kind: Kind) -> int:
-    """Return where the numbers of an array begin; in a new file, after a header that counts none."""
-    file.seek(0)
-    try:
-        format.read_magic(file)
-        shape, _, _ = format.read_array_header_1_0(file)
-        own = _header_of(kind, shape[0])
-        file.seek(0)
-        if file.read(len(own)) == own:
-            return len(own)
-    except Exception:  # a new file, or one whose header a kill tore: numpy raises nearly anything at it
-        pass
-    file.truncate(0)
-    file.write(_header_of(kind, 0))
-    file.flush()
-    return file.tell()
-
-
-def _header_of(kind: Kind, count: int) -> bytes:
-    """Return a header, which is as long for any count: numpy leaves room for the digits."""
-    about = {"descr": kind.dtype, "fortran_order": False, "shape": (count, *kind.shape)}
-    format.write_array_header_1_0(header := BytesIO(), about)
-    return header.getvalue()

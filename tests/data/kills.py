@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aimgan.data import decoding, images, packed
+from aimgan.data import decoding, packed
 from aimgan.data.decoding import Form
 from aimgan.data.images import Reader
 
-images.PACKED_TOGETHER, decoding.CHUNK = 16, 8
+decoding.CHUNK = 16
 append = packed.Packing.append
 
 

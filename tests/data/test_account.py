@@ -8,10 +8,9 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from trees import pictures, png, tree, write_folder, write_table, write_zip
+from trees import pictures, png, tree, write_folder, write_zip
 
 from aimgan.data.account import account, line
-from aimgan.data.digits import load_digits
 from aimgan.data.images import load_images
 
 
@@ -43,15 +42,6 @@ def test_all_that_was_read_and_what_was_not(tmp_path):
         "20 images (10 train, 10 test, by folder); 2 classes: cat, dog; "
         "not read: 2 .heic, 1 .txt, 2 unreadable (named); values 0 to 255 of 255; 1 x 8 x 8"
     )
-
-
-def test_plain_images_are_a_short_line(tmp_path):
-    read = account(load_images(write_folder(tmp_path, tree("", count=6)), test_fraction=0.3))
-    assert (
-        line(read)
-        == f"6 images ({read['train']} train, {read['test']} test, by hash); values 0 to 255 of 255; 1 x 8 x 8"
-    )
-    assert (read["classes"], read["not_read"], read["skipped"]) == ({}, {}, 0)
 
 
 @pytest.mark.parametrize(("top", "dark"), [(1, True), (16, True), (63, True), (64, False), (255, False)])
@@ -91,25 +81,12 @@ def test_pages_beyond_the_first_are_said(tmp_path):
     assert line(read).endswith(read["notes"][0])
 
 
-def test_labels_that_are_not_used_are_said(tmp_path):
-    few = {str(k): png(k) for k in range(4)}
-    path = write_table(tmp_path / "x.parquet", few, label=[0, 1, None, 1], coarse_label=[0] * 4)
-    assert account(load_images(path))["notes"] == [
-        "column 'coarse_label' of int64 is not used as the label",
-        "labels are not used: 1 of 4 images have none",
-    ]
-
-
 def test_what_a_terminal_would_obey_is_escaped(tmp_path):
     files = {f"{name}/{k}.png": png(k) for name in ("cat", "\x1b[31mdog") for k in range(2)}
     read = account(load_images(write_folder(tmp_path, files), test_fraction=0))
     assert [*read["classes"]] == ["\x1b[31mdog", "cat"]
     assert "\x1b" not in line(read)
     assert r"\x1b[31mdog" in line(read)
-
-
-def test_digits_have_no_split_of_a_name():
-    assert line(account(load_digits())).startswith("1,797 images (1,500 train, 297 test); 10 classes: 0, 1, 2,")
 
 
 def fingerprint(source, **settings) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pyarrow.parquet as pq
 import pytest
 import torch
-from trees import firsts, labelled, pictures, write_table, write_tables
+from trees import firsts, pictures, write_tables
 
 from aimgan.data import Images
 from aimgan.data.decoding import Form
@@ -185,20 +185,6 @@ def test_without_a_size_the_images_of_the_hub_stay_in_memory(hub, tmp_path):
     assert same(found, load_images(folder))
 
 
-def test_class_names_come_from_the_tables_own_metadata(hub, tmp_path):
-    path = write_table(tmp_path / "hub" / "train.parquet", {"a": b"", "b": b""}, label=[1, 0])
-    write_tables(path.parent, pictures(4))
-    path.unlink()
-    file = next(path.parent.iterdir())
-    features = {"label": {"names": [f"digit {k}" for k in range(10)], "_type": "ClassLabel"}}
-    told = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(pq.read_table(file).replace_schema_metadata(told), file)
-    found = read("me/pictures")
-    assert {**labelled(found.train, found.classes), **labelled(found.test, found.classes)} == {
-        k: f"digit {k}" for k in range(4)
-    }
-
-
 def test_what_the_hub_has_not_is_one_line(hub, tmp_path):
     with pytest.raises(
         AimganError, match=r"there is no file or folder 'me/nothing', and the Hub could not be reached"
@@ -226,7 +212,7 @@ def test_offline_the_earlier_pack_is_taken_and_that_is_said(hub, tmp_path):
 
 
 def test_a_hub_that_goes_away_is_one_line_and_the_pack_goes_on_where_it_was(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("aimgan.data.images.PACKED_TOGETHER", 16)
+
     monkeypatch.setattr("aimgan.data.decoding.CHUNK", 8)
     folder = write(tmp_path / "hub" / "data", side=80)
     last, real = folder / "train-00002.parquet", Hub._file

@@ -126,11 +126,6 @@ def test_the_shorter_side_is_resized_and_the_centre_cropped():
     assert one(Image.new("RGB", (1, 1), (1, 2, 3)), size=5)[:, 4, 4].tolist() == [1, 2, 3]
 
 
-def test_a_shrunk_checkerboard_is_grey():
-    board = np.indices((128, 128)).sum(0) % 2 * 255
-    assert np.abs(one(Image.fromarray(board.astype(np.uint8)), size=16)[0] - 127.5).max() <= 1
-
-
 def test_a_large_jpeg_drafted_is_the_large_jpeg_resized():
     image = shapes(np.random.default_rng(3), 1600, 1200)
     full = image.crop((200, 0, 1400, 1200)).resize((32, 32), Image.Resampling.LANCZOS)
@@ -165,10 +160,10 @@ def test_it_is_known_whether_more_pages_or_frames_follow():
     for kind in ("TIFF", "GIF", "WEBP", "PNG"):
         buffer = io.BytesIO()
         frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
-        assert picture(lambda buffer=buffer: buffer, 4, 3, None).more > 0
+        assert picture(lambda buffer=buffer: buffer, 4, 3, None).has_more
         buffer = io.BytesIO()
         frames[0].save(buffer, kind)
-        assert picture(lambda buffer=buffer: buffer, 4, 3, None).more == 0
+        assert not picture(lambda buffer=buffer: buffer, 4, 3, None).has_more
 
 
 # --- folders ------------------------------------------------------------------------------------------------------
@@ -200,19 +195,12 @@ def test_a_nasty_folder_loads_without_a_word(nasty, capfd):
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_loading_is_deterministic(nasty):
-    first, second = load_images(nasty[0], 8), load_images(nasty[0], 8)
-    assert torch.equal(first.train.pixels, second.train.pixels)
-    assert torch.equal(first.test.pixels, second.test.pixels)
-    assert first.skipped == second.skipped
-
-
 def test_mixed_sizes_need_a_size(nasty, tmp_path):
-    with pytest.raises(AimganError, match=r"images of .*900x700.*pass --size"):
+    with pytest.raises(AimganError, match=r"images of \d+x\d+ and \d+x\d+; expected one square size: pass --size"):
         load_images(nasty[0])
     save(tmp_path / "a.png", size=8)
     save(tmp_path / "b.png", size=9)
-    with pytest.raises(AimganError, match=r"8x8, 9x9"):
+    with pytest.raises(AimganError, match=r"8x8 and 9x9"):
         load_images(tmp_path)
     Image.new("L", (8, 6)).save(tmp_path / "b.png")
     with pytest.raises(AimganError, match="8x6"):
@@ -266,41 +254,6 @@ def test_each_split_has_an_image(tmp_path, test_fraction):
         save(tmp_path / f"{name}.png")
     data = load_images(tmp_path, test_fraction=test_fraction)
     assert sorted((len(data.train), len(data.test))) == [1, 3]
-
-
-def test_folders_name_splits_and_classes(tmp_path):
-    for split in ("Train", "test"):
-        for value, name in enumerate(("cat", "dog", "yak")):
-            save(tmp_path / split / name / "deep" / "x.png", value + 10 * (split == "test"))
-    save(tmp_path / "extra" / "y.png")
-    data = load_images(tmp_path)
-    assert firsts(data.train) == [0, 1, 2]
-    assert firsts(data.test) == [10, 11, 12]
-    assert data.train.labels.tolist() == data.test.labels.tolist() == [0, 1, 2]
-    assert [(skipped.name, skipped.reason) for skipped in data.skipped] == [("extra", "1 images in neither split")]
-
-
-def test_validation_stands_in_for_test(tmp_path):
-    save(tmp_path / "train" / "a.png", 1)
-    save(tmp_path / "val" / "a.png", 2)
-    data = load_images(tmp_path)
-    assert (firsts(data.train), firsts(data.test)) == ([1], [2])
-    assert data.train.labels is None
-
-
-def test_a_split_that_is_all_broken_is_an_error(tmp_path):
-    save(tmp_path / "train" / "a.png", 1)
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "a.png").write_bytes(b"no")
-    with pytest.raises(AimganError, match=r"one split .*test/a\.png"):
-        load_images(tmp_path)
-
-
-@pytest.mark.parametrize("stray", ["loose.png", None])
-def test_classes_need_every_image_in_a_folder_and_two_folders(tmp_path, stray):
-    save(tmp_path / "cat" / "x.png")
-    save(tmp_path / (stray or "cat/y.png"))
-    assert load_images(tmp_path).train.labels is None
 
 
 def test_links_are_followed_once_and_pipes_and_dead_links_skipped(tmp_path):

@@ -50,7 +50,7 @@ def test_pixels_are_those_of_pillow(w, mode):
 
 def test_what_is_not_plain_is_left_to_pillow(tmp_path, monkeypatch):
     turned = Image.Exif()
-    turned[decoding.ORIENTATION] = 6
+    turned[0x0112] = 6  # orientation
     assert not is_plain(picture(64, 32, exif=turned))
     assert decode(lambda: BytesIO(picture(64, 32, exif=turned))).shape == (3, 64, 32)
     assert not is_plain(picture(64, 32, "CMYK"))

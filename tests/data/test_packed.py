@@ -38,8 +38,8 @@ FORM = Form(8, 1)
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("AIMGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("aimgan.data.images.PACKED_TOGETHER", 16)
-    monkeypatch.setattr("aimgan.data.decoding.CHUNK", 8)
+
+    monkeypatch.setattr("aimgan.data.decoding.CHUNK", 16)
 
 
 @pytest.fixture
@@ -257,21 +257,30 @@ def cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
+def last_line(path: Path) -> bytes:
+    return path.read_bytes().splitlines(keepends=True)[-1]
+
+
+def replace_in(path: Path, old: bytes, new: bytes) -> None:
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "pixels cut": lambda at: cut(at / "train/pixels.npy", -1),
-    "pixels cut to a header": lambda at: cut(at / "train/pixels.npy", 128),
-    "pixels cut in the header": lambda at: cut(at / "train/pixels.npy", 60),
-    "no pixels": lambda at: (at / "test/pixels.npy").unlink(),
-    "other pixels": lambda at: np.save(at / "test/pixels.npy", np.zeros((300, 3, 8, 8), np.uint8)),
-    "names cut": lambda at: cut(at / "train/names.jsonl", 100),
-    "no names": lambda at: (at / "train/names.jsonl").unlink(),
-    "labels cut": lambda at: cut(at / "test/labels.npy", 130),
-    "other labels": lambda at: np.save(at / "test/labels.npy", np.zeros(3)),
+    "pixels cut": lambda at: cut(at / "train.npy", -1),
+    "pixels cut to a header": lambda at: cut(at / "train.npy", 128),
+    "pixels cut in the header": lambda at: cut(at / "train.npy", 60),
+    "no pixels": lambda at: (at / "test.npy").unlink(),
+    "other pixels": lambda at: np.save(at / "test.npy", np.zeros((300, 3, 8, 8), np.uint8)),
+    "contents cut": lambda at: cut(at / "contents.jsonl", 100),
+    "contents cut between lines": lambda at: cut(at / "contents.jsonl", -len(last_line(at / "contents.jsonl"))),
+    "no contents": lambda at: (at / "contents.jsonl").unlink(),
+    "other labels": lambda at: replace_in(at / "contents.jsonl", b", 1]", b', "x"]'),
+    "a label less": lambda at: replace_in(at / "contents.jsonl", b", 1]", b", null]"),
     "record cut": lambda at: cut(at / "pack.json", 40),
     "no record": lambda at: (at / "pack.json").unlink(),
     "another record": lambda at: (at / "pack.json").write_text("[]"),
     "a later record": lambda at: (at / "pack.json").write_text('{"format": 99}'),
-    "journal torn": lambda at: (cut(at / "journal.jsonl", -20), cut(at / "train/pixels.npy", -900)),
+    "journal torn": lambda at: (cut(at / "journal.jsonl", -20), cut(at / "train.npy", -900)),
     "no journal": lambda at: ((at / "journal.jsonl").unlink(), (at / "pack.json").unlink()),
     "half a line": lambda at: (cut(at / "journal.jsonl", -9), (at / "pack.json").unlink()),
     "a line of text": lambda at: ((at / "journal.jsonl").write_text("text\n"), (at / "pack.json").unlink()),
@@ -293,7 +302,7 @@ def test_a_damaged_pack_is_mended_and_never_taken_for_whole(folder, damage):
 def test_room_is_looked_for_before_anything_is_packed(folder, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=120 * 64 - 1))
-    monkeypatch.setattr(Decoding, "chunks", lambda *a: pytest.fail("began to pack"))
+    monkeypatch.setattr(Decoding, "parts", lambda *a: pytest.fail("began to pack"))
     told = (
         r"120 images are packed on the disk, which takes 0 MiB, but 0 MiB are free in .*AIMGAN_CACHE.*: make room there"
     )
@@ -326,7 +335,7 @@ def test_a_write_that_the_disk_refuses_is_one_line_and_the_pack_goes_on_later(fo
     assert files(tmp_path / "cache" / "packed") == whole
 
 
-@pytest.mark.parametrize("what", ["Growing.append", "Growing.finish", "save_array", "write_text", "write_json"])
+@pytest.mark.parametrize("what", ["Growing.append", "Growing.finish", "write_text", "write_json"])
 def test_a_disk_that_is_full_at_any_time_leaves_nothing_that_is_taken_for_whole(folder, tmp_path, monkeypatch, what):
     whole = packed_alone(folder, tmp_path / "other", monkeypatch)
 

@@ -139,7 +139,6 @@ def test_archives_have_the_scale_of_the_folder(tmp_path):
 
 def test_a_pack_has_the_scale_and_keeps_it_where_it_is_made_in_parts(tmp_path, monkeypatch):
     monkeypatch.setenv("AIMGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("aimgan.data.images.PACKED_TOGETHER", 4)
     monkeypatch.setattr("aimgan.data.decoding.CHUNK", 4)
     folder = write_folder(tmp_path / "x", {f"{k:02d}.tif": flat(k) for k in range(40)})
     memory = Reader(str(folder), Form(4, 1)).read()

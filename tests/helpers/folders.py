@@ -25,7 +25,7 @@ from PIL import Image
 from properties import MODEL, RUN, Property, damaged, edited, headers, lines, lines_of, odd, sound, text_of
 from rich.console import Console
 
-from aimgan.data import images
+from aimgan.data import decoding
 from aimgan.data.decoding import Form
 from aimgan.data.images import Reader, load_images
 from aimgan.errors import AimganError
@@ -122,7 +122,7 @@ _PACKS: list[tuple[Path, dict[str, bytes]]] = []
 
 
 def _packed(source: Path, cache: Path) -> None:
-    in_parts = mock.patch.object(images, "PACKED_TOGETHER", 4)
+    in_parts = mock.patch.object(decoding, "CHUNK", 4)
     with in_parts, mock.patch("os.fsync"), mock.patch.dict(os.environ, AIMGAN_CACHE=str(cache)):
         data = Reader(str(source), Form(8, 1), packed=True).read()
     sound(data, (1, 8, 8))

@@ -82,6 +82,11 @@ DAMAGED = {
     "no checksum": files.tar_member(b"a.png", PICTURE) + b"?" * 512 + END,
     "no end": files.tar_member(b"a.png", PICTURE),
     "half an end": files.tar_member(b"a.png", PICTURE) + bytes(100),
+    "half an image": files.tar_member(b"a.png", bytes(600))[:700],
+    "half a header": files.tar_member(b"a.png", PICTURE) + files.tar_member(b"b.png")[:90],
+    "an extended header of two megabytes": of_pax(bytes(2**21)),
+    "text": b"not a tar" * 100,
+    "gzip": b"\x1f\x8b" + files.tar_member(b"a.png", PICTURE) + END,
     "nothing": b"",
 }
 
@@ -89,7 +94,10 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_tars_that_lie(tmp_path, kind):
     (tmp_path / "x.tar").write_bytes(DAMAGED[kind])
-    refused(r"cannot read '.*x\.tar' as a tar: it is damaged or cut off at byte [\d,]+ of [\d,]+", tmp_path / "x.tar")
+    (tmp_path / "good.tar").write_bytes(files.tar_member(b"a.png", PICTURE) + END)
+    message = r"cannot read '.*x\.tar' as a tar: it is damaged or cut off at byte [\d,]+ of [\d,]+; copy it again"
+    for source in (tmp_path / "x.tar", tmp_path):  # alone, and among other shards
+        refused(message, source)
 
 
 # In tarfile before 3.11.10 and 3.12.6 a megabyte of these took hours, or hundreds of gigabytes (CVE-2024-6232).

@@ -159,14 +159,12 @@ def read(source: Path):
 
 @pytest.fixture
 def pack(monkeypatch) -> Path:
-    monkeypatch.setattr("aimgan.data.images.PACKED_TOGETHER", 4)
+    monkeypatch.setattr("aimgan.data.decoding.CHUNK", 4)
     read(tree())
     return packed.packs()[0].folder
 
 
-@pytest.mark.parametrize(
-    "name", ["pack.json", "journal.jsonl", "skipped.jsonl", "train/pixels.npy", "test/labels.npy", "test/names.jsonl"]
-)
+@pytest.mark.parametrize("name", ["pack.json", "journal.jsonl", "contents.jsonl", "train.npy", "test.npy"])
 @pytest.mark.parametrize("what", ["pipe", "folder", "nothing", "short", "zeros"])
 def test_a_pack_that_is_not_whole_is_refused_or_packed_anew(pack, name, what):
     path = pack / name
@@ -194,12 +192,15 @@ def test_a_pack_that_is_not_whole_is_refused_or_packed_anew(pack, name, what):
     "line",
     [
         *LINES[:4],
-        '{"rows": {"train/pixels": 4, "test/pixels": 0}, "notes": []}',
-        '{"rows": {"train/pixels": 1, "test/pixels": 0}, "images": 10, "notes": []}',
-        '{"rows": {"train/pixels": 1, "test/pixels": 3}, "images": 4, "notes": []}',
-        '{"rows": {"train/pixels": 0, "test/pixels": 0}, "images": 1, "notes": [[99, "broken"]]}',
-        '{"rows": {"train/pixels": 0, "test/pixels": 0}, "images": 0, "notes": [[-1, [NaN, 1]]]}',
-        '{"rows": {"train/pixels": 0, "test/pixels": 0}, "images": 0, "notes": [[-1, [0, 1e400]], [0, []], 3]}',
+        '{"rows": {"train": 4, "test": 0}, "images": 4, "broken": [], "paged": []}',
+        '{"rows": {"train": 1, "test": 0}, "images": 10, "broken": [], "paged": [], "scale": null}',
+        '{"rows": {"train": 1, "test": 3}, "images": 4, "broken": [], "paged": [], "scale": null}',
+        '{"rows": {"train": 0, "test": 0}, "images": 1, "broken": [[99, "x"]], "paged": [], "scale": null}',
+        '{"rows": {"train": 0, "test": 0}, "images": 1, "broken": [[[], "x"]], "paged": [], "scale": null}',
+        '{"rows": {"train": 0, "test": 0}, "images": 1, "broken": [[0, []]], "paged": [], "scale": null}',
+        '{"rows": {"train": 0, "test": 0}, "images": 0, "broken": [], "paged": [1e400, 3], "scale": null}',
+        '{"rows": {"train": 0, "test": 0}, "images": 0, "broken": [], "paged": [], "scale": [NaN, 1]}',
+        '{"rows": {"train": 0, "test": 0}, "images": 0, "broken": 3, "paged": [], "scale": [0, []]}',
     ],
 )
 def test_a_journal_that_lies(pack, line):

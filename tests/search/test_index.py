@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import random
 import shutil
@@ -276,13 +275,6 @@ def test_a_source_without_a_good_image_leaves_the_folder_free(model, photos, tmp
     assert len(build(model, photos, tmp_path / "index")) == 38
 
 
-@pytest.mark.parametrize("file", [RECORD, f"{CODES}.npy", ROWS])
-def test_damage_is_said(file, model, photos, tmp_path):
-    folder = build(model, photos, tmp_path / "index").folder
-    (folder / file).write_bytes((folder / file).read_bytes()[:50])
-    one_line(r"damaged|cannot be read", lambda: open_index(folder))
-
-
 @pytest.mark.parametrize("file", [f"{CODES}.npy", ROWS])
 @pytest.mark.parametrize("keep", [0, 50, 400, -1])
 def test_damaged_codes_and_rows_are_made_anew(file, keep, model, photos, tmp_path):
@@ -290,24 +282,6 @@ def test_damaged_codes_and_rows_are_made_anew(file, keep, model, photos, tmp_pat
     whole = contents(folder)
     (folder / file).write_bytes(whole[file][:keep])
     assert contents(build(model, photos, folder).folder) == whole
-
-
-def test_an_index_of_an_earlier_version_is_refused(model, photos, tmp_path):
-    """Its files have other names and say other things: it is built again, from what it was of."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    old = {"format": 1, "model": "a" * 64, "source": str(photos), "dim": 3, "images": 1, "search": {"kind": "flat"},
-           "skipped": [], "skipped_images": 0}  # fmt: skip
-    (folder / RECORD).write_text(json.dumps(old))
-    (folder / ROWS).write_text('{"names": ["00.png"], "keys": [1]}\n')
-    np.save(folder / "codes.npy", np.zeros((1, 3), np.float32))
-    (folder / "index.faiss").write_bytes(b"IxF2")
-    before = contents(folder)
-    for call in (lambda: open_index(folder), lambda: build(model, photos, folder)):
-        one_line(
-            r"index\.json cannot be read \(of another format\): remove that folder and build the index again", call
-        )
-    assert contents(folder) == before
 
 
 def test_floats_have_the_scale_in_an_index_that_they_have_in_training(model, tmp_path):

@@ -64,26 +64,6 @@ def test_a_folder_of_images_can_have_its_own_index(run, said, photos):
     assert len(asked(run, said, photos, code="0,0,0", k=50)) == len(first) + 1 == 39
 
 
-def test_photos_that_moved_keep_their_index(run, said, photos, tmp_path, encoded):
-    """A folder's own index goes with it; another is taken by --images NEW, where it is of the same images."""
-    first = asked(run, said, photos, code="0,0,0")
-    asked(run, said, tmp_path / "index", photos)
-    moved = photos.rename(tmp_path / "elsewhere")
-    encoded.clear()
-    assert asked(run, said, moved, code="0,0,0") == first
-    assert asked(run, said, tmp_path / "index", moved, code="0,0,0") == first
-    assert encoded == []
-    write(moved.parent / "others" / "00.png", 0)
-    with pytest.raises(AimganError, match=r"is of '.*elsewhere', and '.*others' holds other images") as error:
-        asked(run, said, tmp_path / "index", tmp_path / "others")
-    assert "\n" not in str(error.value)
-    for k in range(3):
-        output = tmp_path / f"sheet{k}.html"
-        asked(run, said, tmp_path / "index", image=moved / "12.png", output=output)
-        assert output.read_text().count("<img ") == (6 if k < 2 else 1)  # what is gone is left empty
-        moved = moved if k == 0 else moved.rename(tmp_path / "away")
-
-
 def test_an_index_of_an_earlier_version_is_one_line(run, said, photos, tmp_path):
     for folder in (tmp_path / "index", photos / INSIDE):
         folder.mkdir()

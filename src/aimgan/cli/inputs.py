@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aimgan.checked import require_memory
 from aimgan.data import Skipped
 from aimgan.data.arrays import read_arrays
 from aimgan.data.decode import EIGHT_BITS, Scale, UndecodableError, decode, quiet
@@ -70,8 +71,9 @@ def _points(path: Path, shape: tuple[int, ...]) -> Input:
         raise AimganError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected numbers: .npy, or `points` in .npz"
         )
+    require_memory(4 * array.size, f"the points of {str(path)!r}", "take fewer")
     with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below
-        points = torch.tensor(array.astype(np.float32))
+        points = torch.from_numpy(np.array(array, np.float32))
     if tuple(points.shape[1:]) != shape or not len(points) or not bool(points.isfinite().all()):
         raise AimganError(f"{path} holds {tuple(points.shape)}; expected finite points (n, {shape[0]}), n above zero")
     return Input(points, tuple(f"{path}:{k}" for k in range(len(points))))

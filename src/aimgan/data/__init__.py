@@ -1,4 +1,4 @@
-"""Data as batches that are functions of (seed, step). `DATA` are the kinds that a recipe can name."""
+"""Data as batches that are functions of (seed, step). `DATA` lists the kinds of data that a recipe can name."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from aimgan.data.names import Skipped
 
 @runtime_checkable
 class Batches(Protocol):
-    """What training and evaluation know of the data: images in [0, 1], or points in their own units."""
+    """What training and evaluation need of data: images in [0, 1], or points in their own units."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -31,12 +31,12 @@ class Batches(Protocol):
 
 @runtime_checkable
 class DataSource(Protocol):
-    """A frozen dataclass that says which data, and loads them."""
+    """A frozen dataclass that says which data to load."""
 
     def load(
         self, progress: Callable[[int, int], None] | None = None, say: Callable[[str], None] = lambda line: None
     ) -> Any:
-        """Return the data as batches. `progress(done, total)` of what is decoded; `say` is told what takes long."""
+        """Load the data as batches, with `progress(done, total)` while images are decoded and `say` for messages."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What was read of a collection of images: a line for people, a dictionary for programs (run.json's `data`)."""
+"""A summary of the images that were read: a dictionary for programs (run.json's `data`), and a line for people."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from aimgan.data.image_data import ImageData
 from aimgan.errors import plain
 
-NAMED = 8  # classes that a line names
-LOW = 64  # of 255: where the brightest pixel is darker, that is said
+NAMED = 8  # classes in the line
+LOW = 64  # of 255: images whose brightest pixel is darker are mentioned as dark
 
 
 def account(images: ImageData) -> dict[str, Any]:
     """Return what was read: counts, splits, classes, what was left out, the range of the pixels, a fingerprint.
 
-    `classes` has the number of training images by the name of their class; it is empty without labels. `fingerprint`
-    changes with any pixel and any label, and with nothing else.
+    `classes` are the numbers of training images by class; empty without labels. The fingerprint depends on all pixels
+    and labels, and on nothing else.
     """
     train, test = images.train, images.test
     return {
@@ -36,26 +36,28 @@ def account(images: ImageData) -> dict[str, Any]:
 
 
 def _classes(images: ImageData) -> dict[str, int]:
-    labels = images.train.labels
-    if labels is None:
+    if images.train.labels is None:
         return {}
-    numbers, counts = np.unique(labels.numpy(), return_counts=True)
-    named = dict(enumerate(images.classes))
-    return {named.get(k, str(k)): n for k, n in zip(numbers.tolist(), counts.tolist(), strict=True)}
+    names = dict(enumerate(images.classes))
+    numbers, counts = np.unique(images.train.labels.numpy(), return_counts=True)
+    return {names.get(k, str(k)): n for k, n in zip(numbers.tolist(), counts.tolist(), strict=True)}
 
 
 def line(read: Mapping[str, Any]) -> str:
     """Return an account as a line: 220 images (180 train, 40 test, by folder); 2 classes: cat, dog; values 0 to 255."""
     by = f", by {read['split_by']}" if read["split_by"] else ""
     parts = [f"{read['images']:,} images ({read['train']:,} train, {read['test']:,} test{by})"]
-    if read["classes"]:
-        names = [*read["classes"]]
+    names = list(read["classes"])
+    if names:
         more = ", ..." if len(names) > NAMED else ""
         parts.append(f"{len(names):,} classes: {', '.join(names[:NAMED])}{more}")
-    left = [f"{count:,} {suffix}" for suffix, count in read["not_read"].items()]
-    left += [f"{read['skipped']:,} unreadable (named)"] if read["skipped"] else []
-    parts += [f"not read: {', '.join(left)}"] if left else []
+    left_out = [f"{count:,} {suffix}" for suffix, count in read["not_read"].items()]
+    if read["skipped"]:
+        left_out.append(f"{read['skipped']:,} unreadable (named)")
+    if left_out:
+        parts.append(f"not read: {', '.join(left_out)}")
     low, high = read["range"]
     dark = " (dark: if white was meant to be less than 255, scale them first)" if high < LOW else ""
-    parts += [f"values {low} to {high} of 255{dark}", " x ".join(map(str, read["shape"])), *read["notes"]]
-    return plain("; ".join(parts))
+    parts.append(f"values {low} to {high} of 255{dark}")
+    parts.append(" x ".join(map(str, read["shape"])))
+    return plain("; ".join([*parts, *read["notes"]]))

@@ -1,4 +1,4 @@
-"""Pixels that are stored as numpy arrays: .npy and .npz are read, never pickles, and checked to be images."""
+"""Images in .npy and .npz files: numpy arrays without pickled objects, checked to be images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 import warnings
 import zipfile
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,108 +21,123 @@ from aimgan.data.decode import MAX_PIXELS, reason
 from aimgan.data.files import require_deflate
 from aimgan.data.labels import COLUMNS
 from aimgan.data.listing import Listing
-from aimgan.data.names import SPLITS, Skipped, held_out_split, numbered, split_of
+from aimgan.data.names import SPLITS, divide, in_neither_split, numbered, split_of
 from aimgan.errors import AimganError
 
-ZIP = b"PK\x03\x04"  # how a .npz begins
+ZIP = b"PK\x03\x04"  # the first bytes of a .npz
 CHANNELS = (1, 3)
-CHUNK = 2**24  # bytes that are looked at together
+CHUNK = 2**24  # bytes of floats that are checked at a time
 HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
-
-
-def listed_arrays(paths: Sequence[Path]) -> Listing:
-    """List the images of .npy and .npz files. Raises AimganError for what are none, and where labels do not fit."""
-    parts = [part for path in paths for part in _parts(path, split_of(path.name) if len(paths) > 1 else None)]
-    held_out = held_out_split(part.split for part in parts)
-    used = [part for part in parts if held_out is None or part.split in ("train", held_out)]
-    counts = [len(part.images) for part in used]
-    ends = list(accumulate(counts))
-    labels, classes, note = numbered([label for part in used for label in part.labels])
-
-    def opened(k: int) -> UInt8[np.ndarray, "c h w"]:
-        which = bisect_right(ends, k)
-        return _bytes(used[which].images[k - ends[which] + counts[which]])
-
-    return Listing(
-        names=[f"image {k}" for k in range(sum(counts))],
-        open=opened,
-        test=None if held_out is None else np.repeat([part.split == held_out for part in used], counts),
-        by="hash" if held_out is None else "file",
-        labels=labels,
-        classes=classes,
-        skipped=tuple(
-            Skipped(str(part.split), f"{len(part.images):,} images in neither split")
-            for part in parts
-            if part not in used
-        ),
-        notes=(*dict.fromkeys(note for part in parts for note in part.notes), *([note] if note else [])),
-    )
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images (n, c, h, w) that were stored as one array, not yet as bytes; what each is labelled with, None if not."""
+    """An array of images (n, c, h, w), uint8 or floats, with its split and the label of each image (None without)."""
 
     images: np.ndarray
     labels: Sequence[object]
     split: str | None
-    notes: tuple[str, ...] = ()
 
 
-def _parts(path: Path, split: str | None) -> list[Part]:
-    members = read_arrays(path)
-    pairs = {word: pair for word in SPLITS if (pair := _pair(members, word))}
-    taken: list[tuple[str | None, str, str | None]]
-    if held_out_split(SPLITS[word] for word in pairs):
-        taken = [(SPLITS[word], *pair) for word, pair in pairs.items()]
-    else:
-        others = [name for name in members if name not in COLUMNS]
-        if "images" not in others and len(others) != 1:
-            found = ", ".join(sorted(members)) or "nothing"
-            raise AimganError(f"{str(path)!r} holds {found}; expected `images` (and `labels`), or x_train and x_test")
-        images = "images" if "images" in others else others[0]
-        taken = [(split, images, next((name for name in COLUMNS if name in members), None))]
-    unused = [name for name in members if not any(name in names for _, *names in taken)]
-    notes = (f"arrays that are not used: {', '.join(unused)}",) if unused else ()
+def listed_arrays(paths: Sequence[Path]) -> Listing:
+    """List the images of .npy and .npz files.
+
+    A file has images and maybe labels, or both splits of them. Several files are splits by their names. Raises
+    AimganError for arrays that are not images, and for labels that do not fit them.
+    """
+    parts: list[Part] = []
+    notes: list[str] = []
+    for path in paths:
+        split = split_of(path.name) if len(paths) > 1 else None
+        found, unused = _parts(read_arrays(path), str(path), split)
+        parts += found
+        note = f"arrays that are not used: {', '.join(unused)}"
+        if unused and note not in notes:
+            notes.append(note)
+    used, test, unused_parts = divide([part.split for part in parts])
+    outside = Counter({str(parts[k].split): len(parts[k].images) for k in unused_parts})
+    parts = [parts[k] for k in used]
+    counts = [len(part.images) for part in parts]
+    begins = [0, *accumulate(counts)]
+    labels, classes, why_not = numbered([label for part in parts for label in part.labels])
+    if why_not:
+        notes.append(why_not)
+
+    def opened(k: int) -> UInt8[np.ndarray, "c h w"]:
+        which = bisect_right(begins, k) - 1
+        return _bytes(parts[which].images[k - begins[which]])
+
+    return Listing(
+        names=[f"image {k}" for k in range(sum(counts))],
+        open=opened,
+        test=None if test is None else np.repeat(test, counts),
+        by="hash" if test is None else "file",
+        labels=labels,
+        classes=classes,
+        skipped=in_neither_split(outside, "images"),
+        notes=tuple(notes),
+    )
+
+
+def _parts(arrays: Mapping[str, np.ndarray], path: str, split: str | None) -> tuple[list[Part], list[str]]:
+    """Return the images in a file, and the names of the arrays in it that are not used."""
+    named = _splits(arrays)
+    if divide([own for _, _, own in named]).test is None:
+        others = [name for name in arrays if name not in COLUMNS]
+        if "images" in others:
+            others = ["images"]
+        if len(others) != 1:
+            found = ", ".join(sorted(arrays)) or "nothing"
+            raise AimganError(f"{path!r} holds {found}; expected `images` (and `labels`), or x_train and x_test")
+        columns = [name for name in COLUMNS if name in arrays]
+        named = [(others[0], columns[0] if columns else "", split)]
     parts = []
-    for own, images, label in taken:
-        pixels = array_pixels(members[images], str(path))
-        labels = [None] * len(pixels) if label is None else _labels(members[label], len(pixels), str(path))
-        parts.append(Part(pixels, labels, own, notes))
-    return parts
+    unused = set(arrays)
+    for images, labels, own in named:
+        pixels = array_pixels(arrays[images], path)
+        values: Sequence[object] = [None] * len(pixels)
+        if labels in arrays:
+            values = _labels(arrays[labels], len(pixels), path)
+        parts.append(Part(pixels, values, own))
+        unused -= {images, labels}
+    return parts, [name for name in arrays if name in unused]
 
 
-def _pair(members: Mapping[str, np.ndarray], word: str) -> tuple[str, str | None] | None:
-    """Return the names of a split's images and labels, as keras and MedMNIST have them; None where it has none."""
-    for images, labels in ((f"x_{word}", f"y_{word}"), (f"{word}_images", f"{word}_labels")):
-        if images in members:
-            return images, labels if labels in members else None
-    return None
+def _splits(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str, str | None]]:
+    """Return the names of the images and the labels of each split, as keras and MedMNIST have them, and the split."""
+    found: list[tuple[str, str, str | None]] = []
+    for word, split in SPLITS.items():
+        for images, labels in ((f"x_{word}", f"y_{word}"), (f"{word}_images", f"{word}_labels")):
+            if images in arrays:
+                found.append((images, labels, split))
+    return found
 
 
-def _labels(labels: np.ndarray, count: int, name: str) -> list[object]:
+def _labels(labels: np.ndarray, count: int, path: str) -> list[object]:
     if labels.dtype.kind not in "iuU" or labels.size != count:
-        raise AimganError(
-            f"{name!r}: got {labels.dtype} labels {labels.shape}, expected one integer for each of {count:,} images"
-        )
+        got = f"{labels.dtype} labels {labels.shape}"
+        raise AimganError(f"{path!r}: got {got}, expected one integer for each of {count:,} images")
     return labels.reshape(-1).tolist()
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz by name; that of a .npy, which stays on the disk, as `images`.
+    """Return the arrays of a .npz by name, or the array of a .npy as `images`, mapped from the disk.
 
-    Raises AimganError, for pickled objects too. No memory is taken before a header's shape has been compared with the
-    bytes that are there.
+    Raises AimganError for anything else, pickled objects included. Memory is taken only after the shape in a header has
+    been compared with the size of the file.
     """
     try:
         with regular(path).open("rb") as file:
-            if file.read(len(ZIP)) != ZIP:
-                return {"images": _mapped(file, path.stat().st_size)}
-            with zipfile.ZipFile(file) as archive:
+            is_zip = file.read(len(ZIP)) == ZIP
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote, and shapes beyond 64 bits
+            if not is_zip:
+                return {"images": format.open_memmap(path, "r")}
+            with zipfile.ZipFile(path) as archive:
                 return _members(archive, str(path))
     except AimganError:
         raise
-    except Exception as error:  # numpy's and zipfile's readers raise nearly anything at a damaged file
+    except Exception as error:  # the readers of numpy and zipfile raise nearly anything for a damaged file
         raise AimganError(
             f"cannot read {str(path)!r} as plain arrays (pickled ones are refused): {reason(error)}"
         ) from error
@@ -135,72 +150,38 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, np.ndarray]:
     for member in members:
         require_deflate(member)
         with archive.open(member) as file:
-            arrays[member.filename.removesuffix(".npy")] = _array(file, member.file_size)
+            version = format.read_magic(file)
+            if version not in HEADERS:
+                raise ValueError(f"version {version} of .npy, expected 1.0 or 2.0")
+            shape, _, dtype = HEADERS[version](file)
+            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"its header says {dtype} {shape}, which is more than the file has")
+            file.seek(0)
+            arrays[member.filename.removesuffix(".npy")] = format.read_array(file, allow_pickle=False)
     return arrays
 
 
-def _array(file: Any, size: int) -> np.ndarray:
-    """Read one array of a file of so many bytes. Raises ValueError where its header promises more, or objects."""
-    _header(file, size)
-    file.seek(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return format.read_array(file, allow_pickle=False)
-
-
-def _mapped(file: Any, size: int) -> np.ndarray:
-    """Map the array of a .npy into memory, which is read where it is looked at. Raises ValueError as `_array` does."""
-    shape, by_column, dtype = _header(file, size)
-    if dtype.hasobject:
-        raise ValueError("it holds objects")
-    if not math.prod(shape):
-        return np.empty(shape, dtype)
-    return np.memmap(file, dtype, "r", file.tell(), shape, "F" if by_column else "C")
-
-
-def _header(file: Any, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Read the header of an array in a file of so many bytes, and stay behind it."""
-    file.seek(0)
-    version = format.read_magic(file)
-    if version not in HEADERS:
-        raise ValueError(f"version {version} of .npy, expected 1.0 or 2.0")
-    with warnings.catch_warnings():  # a header that Python 2 wrote
-        warnings.simplefilter("ignore")
-        shape, by_column, dtype = HEADERS[version](file)
-    count = math.prod(shape)
-    if min(shape, default=0) < 0 or count * max(dtype.itemsize, 1) > size - file.tell():
-        raise ValueError(f"its header says {dtype} {shape}, which is more than the file has")
-    return shape, by_column, dtype
-
-
 def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
-    """Return stored images (n, h, w), (n, h, w, c) or (n, c, h, w), uint8 or floats in [0, 1], as (n, c, h, w).
+    """View images (n, h, w), (n, h, w, c) or (n, c, h, w), with c of 1 or 3, as (n, c, h, w).
 
-    Nothing is copied. c is 1 or 3. Raises AimganError with `name` in it, also for axes that can be read in two ways.
+    They are uint8, or floats in [0, 1]. Raises AimganError with `name` in it for anything else, and for a shape that
+    could be read in two ways, such as (3, 28, 28) or (9, 3, 28, 3).
     """
-    if array.ndim not in (3, 4) or 0 in array.shape:
+    shape = array.shape
+    is_grey = array.ndim == 3 and shape[0] != 3 and shape[2] not in CHANNELS
+    is_last = array.ndim == 4 and shape[3] in CHANNELS
+    is_first = array.ndim == 4 and shape[1] in CHANNELS and not (is_last and shape[1:3] == (1, 1))
+    if 0 in shape or is_grey + is_last + is_first != 1:
         raise AimganError(
-            f"{name}: got an array {array.shape}, expected images (n, h, w), (n, h, w, c) or (n, c, h, w)"
+            f"{name}: got an array {shape}; expected images (n, h, w), (n, h, w, c) or (n, c, h, w), where c is 1 or 3 "
+            "and no other reading is possible: save array[None] for one image, array[..., None] for grey images"
         )
-    first, last = (array.shape[axis] in CHANNELS for axis in (-3, -1))
-    if array.ndim == 3 and (last or array.shape[0] == 3):
-        raise AimganError(
-            f"{name}: got an array {array.shape}, which is one image in colour, or images of one row or column; "
-            "expected (n, h, w) or one more axis: save array[None] for one image, array[..., None] for many in grey"
-        )
-    if array.ndim == 4 and first and last and array.shape[1:3] != (1, 1):
-        raise AimganError(
-            f"{name}: got an array {array.shape}, whose channels can be in the second or in the last place; "
-            "expected one of them to be no 1 and no 3: leave out the axis of grey images, or save them as files"
-        )
-    if array.ndim == 3:
+    if is_grey:
         array = array[:, None]
-    elif last:
+    elif is_last:
         array = array.transpose(0, 3, 1, 2)
-    elif not first:
-        raise AimganError(f"{name}: got an array {array.shape}, expected 1 or 3 channels, in the second or last place")
     if array.shape[2] * array.shape[3] > MAX_PIXELS:
-        raise AimganError(f"{name}: got an array {array.shape}, expected images of {MAX_PIXELS:,} pixels at most")
+        raise AimganError(f"{name}: got an array {shape}, expected images of {MAX_PIXELS:,} pixels at most")
     _require_range(array, name)
     return array
 
@@ -208,29 +189,18 @@ def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
 def _require_range(array: np.ndarray, name: str) -> None:
     if array.dtype == np.uint8:
         return
+    expected = "expected uint8, or floats in [0, 1]: rescale them, or save 0 to 255 as uint8"
     if array.dtype.kind != "f":
-        raise AimganError(
-            f"{name}: got {array.dtype} images, expected uint8 or floats in [0, 1]; convert and save again"
-        )
-    low, high, finite = np.inf, -np.inf, True
+        raise AimganError(f"{name}: got {array.dtype} images, {expected}")
     together = max(1, CHUNK // array[0].nbytes)
     for start in range(0, len(array), together):
         part = array[start : start + together]
-        good = part[np.isfinite(part)]
-        finite = finite and good.size == part.size
-        low, high = min(low, float(good.min(initial=np.inf))), max(high, float(good.max(initial=-np.inf)))
-    if not finite:
-        others = f" (the others from {low:g} to {high:g})" if low <= high else ""
-        raise AimganError(f"{name}: got floats with NaN or infinite values{others}, expected [0, 1]")
-    if low < 0 or high > 1:
-        raise AimganError(
-            f"{name}: got floats with values from {low:g} to {high:g}, expected [0, 1]; rescale, or save 0..255 as "
-            "uint8"
-        )
+        low, high = float(part.min()), float(part.max())
+        if not (low >= 0 and high <= 1):  # also true for NaN
+            raise AimganError(f"{name}: got {array.dtype} images with values from {low:g} to {high:g}, {expected}")
 
 
 def _bytes(image: np.ndarray) -> UInt8[np.ndarray, "c h w"]:
-    """Return one image as bytes."""
     if image.dtype != np.uint8:
         image = np.rint(image * image.dtype.type(255)).astype(np.uint8)
     return np.ascontiguousarray(image)

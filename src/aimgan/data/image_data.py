@@ -1,9 +1,9 @@
-"""A data set of images in memory, or mapped from a pack: its two splits, and what was read to make them."""
+"""A data set of images, in memory or mapped from the disk: its two splits, and what is known of them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,12 @@ from torch import Tensor
 from aimgan.data.decode import Scale
 from aimgan.data.names import Skipped
 
-TOGETHER = 4_096  # images that are looked at together
+TOGETHER = 4_096  # images that are read together
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images as stored, 0 to 255, their classes where the source names them, and their own names in it."""
+    """Images of 0 to 255, their classes if the source has labels, and their names in the source."""
 
     pixels: UInt8[Tensor, "n c h w"]
     labels: Int64[Tensor, " n"] | None
@@ -34,11 +34,11 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set in two disjoint splits, what was left out of it and why, and where it came from.
+    """A data set in two disjoint splits, where it came from, and what was left out of it and why.
 
-    `by` is what named the splits (folder, file or hash), `classes` the names of labels 0, 1, ... where they have names,
-    `not_read` how many files of each suffix were no images, `notes` what else is to be said. `packed` is the folder
-    that the pixels are mapped from, None where they are in memory.
+    `by` says what named the splits (folder, file or hash), `classes` are the names of labels 0, 1, ... if they have
+    names, `not_read` counts the files of other kinds by suffix, `notes` are sentences for the user. `packed` is the
+    folder that the pixels are mapped from; None if they are in memory.
     """
 
     train: Split
@@ -49,9 +49,9 @@ class ImageData:
     classes: tuple[str, ...] = ()
     not_read: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    scale: Scale | None = None  # of floats and 32-bit integers, where there were some
+    scale: Scale | None = None  # of floats and 32-bit integers, if there are any
     packed: Path | None = None
-    known: Mapping[str, Any] | None = None  # what `measured` returned when they were packed
+    known: Mapping[str, Any] | None = None  # `measured`, if it is known already
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,24 +61,25 @@ class ImageData:
 
     @cached_property
     def measured(self) -> Mapping[str, Any]:
-        """The least and the largest value of a pixel, `range`, and a `fingerprint` of all pixels and labels."""
-        splits = (self.train, self.test)
-        return self.known or measured(self.shape, [(_parts(split.pixels), split.labels) for split in splits])
+        """The `range` of all pixels (lowest, highest), and a `fingerprint` of all pixels and labels."""
+        if self.known is not None:
+            return self.known
+        return measured(self, [_parts(split.pixels) for split in (self.train, self.test)])
 
 
-def measured(
-    shape: tuple[int, int, int], splits: Sequence[tuple[Iterable[np.ndarray], Tensor | None]]
-) -> dict[str, Any]:
-    """Return the range of all pixels, and a fingerprint of them and of the labels. Pixels come a part at a time."""
-    digest = hashlib.blake2b(str(shape).encode(), digest_size=16)
+def measured(data: ImageData, pixels: Sequence[Iterable[np.ndarray]]) -> dict[str, Any]:
+    """Measure a data set whose pixels are read some images at a time, the training split first."""
+    digest = hashlib.blake2b(str(data.shape).encode(), digest_size=16)
     low, high = 255, 0
-    for parts, labels in splits:
+    for parts, split in zip(pixels, (data.train, data.test), strict=True):
         for part in parts:
             digest.update(np.ascontiguousarray(part).data)
             low, high = min(low, int(part.min())), max(high, int(part.max()))
-        digest.update(b"no labels" if labels is None else labels.numpy().tobytes())
+        digest.update(b"no labels" if split.labels is None else split.labels.numpy().tobytes())
     return {"range": [low, high], "fingerprint": digest.hexdigest()}
 
 
-def _parts(pixels: UInt8[Tensor, "n c h w"]) -> Iterator[np.ndarray]:
-    return (part.numpy() for part in pixels.split(TOGETHER) if len(part))
+def _parts(pixels: UInt8[Tensor, "n c h w"]) -> Iterable[np.ndarray]:
+    for part in pixels.split(TOGETHER):
+        if len(part):  # an empty split is split into one empty part
+            yield part.numpy()

@@ -1,37 +1,33 @@
-"""Any collection of images as uint8 pixels in two splits, decoded once: in memory, or packed where they do not fit.
+"""Reading any collection of images as uint8 pixels in two splits, in memory or, where they do not fit, packed.
 
-All of it is deterministic: the same source gives the same pixels in the same order and the same two splits.
+Reading is deterministic: the same source gives the same pixels, in the same order, in the same splits.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
-from torch import Tensor
+from jaxtyping import Bool, Int64, UInt8
 
-from aimgan.checked import free_memory
+from aimgan.checked import free_memory, require_memory
 from aimgan.data import packed as packs
-from aimgan.data.decode import Picture, Pixels, quiet
-from aimgan.data.decoding import Decoding, Form, Note, Progress, Rows
+from aimgan.data.decode import quiet
+from aimgan.data.decoding import Decoding, Form, Progress
 from aimgan.data.hub import HubError
-from aimgan.data.image_data import ImageData, Split, measured
+from aimgan.data.image_data import ImageData, Split
 from aimgan.data.listing import Listing
-from aimgan.data.names import Labels, Skipped
+from aimgan.data.names import Skipped
+from aimgan.data.packed import Say
 from aimgan.data.sources import find, state
 from aimgan.errors import AimganError
-from aimgan.growing import Kind
-
-PACKED_TOGETHER, PACKED_BYTES = 4_096, 2**26  # images to one line of a pack's journal, and their pixels, at most
-
-Say = Callable[[str], None]
+from aimgan.growing import Kind, Line
 
 
 def load_images(
@@ -43,33 +39,21 @@ def load_images(
 ) -> ImageData:
     """Load every image of `source` as uint8 (c, size, size): the shorter side resized, then the centre cropped.
 
-    `source` is one of
-      - a folder of image files, nested as it likes, or a .zip or .tar of one;
-      - a folder (or a pattern, shards/*.tar) of .tar or .zip shards;
-      - .npy, .npz (`images` and maybe `labels`; or keras's `x_train`, `y_train`, `x_test`, `y_test`), or a folder with
-        `train.npz` and `test.npz`: uint8 or floats in [0, 1], (n, h, w), (n, h, w, c) or (n, c, h, w);
-      - parquet in the Hub's layout, a file or a folder of them: `image` or `img` and maybe `label`;
-      - the Hub id owner/name (or owner/name@revision) of a data set in that layout.
-
-    Folders and files that are called train and test (or another keyword of the Hub's) are the splits; folders, .cls
-    files, metadata.csv or columns of labels are the classes (docs/data.md has the rules, data/names.py is what reads
-    them). Where the source names no splits, an image is in the test split if a hash of its name is below
-    `test_fraction`, so it stays there when others are added.
-
-    Of animations and stacks the first page is taken, EXIF orientation is applied, transparency shows white, 16-bit
-    grey is scaled to 8. Broken, truncated and huge (over 64 megapixels) images are left out and listed in `skipped`.
-    `progress(done, total)` is called now and then. Raises AimganError for a source that is missing, unreadable or
-    without a single good image.
+    A source is a folder of images, a .zip or .tar of one, a folder or a pattern of shards, .npy, .npz, parquet in the
+    Hub's layout, or a Hub id; docs/data.md has the rules for splits and classes. Where nothing names the splits, an
+    image is in the test split if a hash of its name is below `test_fraction`. Images that cannot be used are listed in
+    `skipped`. `progress(done, total)` is called now and then. Raises AimganError for a source that is missing,
+    unreadable or without a good image.
     """
     return Reader(str(source), Form(size, channels), test_fraction, progress=progress).read()
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A source, the form that its images are wanted in, and how they are to be read.
+    """Reads the images of a source in some form.
 
-    `packed` says whether they are packed on the disk; None leaves it to the free memory. `say` is told in a line what
-    takes disk or is waited for.
+    `packed` says whether they are packed on the disk; None leaves it to the free memory. `say` is called with a line
+    about what takes disk space or has to be waited for.
     """
 
     source: str
@@ -80,30 +64,34 @@ class Reader:
     say: Say = lambda line: None
 
     def read(self) -> ImageData:
-        """Return the images. Raises AimganError where there is none."""
+        """Return the images. Raises AimganError if there are none."""
         if not 0 <= self.test_fraction < 1:
             raise AimganError(f"got a test fraction of {self.test_fraction}, expected one from 0 to below 1")
-        folder = self._folder()
+        if self.packed and self.form.shape is None:
+            raise AimganError("packing needs a size and channels: pass --size, and --set data.channels=1 or 3")
+        shape = self.form.shape if self.packed is not False else None
+        kind = None if shape is None else Kind("|u1", shape)
         with ExitStack() as stack, quiet():
-            if folder is not None and (pack := self._opened(folder)) is not None:
-                return pack
+            folder = None
+            if kind is not None:
+                folder = self._pack_folder(kind)
+                finished = packs.opened(folder, kind)
+                if finished is not None:
+                    return finished
             listing = find(self.source, stack)
             if not len(listing):
-                raise self._nothing({}, listing)
-            if folder is not None and self._is_packed(listing):
-                return self._packed(listing, folder)
-            return self._in_memory(listing)
+                raise self._no_images({}, listing)
+            test = listing.held_out(self.test_fraction)
+            if folder is not None and kind is not None and self._is_packed(listing, kind):
+                return self._packed(listing, test, packs.Packing(folder, kind, len(listing), self.say))
+            return self._decoded(listing, test, Memory(test))
 
-    def _folder(self) -> Path | None:
-        """Return where the images' pack is, or would be; None where they are not to be packed, or cannot be."""
-        if self.packed is False or self.form.shape is None:
-            if self.packed:
-                raise AimganError("packing needs a size and channels: pass --size, and --set data.channels=1 or 3")
-            return None
+    def _pack_folder(self, kind: Kind) -> Path:
+        """Return where the pack of the images is, or would be."""
         try:
-            return packs.folder_of(state(self.source), self._kind, self._settings)
+            return packs.folder_of(state(self.source), kind, self._settings)
         except HubError:
-            folder = packs.found(self.source, self._kind, self._settings)
+            folder = packs.found(self.source, kind, self._settings)
             if folder is None:
                 raise
             self.say(f"the Hub cannot be reached: taking {self.source} as it was packed before, in {folder}")
@@ -113,128 +101,71 @@ class Reader:
     def _settings(self) -> str:
         return f"test fraction {self.test_fraction}, scale {self.form.scale}"
 
-    @property
-    def _kind(self) -> Kind:
-        assert self.form.shape is not None
-        return Kind("|u1", self.form.shape)
+    def _is_packed(self, listing: Listing, kind: Kind) -> bool:
+        """Return whether the images do not fit in half of the free memory, shared by the processes of a launch.
 
-    def _is_packed(self, listing: Listing) -> bool:
-        """Whether the images do not fit in half of the free memory, which the processes of a launch share.
-
-        Those of the Hub are packed in any case, so that they are fetched once.
+        Images of the Hub are always packed, so that they are downloaded once.
         """
         if self.packed is not None:
             return self.packed
-        if listing.remote:
-            return True
-        assert self.form.shape is not None
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return here * len(listing) * math.prod(self.form.shape) > free_memory() // 2
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return listing.remote or processes * len(listing) * kind.size > free_memory() // 2
 
-    def _in_memory(self, listing: Listing) -> ImageData:
-        test = listing.held_out(self.test_fraction)
-        decoding = Decoding(self.source, listing, self.form)
-        rows = (Rows(int((~test).sum())), Rows(int(test.sum())))
-        for first, results in decoding.chunks(0, self.progress):
-            for k, result in enumerate(results, first):
-                if isinstance(result, Picture):
-                    rows[int(test[k])].append(result.pixels, decoding.shape)
-        arrays = [own.array(decoding.shape) for own in rows]
-        return self._made(listing, test, decoding, arrays)
-
-    def _packed(self, listing: Listing, folder: Path) -> ImageData:
-        test = listing.held_out(self.test_fraction)
-        packing = packs.Packing(folder, self._kind, len(listing), self.say)
+    def _packed(self, listing: Listing, test: Bool[np.ndarray, " n"], packing: packs.Packing) -> ImageData:
         try:
             if not packing.is_finished:
-                self._pack(listing, test, packing)
+                data = self._decoded(listing, test, packing)
+                for split in (data.train, data.test):
+                    if len(split) != len(split.names):  # the journal is not that of these images
+                        raise packing.damaged()
+                packing.finish(data, self._settings)
         finally:
             packing.close()
-        found = self._opened(folder)
-        if found is None:
-            raise AimganError(f"the pack in {folder} was changed while it was read: run the same command again")
-        return found
+        finished = packs.opened(packing.folder, packing.kind)
+        if finished is None:
+            raise AimganError(f"the pack in {packing.folder} was changed while it was read: run the same command again")
+        return finished
 
-    def _pack(self, listing: Listing, test: Bool[np.ndarray, " n"], packing: packs.Packing) -> None:
+    def _decoded(self, listing: Listing, test: Bool[np.ndarray, " n"], store: Memory | packs.Packing) -> ImageData:
+        """Decode the images that are not in a store yet into it, and return all of them."""
         decoding = Decoding(self.source, listing, self.form)
-        decoding.recall(packing.notes)
-        together = max(1, min(PACKED_TOGETHER, PACKED_BYTES // packing.kind.size))
-        parts: tuple[list[Pixels], list[Pixels]] = ([], [])
-        notes: list[Note] = []
-        for first, results in decoding.chunks(packing.done, self.progress):
-            for k, result in enumerate(results, first):
-                if isinstance(result, Picture):
-                    parts[int(test[k])].append(result.pixels)
-            notes += decoding.notes(first, len(results))
-            end = first + len(results)
-            if end - packing.done >= together or end == len(listing):
-                packing.append(end - packing.done, *parts, notes)
-                parts, notes = ([], []), []
-        data = self._made(listing, test, decoding, packing.pixels())
-        if any(len(split) != len(split.names) for split in (data.train, data.test)):
-            raise packing.damaged()
-        about = {
-            "source": self.source,
-            "shape": list(data.shape),
-            "settings": self._settings,
-            **measured(data.shape, [*zip(packing.parts(), (data.train.labels, data.test.labels), strict=True)]),
-            "by": data.by,
-            "classes": data.classes,
-            "not_read": data.not_read,
-            "notes": data.notes,
-            "scale": data.scale,
-        }
-        splits = (data.train, data.test)
-        contents = [(None if split.labels is None else split.labels.numpy(), split.names) for split in splits]
-        packing.finish(about, contents, data.skipped)
+        for line in store.lines:
+            decoding.restore(line)
+        for part, chunk in decoding.parts(store.done, self.progress):
+            splits: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+            for k, pixels in chunk:
+                splits[bool(test[k])].append(pixels)
+            store.append(len(part), splits, decoding.record(part))
+        return self._joined(listing, test, decoding, store.pixels())
 
-    def _opened(self, folder: Path) -> ImageData | None:
-        """Return what a finished pack holds."""
-        found = packs.opened(folder, self._kind)
-        if found is None:
-            return None
-        record, contents, skipped = found
-        train, test = (
-            Split(torch.from_numpy(pixels), None if labels is None else torch.from_numpy(labels), names)
-            for pixels, (labels, names) in contents
-        )
-        known = {name: record[name] for name in ("range", "fingerprint")}
-        notes, classes = tuple(record["notes"]), tuple(record["classes"])
-        scale = None if record["scale"] is None else (record["scale"][0], record["scale"][1])
-        about = (record["by"], classes, record["not_read"], notes, scale)
-        return ImageData(train, test, skipped, self.source, *about, folder, known)
-
-    def _made(
-        self, listing: Listing, test: Bool[np.ndarray, " n"], decoding: Decoding, arrays: Sequence[np.ndarray]
+    def _joined(
+        self, listing: Listing, test: Bool[np.ndarray, " n"], decoding: Decoding, pixels: Sequence[np.ndarray]
     ) -> ImageData:
-        """Join pixels to their names and labels. Raises AimganError where a split has no good image."""
+        """Join the pixels of the two splits with names and labels. Raises AimganError for a split without images."""
+        broken = decoding.broken
         good = np.ones(len(listing), bool)
-        good[[*decoding.broken]] = False
-        rows = (np.flatnonzero(good & ~test), np.flatnonzero(good & test))
+        good[[*broken]] = False
+        train, held_out = np.flatnonzero(good & ~test), np.flatnonzero(good & test)
         if not good.any():
-            raise self._nothing(decoding.broken, listing)
-        if not len(rows[0]) or (not len(rows[1]) and listing.test is not None):
-            k = min(decoding.broken, default=0)
-            first = f"the first, {listing.names[k]!r}: {decoding.broken.get(k, 'it is the only one')}"
+            raise self._no_images(broken, listing)
+        if not len(train) or (not len(held_out) and listing.test is not None):
+            k = min(broken, default=0)
+            first = f"the first, {listing.names[k]!r}: {broken.get(k, 'it is the only one')}"
             raise AimganError(f"all images of one split of {self.source!r} are broken: {first}")
-        train, held_out = (
-            Split(torch.from_numpy(pixels), _labels(listing.labels, own), [listing.names[k] for k in own.tolist()])
-            for pixels, own in zip(arrays, rows, strict=True)
-        )
-        broken = tuple(Skipped(listing.names[k], why) for k, why in sorted(decoding.broken.items()))
+        skipped = [Skipped(listing.names[k], broken[k]) for k in sorted(broken)]
         return ImageData(
-            train,
-            held_out,
-            (*broken, *listing.skipped),
-            self.source,
-            listing.by,
-            listing.classes,
-            listing.not_read,
-            (*listing.notes, *decoding.said(listing.names)),
-            decoding.scale,
+            _split(pixels[0], train, listing),
+            _split(pixels[1], held_out, listing),
+            skipped=(*skipped, *listing.skipped),
+            source=self.source,
+            by=listing.by,
+            classes=listing.classes,
+            not_read=listing.not_read,
+            notes=(*listing.notes, *decoding.notes()),
+            scale=decoding.scale,
         )
 
-    def _nothing(self, broken: Mapping[int, str], listing: Listing) -> AimganError:
+    def _no_images(self, broken: Mapping[int, str], listing: Listing) -> AimganError:
         if broken:
             k = min(broken)
             first = f"the first, {listing.names[k]!r}: {broken[k]}"
@@ -246,5 +177,40 @@ class Reader:
         )
 
 
-def _labels(labels: Labels | None, rows: Int64[np.ndarray, " m"]) -> Int64[Tensor, " m"] | None:
-    return None if labels is None else torch.from_numpy(labels[rows])
+def _split(pixels: UInt8[np.ndarray, "m c h w"], rows: Int64[np.ndarray, " n"], listing: Listing) -> Split:
+    names = [listing.names[k] for k in rows.tolist()]
+    labels = None if listing.labels is None else torch.from_numpy(listing.labels[rows])
+    return Split(torch.from_numpy(pixels), labels, names)
+
+
+class Memory:
+    """The pixels of both splits in memory: grey, until the first image in colour comes."""
+
+    done = 0  # images that have been decoded before
+    lines: tuple[Line, ...] = ()  # and what was recorded of them
+
+    def __init__(self, test: Bool[np.ndarray, " n"]) -> None:
+        self.total = len(test)
+        self.ends = [0, int((~test).sum())]  # of training images, and of test images behind them
+        self.begins = tuple(self.ends)
+        self.array = np.empty((self.total, 0, 1, 1), np.uint8)
+
+    def append(self, images: int, splits: Sequence[Sequence[np.ndarray]], record: object) -> None:
+        """Add images to the splits."""
+        for which, chunk in enumerate(splits):
+            for pixels in chunk:
+                if len(pixels) > self.array.shape[1]:
+                    self._grow(pixels.shape)
+                self.array[self.ends[which]] = pixels
+                self.ends[which] += 1
+
+    def _grow(self, shape: tuple[int, ...]) -> None:
+        size = self.total * math.prod(shape)
+        require_memory(size, f"{self.total:,} images of {shape}", "pass a smaller --size, or --set data.packed=true")
+        grey, self.array = self.array, np.empty((self.total, *shape), np.uint8)
+        if grey.shape[1]:
+            self.array[:] = grey
+
+    def pixels(self) -> list[np.ndarray]:
+        """Return the pixels (n, c, h, w) of the two splits."""
+        return [self.array[begin:end] for begin, end in zip(self.begins, self.ends, strict=True)]

@@ -1,7 +1,7 @@
-"""What the names in a collection say: which files are images, which split an image is in, and what its class is.
+"""Rules for names: which files are images, which split an image is in, and what its class is.
 
-The same rules for a folder, a zip, tar shards and the paths inside parquet. A name is relative, with "/" between
-folders; a shard (a .tar or a .zip in a folder) counts as a folder that is named like its file.
+The rules are the same for a folder, a zip, tar shards and the paths of parquet files. A name is relative, with "/"
+between folders. A shard (a .tar or a .zip in a folder) counts as a folder that is named like its file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,161 +18,198 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 IMAGE = re.compile(r"\.(jpe?g|jpe|jfif|png|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm)$", re.IGNORECASE)
-MAX_NESTED = 100  # folders
 SHARD = re.compile(r"\.(tar|zip)$", re.IGNORECASE)
+MAX_NESTED = 100  # folders
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 # The keywords of the Hugging Face Hub (https://huggingface.co/docs/hub/datasets-file-names-and-splits).
-KEYWORDS = {
-    TRAIN: ("train", "training"),
-    TEST: ("test", "testing", "eval", "evaluation"),
-    VALIDATION: ("validation", "valid", "val", "dev"),
+SPLITS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), TEST),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
 }
-SPLITS = {word: split for split, words in KEYWORDS.items() for word in words}
-_WORD = rf"({'|'.join(SPLITS)})(?![a-z])"
-_ANYWHERE, _PREFIX = re.compile(rf"(?<![a-z]){_WORD}"), re.compile(_WORD)
+KEYWORD = rf"({'|'.join(SPLITS)})(?![a-z])"
+KEYWORD_ANYWHERE = re.compile(rf"(?<![a-z]){KEYWORD}")
+KEYWORD_AT_START = re.compile(KEYWORD)
 
 Labels = Int64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What was left out, by its name in the source, and why."""
+    """The name of something in the source that was left out, and why."""
 
     name: str
     reason: str
 
 
-class Places(NamedTuple):
-    """Where images lie in their tree: which are used, their splits, and their folder's name if folders are classes."""
+class Division(NamedTuple):
+    """How items are divided by the splits that they name.
 
-    used: Sequence[int]  # numbers of names: the others are in neither split
-    test: Bool[np.ndarray, " n"] | None  # of those used; None where a hash of `keys` decides
-    by: str  # what named the splits: "folder" or "file"; "hash" where nothing does
-    folders: list[str] | None
-    keys: list[str]  # names without the folders that are around everything
+    `used` and `unused` are numbers of items. `test` tells which of the used items are held out; None where no split is.
+    """
+
+    used: list[int]
+    test: Bool[np.ndarray, " n"] | None
+    unused: list[int]
+
+
+def divide(splits: Sequence[str | None]) -> Division:
+    """Divide items by their splits: test is held out, or validation where there is no test.
+
+    If the items do not name both train and a split to hold out, all of them are used and none is held out.
+    """
+    named = set(splits)
+    held_out = TEST if TEST in named else VALIDATION
+    if not named >= {TRAIN, held_out}:
+        return Division([*range(len(splits))], None, [])
+    used = [k for k, split in enumerate(splits) if split in (TRAIN, held_out)]
+    unused = [k for k, split in enumerate(splits) if split not in (TRAIN, held_out)]
+    return Division(used, np.array([splits[k] == held_out for k in used]), unused)
+
+
+def in_neither_split(counts: Mapping[str, int], what: str) -> tuple[Skipped, ...]:
+    """Report how many images or files of each name belong to neither split."""
+    return tuple(Skipped(name, f"{count:,} {what} in neither split") for name, count in sorted(counts.items()))
+
+
+class Places(NamedTuple):
+    """What the names of images tell: their splits, and their classes where folders are classes."""
+
+    used: Sequence[int]  # numbers of the names that belong to a split
+    test: Bool[np.ndarray, " n"] | None  # which of those are held out; None where a hash of the key decides
+    by: str  # what named the splits: "folder", "file" or "hash"
+    folders: list[str] | None  # the class of each used image
+    keys: list[str]  # the used names without the folders that contain every image
     outside: tuple[Skipped, ...]
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a file or a folder above it is hidden, or is what macOS leaves in zips."""
+    """Return whether a file or a folder above it is hidden, or is one that macOS adds to zips."""
     return any(part == "__MACOSX" or (part.startswith(".") and part.strip(".")) for part in name.split("/"))
 
 
 def is_image(name: str) -> bool:
-    """Return whether a name ends as those of image files do."""
+    """Return whether a name has the suffix of an image file."""
     return IMAGE.search(name) is not None
 
 
 def suffix_of(name: str) -> str:
-    """Return a name's ending in lower case, such as ".heic"; what has none is named by "no suffix"."""
+    """Return the suffix of a name in lower case, such as ".heic", or "no suffix"."""
     _, dot, suffix = name.rpartition("/")[2].rpartition(".")
     return f".{suffix.lower()}" if dot else "no suffix"
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that the name of a file says it is of: data/train-00000-of-00002.parquet, test/0000.tar."""
-    return next((split for part in reversed(name.split("/")) if (split := _split_anywhere(part))), None)
+    """Return the split in the path of a file, such as data/train-00000-of-00002.parquet or test/0000.tar."""
+    for part in reversed(name.split("/")):
+        split = _split_anywhere(part)
+        if split is not None:
+            return split
+    return None
 
 
 @lru_cache(maxsize=10_000)
 def _split_anywhere(part: str) -> str | None:
-    found = _ANYWHERE.search(part.lower())
+    found = KEYWORD_ANYWHERE.search(part.lower())
     return SPLITS[found[1]] if found else None
 
 
-def _split_prefix(file: str) -> str | None:
-    found = _PREFIX.match(file.lower())
+def _split_at_start(part: str) -> str | None:
+    found = KEYWORD_AT_START.match(part.lower())
     return SPLITS[found[1]] if found else None
-
-
-def held_out_split(splits: Iterable[str | None]) -> str | None:
-    """Return the split that is held out: test, else validation; None unless there is one of them beside train."""
-    there = set(splits)
-    return next((split for split in (TEST, VALIDATION) if {TRAIN, split} <= there), None)
 
 
 def places(names: Sequence[str]) -> Places:
-    """Read splits and classes off the names of images."""
-    parts = [name.split("/") for name in names]
-    around = _common(parts)
-    parts = [part[around:] for part in parts]
-    depth, splits = _splits(parts)
-    if depth is None:
-        used: Sequence[int] = range(len(names))
-        keys = ["/".join(part) for part in parts]
-        return Places(used, None, "hash", _folders(parts), keys, ())
-    held_out = held_out_split(splits)
-    used = [k for k, split in enumerate(splits) if split in (TRAIN, held_out)]
-    test = np.array([splits[k] == held_out for k in used])
-    by = "file" if any(_is_file(parts[k], depth) for k in used[:1]) else "folder"
-    below = [part if depth == len(part) - 1 else part[:depth] + part[depth + 1 :] for part in parts]
-    outside = Counter(split or part[0] for part, split in zip(parts, splits, strict=True))
-    for split in (TRAIN, held_out):
-        del outside[str(split)]
-    skipped = tuple(Skipped(top, f"{count:,} images in neither split") for top, count in sorted(outside.items()))
-    keys = ["/".join(parts[k]) for k in used]
-    return Places(used, test, by, _folders([below[k] for k in used]), keys, skipped)
+    """Read splits and classes from the names of images."""
+    paths = [name.split("/") for name in names]
+    common = _common_folders(paths)
+    paths = [path[common:] for path in paths]
+    depth, splits = _splits(paths)
+    used, test, unused = divide(splits)
+    by = "hash"
+    if depth is not None:
+        by = "file" if _is_file(paths[used[0]], depth) else "folder"
+    outside = Counter(splits[k] or paths[k][0] for k in unused)
+    paths_used = [paths[k] for k in used]
+    keys = ["/".join(path) for path in paths_used]
+    return Places(used, test, by, _classes(paths_used, depth), keys, in_neither_split(outside, "images"))
 
 
-def _is_file(part: list[str], depth: int) -> bool:
-    return depth == len(part) - 1 or SHARD.search(part[depth]) is not None
+def _is_file(path: list[str], depth: int) -> bool:
+    return depth == len(path) - 1 or SHARD.search(path[depth]) is not None
 
 
-def _common(parts: Sequence[list[str]]) -> int:
-    """Return how many folders are around everything: those that the first and the last name have in common."""
-    if not parts:
+def _common_folders(paths: Sequence[list[str]]) -> int:
+    """Return the number of folders that contain everything: those that the first and the last path share."""
+    if not paths:
         return 0
-    first, last = min(parts), max(parts)
+    first, last = min(paths), max(paths)
     most = min(len(first), len(last)) - 1
-    return next((k for k in range(most) if first[k] != last[k]), most)
+    for k in range(most):
+        if first[k] != last[k]:
+            return k
+    return most
 
 
-def _splits(parts: Sequence[list[str]]) -> tuple[int | None, list[str | None]]:
-    """Return at which depth names say a split, and what each says; None where they do not.
+def _splits(paths: Sequence[list[str]]) -> tuple[int | None, list[str | None]]:
+    """Return the depth at which paths name splits, and the split of each path there; None where there is no such depth.
 
-    A word is a split only where train and another are at one depth, most of the images are in one, and both are beside
-    the same words or one of them is alone: a class that is called `test tube`, or a folder of tests among a person's
-    photos, parts nothing.
+    A keyword names a split only if train and another split are at one depth, most images are in a split, and the
+    keywords either stand alone or are combined with the same other words. So a class called `test tube`, or a folder of
+    tests among somebody's photos, is not a split.
     """
-    for depth in range(min(MAX_NESTED, max(map(len, parts), default=0))):
-        found = [_split_at(part, depth) for part in parts]
-        held_out = held_out_split(found)
-        if held_out is None or 2 * sum(split is not None for split in found) <= len(found):
+    deepest = max(map(len, paths), default=0)
+    for depth in range(min(MAX_NESTED, deepest)):
+        splits = [_split_at(path, depth) for path in paths]
+        used, test, _ = divide(splits)
+        unnamed = splits.count(None)
+        if test is None or 2 * unnamed >= len(splits):
             continue
-        words: dict[str | None, set[str]] = {split: set() for split in found}
-        for part, split in zip(parts, found, strict=True):
-            words[split] |= {"" if _is_file(part, depth) else _beside(part[depth])} if split else set()
-        if "" in words[TRAIN] | words[held_out] or words[TRAIN] & words[held_out]:
-            return depth, found
-    return None, []
+        words: tuple[set[str], set[str]] = (set(), set())
+        for k, is_test in zip(used, test.tolist(), strict=True):
+            is_file = _is_file(paths[k], depth)
+            words[is_test].add("" if is_file else _other_words(paths[k][depth]))
+        train, held_out = words
+        if "" in train or "" in held_out or train & held_out:
+            return depth, splits
+    return None, [None] * len(paths)
 
 
 @lru_cache(maxsize=10_000)
-def _beside(folder: str) -> str:
-    """Return what else a folder's name says beside the split: `images` of train_images."""
-    return re.sub("[^a-z]+", " ", _ANYWHERE.sub("", folder.lower(), count=1)).strip()
+def _other_words(folder: str) -> str:
+    """Return the words of a folder's name without the split: `images` of train_images."""
+    return re.sub("[^a-z]+", " ", KEYWORD_ANYWHERE.sub("", folder.lower(), count=1)).strip()
 
 
-def _split_at(part: list[str], depth: int) -> str | None:
-    if depth >= len(part):
+def _split_at(path: list[str], depth: int) -> str | None:
+    if depth >= len(path):
         return None
-    return _split_prefix(part[depth]) if depth == len(part) - 1 else _split_anywhere(part[depth])
+    if depth == len(path) - 1:
+        return _split_at_start(path[depth])
+    return _split_anywhere(path[depth])
 
 
-def _folders(parts: Sequence[list[str]]) -> list[str] | None:
-    """Return each image's class: its folder at the top of the tree, if all are in one and there are two of them."""
-    folders = [[part for part in own[:-1] if not SHARD.search(part)] for own in parts]
-    around = _common([[*folder, ""] for folder in folders])
-    tops = [folder[around] if len(folder) > around else None for folder in folders]
-    return [str(top) for top in tops] if None not in tops and len(set(tops)) >= 2 else None
+def _classes(paths: Sequence[list[str]], depth: int | None) -> list[str] | None:
+    """Return each image's top folder as its class, if every image is in a folder and there are two or more of them.
+
+    Shards, and the folders at the depth of the splits, do not count.
+    """
+    folders = []
+    for path in paths:
+        folders.append([part for at, part in enumerate(path[:-1]) if at != depth and not SHARD.search(part)])
+    common = _common_folders([[*folder, ""] for folder in folders])
+    if any(len(folder) <= common for folder in folders):
+        return None
+    classes = [folder[common] for folder in folders]
+    return classes if len(set(classes)) >= 2 else None
 
 
 def numbered(values: Sequence[object]) -> tuple[Labels | None, tuple[str, ...], str | None]:
-    """Turn what images are labelled with into numbers; return them, the classes' names, and why they are not used.
+    """Turn labels into numbers; return them, the names of the classes, and why labels are not used.
 
-    Whole numbers stay what they are and need no names, below zero means none; text, and numbers among it or beyond 64
-    bits, are numbered in alphabetical order.
-    Labels count where every image has one; texts that are all different are captions.
+    Whole numbers stay as they are and get no names; a number below zero means no label. Text, and numbers mixed with
+    text or beyond 64 bits, are numbered in alphabetical order. Labels are used if every image has one. Texts that are
+    all different are captions, not classes.
     """
     missing = sum(value is None or (isinstance(value, int) and value < 0) for value in values)
     if missing == len(values):
@@ -181,26 +218,27 @@ def numbered(values: Sequence[object]) -> tuple[Labels | None, tuple[str, ...], 
         return None, (), f"labels are not used: {missing:,} of {len(values):,} images have none"
     if all(isinstance(value, int) and value < 2**63 for value in values):
         return np.array(values, np.int64), (), None
-    other = next((value for value in values if not isinstance(value, str | int)), None)
-    if other is not None:
-        return None, (), f"labels are not used: they are {type(other).__name__}, expected whole numbers or text"
-    names = sorted(set(map(str, values)))
-    if len(names) == len(values) and len(values) > 1:
+    for value in values:
+        if not isinstance(value, str | int):
+            return None, (), f"labels are not used: they are {type(value).__name__}, expected whole numbers or text"
+    texts = [str(value) for value in values]
+    names = sorted(set(texts))
+    if len(names) == len(texts) and len(texts) > 1:
         return None, (), "labels are not used: they are texts that are all different"
     number = {name: k for k, name in enumerate(names)}
-    return np.array([number[str(value)] for value in values], np.int64), tuple(names), None
+    return np.array([number[text] for text in texts], np.int64), tuple(names), None
 
 
 def hashed(name: str) -> float:
-    """Return a number in [0, 1) that depends on the name and on nothing else."""
+    """Return a number in [0, 1) that depends only on the name."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def held_out(names: Sequence[str], fraction: float) -> Bool[np.ndarray, " n"]:
-    """Return which images are in the test split, where only their names decide.
+    """Choose the images of the test split by a hash of their names: about `fraction` of them.
 
-    Of two images or more at least one is on each side, unless `fraction` is 0.
+    Where there are two images or more, each split gets at least one, unless `fraction` is 0.
     """
     hashes = np.array([hashed(name) for name in names])
     chosen = hashes < fraction

@@ -1,12 +1,12 @@
-"""Images that do not fit in memory, decoded once into memory-mapped files of uint8 in the cache folder.
+"""Packs: images that do not fit in memory, decoded once into memory-mapped files of bytes in the cache folder.
 
-    <cache>/packed/<fingerprint>/{train,test}/  pixels.npy  labels.npy  names.jsonl
-    <cache>/packed/<fingerprint>/               journal.jsonl  and, when all is there, skipped.jsonl  pack.json
+    <cache>/packed/<fingerprint>/    train.npy  test.npy  journal.jsonl
+    and, when it is finished         contents.jsonl  pack.json
 
-The fingerprint is of the files' names, sizes and times, and of the side and the channels they are packed at, so a pack
-is found again by the same files and by no others, without a look into them. A pack without pack.json is not finished:
-the next process that needs it goes on where the last one stopped. One process packs; others that need the same pack
-wait for it.
+The fingerprint is of the names, sizes and times of the source's files, and of the form and the split of the images. So
+a pack is found again by the same files and by no others, and no file has to be opened for it. A pack without pack.json
+is not finished: the next process that needs it continues where the last one stopped. One process writes a pack; others
+that need it wait.
 """
 
 from __future__ import annotations
@@ -14,33 +14,49 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from aimgan.checked import read_json, regular, shown_bytes
-from aimgan.data.decode import Pixels
-from aimgan.data.decoding import Note
+from aimgan.checked import read_json, regular, shown_bytes, values_for
+from aimgan.data.image_data import TOGETHER, ImageData, Split, measured
 from aimgan.data.names import Skipped
 from aimgan.errors import AimganError
-from aimgan.files import cache_folder, save_array, unwritable, write_json, write_text
+from aimgan.files import cache_folder, unwritable, write_json, write_text
 from aimgan.growing import Growing, Kind, Line, open_array
 
-RECORD, JOURNAL, FORMAT = "pack.json", "journal.jsonl", 1
-LABELS, NAMES, SKIPPED = "labels.npy", "names.jsonl", "skipped.jsonl"
+RECORD, JOURNAL, CONTENTS, FORMAT = "pack.json", "journal.jsonl", "contents.jsonl", 2
 SPLITS = ("train", "test")
-TOGETHER = 1_024  # images that are read together
+DAMAGE = (OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError)  # raised by damaged files
 
 Say = Callable[[str], None]
-Content = tuple[np.ndarray | None, Sequence[str]]  # labels and names
+
+
+@dataclass(frozen=True)
+class Record:
+    """The fields of pack.json; texts of any number are in contents.jsonl."""
+
+    format: int
+    source: str
+    settings: str
+    shape: tuple[int, ...]
+    train: int
+    test: int
+    lines: int  # of contents.jsonl
+    range: tuple[int, ...]
+    fingerprint: str
+    by: str
+    black: float | None
+    white: float | None
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack in the cache: its folder, what pack.json says (None of one that is not finished), its bytes."""
+    """A pack in the cache: its folder, its pack.json (None if it is not finished), and its size in bytes."""
 
     folder: Path
     record: dict[str, Any] | None
@@ -58,7 +74,7 @@ def packs() -> list[Pack]:
 
 
 def remove(name: str) -> list[Pack]:
-    """Remove the pack of this name, or all of them, and return what was removed. Raises AimganError for none."""
+    """Remove the pack of this name, or "all", and return what was removed. Raises AimganError if there is none."""
     chosen = [pack for pack in packs() if name in ("all", pack.folder.name)]
     if not chosen:
         names = ", ".join(pack.folder.name for pack in packs()) or "there are none"
@@ -69,40 +85,49 @@ def remove(name: str) -> list[Pack]:
 
 
 def folder_of(state: str, kind: Kind, settings: str) -> Path:
-    """Return where the images of a source in this state, packed at this shape and with these settings, are."""
+    """Return the folder for the images of a source in this state, with this shape and these settings."""
     about = f"{FORMAT} {state} {kind.shape} {settings}"
     return cache_folder() / "packed" / hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
-class Packing:
-    """A pack that is being made: `done` images have been looked at. Raises AimganError where the disk is too small.
+def found(source: str, kind: Kind, settings: str) -> Path | None:
+    """Return the newest finished pack of a source, for when the source itself cannot be reached."""
+    wanted = {"source": source, "shape": kind.shape, "settings": settings}
+    own = [pack.folder for pack in packs() if pack.record is not None and wanted.items() <= pack.record.items()]
+    return max(own, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
 
-    One process at a time: another one waits here until the pack is finished, or its maker has stopped.
+
+class Packing:
+    """A pack that is being written; `done` images have been decoded so far, as `lines` of the journal record.
+
+    Only one process writes: another one waits here. Raises AimganError if the disk is too small.
     """
 
     def __init__(self, folder: Path, kind: Kind, total: int, say: Say) -> None:
         self.folder, self.kind = folder, kind
-        arrays = {f"{split}/pixels": kind for split in SPLITS}
         try:
-            for split in SPLITS:
-                (folder / split).mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             try:
-                self._arrays = Growing(folder, arrays, JOURNAL, _is_sound)
+                self._arrays = self._locked(wait=False)
             except AimganError:
                 say("another process is packing these images: waiting for it")
-                self._arrays = Growing(folder, arrays, JOURNAL, _is_sound, wait=True)
+                self._arrays = self._locked(wait=True)
         except OSError as reason:
             raise unwritable(folder, reason) from None
-        self.done = sum(line["images"] for line in self._arrays.lines)
-        self.notes = [note for line in self._arrays.lines for note in line["notes"]]
-        if self.done > total or not all(-1 <= k < self.done for k, _ in self.notes):
+        self.lines = self._arrays.lines
+        self.done = sum(line["images"] for line in self.lines)
+        numbers = [k for line in self.lines for k in (*dict(line["broken"]), *line["paged"])]
+        if self.done > total or not all(0 <= k < self.done for k in numbers):
             raise self.damaged()
         if not self.is_finished:
             self._require_room(total, say)
 
+    def _locked(self, wait: bool) -> Growing:
+        return Growing(self.folder, dict.fromkeys(SPLITS, self.kind), JOURNAL, _is_sound, wait)
+
     @property
     def is_finished(self) -> bool:
-        """Whether another process has finished it."""
+        """Whether another process has finished the pack."""
         return _record(self.folder) is not None
 
     def _require_room(self, total: int, say: Say) -> None:
@@ -117,45 +142,48 @@ class Packing:
         again = f", going on after {self.done:,}" if self.done else ""
         say(f"packing {total:,} images of {self.kind.shape} once: {shown_bytes(needed)} of disk in {where}{again}")
 
-    def append(self, images: int, train: Sequence[Pixels], test: Sequence[Pixels], notes: Sequence[Note]) -> None:
-        """Add what became of the next `images` images: the pixels of the good ones, and what is to be said of them."""
-        parts = dict(zip(SPLITS, (train, test), strict=True))
-        rows = {f"{split}/pixels": np.stack(pixels) for split, pixels in parts.items() if len(pixels)}
+    def append(self, images: int, splits: Sequence[Sequence[np.ndarray]], record: Mapping[str, Any]) -> None:
+        """Add the next `images` images: the pixels of the good ones by split, and a record of all."""
+        rows = {name: np.stack(pixels) for name, pixels in zip(SPLITS, splits, strict=True) if pixels}
         try:
-            self._arrays.append(rows, images=images, notes=notes)
+            self._arrays.append(rows, images=images, **record)
         except OSError as reason:
             raise unwritable(self.folder, reason) from None
         self.done += images
-        self.notes += notes
 
-    def pixels(self) -> tuple[np.ndarray, ...]:
+    def pixels(self) -> list[np.ndarray]:
         """Return the pixels of the two splits so far."""
-        return tuple(self._arrays.array(f"{split}/pixels") for split in SPLITS)
-
-    def parts(self) -> list[Iterator[np.ndarray]]:
-        """Return the pixels of the two splits so far, to be read a part at a time."""
-        return [self._arrays.parts(f"{split}/pixels", TOGETHER) for split in SPLITS]
+        return [self._arrays.array(name) for name in SPLITS]
 
     def damaged(self) -> AimganError:
-        """Remove the pack, of which the parts do not fit each other, and return the error that says so."""
+        """Remove the pack, because its parts contradict each other, and return the error that says so."""
         self.close()
         shutil.rmtree(self.folder)
         return AimganError(f"the pack in {self.folder} was damaged, and is removed: run the same command again")
 
-    def finish(self, about: Mapping[str, Any], contents: Sequence[Content], skipped: Sequence[Skipped]) -> None:
-        """Write the names and labels of the two splits, what was left out, and that all is there."""
+    def finish(self, data: ImageData, settings: str) -> None:
+        """Write everything but the pixels, and then pack.json, with which the pack is finished."""
+        texts = _contents(data)
+        known = measured(data, [self._arrays.parts(name, TOGETHER) for name in SPLITS])
+        black, white = data.scale or (None, None)
+        record = Record(
+            format=FORMAT,
+            source=data.source,
+            settings=settings,
+            shape=data.shape,
+            train=len(data.train),
+            test=len(data.test),
+            lines=len(texts),
+            range=tuple(known["range"]),
+            fingerprint=known["fingerprint"],
+            by=data.by,
+            black=black,
+            white=white,
+        )
         try:
             self._arrays.finish()
-            for split, (labels, names) in zip(SPLITS, contents, strict=True):
-                if labels is not None:
-                    save_array(self.folder / split / LABELS, labels)
-                write_text(self.folder / split / NAMES, "".join(f"{json.dumps(name)}\n" for name in names))
-            told = [[item.name, item.reason] for item in skipped]
-            write_text(self.folder / SKIPPED, "".join(f"{json.dumps(item)}\n" for item in told))
-            counts = {split: self._arrays.counts[f"{split}/pixels"] for split in SPLITS}
-            labelled = any(labels is not None for labels, _ in contents)
-            whole = {"format": FORMAT, **about, **counts, "skipped": len(told), "labelled": labelled}
-            write_json(self.folder / RECORD, whole)
+            write_text(self.folder / CONTENTS, "".join(f"{json.dumps(text)}\n" for text in texts))
+            write_json(self.folder / RECORD, asdict(record))
         except OSError as reason:
             raise unwritable(self.folder, reason) from None
 
@@ -164,74 +192,82 @@ class Packing:
         self._arrays.close()
 
 
-def opened(
-    folder: Path, kind: Kind
-) -> tuple[dict[str, Any], list[tuple[np.ndarray, Content]], tuple[Skipped, ...]] | None:
-    """Return a finished pack's record, what its two splits hold, and what was left out; None where it is not whole."""
+def _contents(data: ImageData) -> list[tuple[str, str, Any]]:
+    """Return the lines of contents.jsonl: what each text is, the text, and a value that belongs to it."""
+    texts: list[tuple[str, str, Any]] = []
+    for name, split in zip(SPLITS, (data.train, data.test), strict=True):
+        labels = [None] * len(split) if split.labels is None else split.labels.tolist()
+        texts += [(name, image, label) for image, label in zip(split.names, labels, strict=True)]
+    texts += [("class", name, None) for name in data.classes]
+    texts += [("note", note, None) for note in data.notes]
+    texts += [("skipped", item.name, item.reason) for item in data.skipped]
+    texts += [("not read", suffix, count) for suffix, count in data.not_read.items()]
+    return texts
+
+
+def opened(folder: Path, kind: Kind) -> ImageData | None:
+    """Open a finished pack; None if there is none. A pack that is damaged counts as not finished from now on."""
     record = _record(folder)
     if record is None:
         return None
     try:
-        contents = [_opened(folder / split, kind, record[split], record["labelled"]) for split in SPLITS]
-        skipped = tuple(Skipped(str(name), str(why)) for name, why in _lines(folder / SKIPPED, record["skipped"]))
-        return record, contents, skipped
-    except (OSError, ValueError, TypeError, RecursionError):  # it was cut off, or something else was put there
+        texts = _texts(folder / CONTENTS, record["lines"])
+        train, test = (_split(folder / f"{name}.npy", kind, record[name], texts[name]) for name in SPLITS)
+        return ImageData(
+            train,
+            test,
+            skipped=tuple(Skipped(str(name), str(why)) for name, why in texts["skipped"]),
+            source=record["source"],
+            by=record["by"],
+            classes=tuple(str(name) for name, _ in texts["class"]),
+            not_read={str(suffix): int(count) for suffix, count in texts["not read"]},
+            notes=tuple(str(note) for note, _ in texts["note"]),
+            scale=None if record["black"] is None else (record["black"], record["white"]),
+            packed=folder,
+            known={"range": list(record["range"]), "fingerprint": record["fingerprint"]},
+        )
+    except DAMAGE:
         (folder / RECORD).unlink()
         return None
 
 
-def _opened(folder: Path, kind: Kind, count: int, labelled: bool) -> tuple[np.ndarray, Content]:
-    pixels = open_array(folder / "pixels.npy", kind, count)
-    labels = np.array(open_array(folder / LABELS, Kind("<i8", ()), count)) if labelled else None
-    return pixels, (labels, [str(name) for name in _lines(folder / NAMES, count)])
-
-
-def _lines(path: Path, count: int) -> list[Any]:
+def _texts(path: Path, count: int) -> dict[str, list[tuple[Any, Any]]]:
+    texts: dict[str, list[tuple[Any, Any]]] = {kind: [] for kind in (*SPLITS, "class", "note", "skipped", "not read")}
     with regular(path).open(encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file]
-    if len(lines) != count:
-        raise ValueError(f"{len(lines)} lines, expected {count}")
-    return lines
+        for line in file:
+            kind, text, value = json.loads(line)
+            texts[kind].append((text, value))
+    if sum(map(len, texts.values())) != count:
+        raise ValueError(f"expected {count:,} lines")
+    return texts
 
 
-def found(source: str, kind: Kind, settings: str) -> Path | None:
-    """Return the newest finished pack of this source, shape and settings: for when the source is out of reach."""
-    wanted = {"source": source, "shape": list(kind.shape), "settings": settings}
-    own = [pack.folder for pack in packs() if pack.record and wanted.items() <= pack.record.items()]
-    return max(own, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
+def _split(path: Path, kind: Kind, count: int, rows: Sequence[tuple[Any, Any]]) -> Split:
+    labels = [label for _, label in rows if label is not None]
+    if len(rows) != count or len(labels) not in (0, count):
+        raise ValueError(f"{len(rows):,} names and {len(labels):,} labels, expected {count:,}")
+    pixels = torch.from_numpy(open_array(path, kind, count))
+    return Split(pixels, torch.tensor(labels, dtype=torch.int64) if labels else None, [str(name) for name, _ in rows])
 
 
 def _record(folder: Path) -> dict[str, Any] | None:
+    """Return pack.json; None if there is none, or it is of another format or damaged."""
     try:
-        record = read_json(folder / RECORD)
-    except (OSError, ValueError):
+        record = asdict(Record(**values_for(Record, read_json(folder / RECORD), "name in it")))
+    except DAMAGE:
         return None
-    return record if _is_whole(record) else None
-
-
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    """Return whether pack.json has all that it should have, each of its kind."""
-    try:
-        texts = [record[name] for name in ("source", "settings", "fingerprint", "by")]
-        texts += [*record["classes"], *record["notes"]]
-        numbers = [record[name] for name in (*SPLITS, "skipped")]
-        numbers += [*record["shape"], *record["range"], *record["not_read"].values()]
-        _, _ = record["range"]
-        black, white = (0.0, 1.0) if record["scale"] is None else record["scale"]
-        of_kinds = type(record["labelled"]) is bool and record["format"] == FORMAT
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return False
-    of_kinds = of_kinds and all(isinstance(record[name], list) for name in ("classes", "notes", "shape", "range"))
-    of_kinds = of_kinds and all(isinstance(text, str) for text in texts)
-    of_kinds = of_kinds and all(type(number) is int for number in numbers)
-    return of_kinds and all(isinstance(value, int | float) for value in (black, white))
+    is_pair = len(record["range"]) == 2 and (record["black"] is None) == (record["white"] is None)
+    return record if record["format"] == FORMAT and is_pair else None
 
 
 def _is_sound(line: Line) -> bool:
-    """Return whether a line of the journal says what became of as many images as it counts. Raises what is no line."""
-    good, broken = sum(line["rows"].values()), sum(isinstance(what, str) for _, what in line["notes"])
-    for k, what in line["notes"]:
-        black, white = what if isinstance(what, list) else (0.0, 1.0)
-        if type(k) is not int or not isinstance(what, str | int | list) or not black < white:
+    """Return whether a line of the journal accounts for all of its images. Raises TypeError and the like, too."""
+    broken, scale = dict(line["broken"]), line["scale"]
+    if scale is not None:
+        black, white = scale
+        if not black < white:
             return False
-    return type(line["images"]) is int and line["images"] == good + broken
+    numbers = [line["images"], *broken, *line["paged"]]
+    if not all(type(k) is int for k in numbers) or not all(isinstance(why, str) for why in broken.values()):
+        return False
+    return line["images"] == sum(line["rows"].values()) + len(broken)

@@ -11,16 +11,16 @@ from torch import Tensor
 from aimgan import noise
 
 
-@lru_cache(maxsize=8)  # stacked digits take three at a time, and the test order's three
+@lru_cache(maxsize=8)
 def order(n: int, seed: int, epoch: int) -> Int[Tensor, " n"]:
-    """Return the permutation of n items in epoch 0, 1, ... of this seed."""
+    """Return the permutation of n items in an epoch, counted from 0."""
     return torch.randperm(n, generator=noise.generator(seed, "order", epoch))
 
 
 def indices(n: int, batch_size: int, seed: int, step: int, rank: int = 0, world: int = 1) -> Int[Tensor, " b"]:
-    """Return which items make the global batch of step 0, 1, ..., or rank's share of it (batch_size / world).
+    """Return the items in the global batch of a step, counted from 0, or one rank's share (batch_size / world of them).
 
-    An epoch has n // batch_size batches: the remainder is left out, another one each epoch.
+    An epoch has n // batch_size batches; the items that are left over differ from epoch to epoch.
     """
     epoch, position = divmod(step, n // batch_size)
     share = batch_size // world

@@ -1,4 +1,4 @@
-"""What black and white are where images are of floats or 32-bit integers: one scale for a data set.
+"""The scale of floats and 32-bit integers: which values are black and white in a whole data set.
 
 The same number must be the same grey in every file, so the scale is not taken from each image by itself.
 """
@@ -17,14 +17,15 @@ USUAL: tuple[Scale, ...] = ((0.0, 1.0), EIGHT_BITS, (0.0, 65535.0))
 
 
 def scale_of(source: str, openers: Iterable[Opener]) -> Scale:
-    """Return the usual scale that the data set's floats and 32-bit integers fit in: [0, 1], [0, 255] or [0, 65535].
+    """Return the first usual scale that fits all floats and 32-bit integers: [0, 1], [0, 255] or [0, 65535].
 
-    Raises AimganError where they fit in none, which says how to give one.
+    Raises AimganError if none of them fits.
     """
     low, high = np.inf, -np.inf
     for opener in openers:
-        for least, most in _range(opener):
-            low, high = min(low, least), max(high, most)
+        values = _values(opener)
+        if values is not None and np.isfinite(values).all():
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
     for scale in USUAL:
         if low >= scale[0] and high <= scale[1]:
             return scale
@@ -35,19 +36,17 @@ def scale_of(source: str, openers: Iterable[Opener]) -> Scale:
     )
 
 
-def _range(opener: Opener) -> Iterable[tuple[float, float]]:
-    """Yield the least and the largest value of an image that needs a scale; nothing of any other, or a broken one."""
+def _values(opener: Opener) -> np.ndarray | None:
+    """Return the values of an image that needs a scale; None for any other image, and for one that is broken."""
     try:
         stored = opener()
         if isinstance(stored, np.ndarray):
-            return
+            return None
         with Image.open(stored, formats=FORMATS) as image:
             if image.mode not in DEEP or is_sixteen_bits(image) or image.width * image.height > MAX_PIXELS:
-                return
-            values = np.asarray(image)
-    except AimganError:  # of the source as a whole
+                return None
+            return np.asarray(image)
+    except AimganError:  # a problem with the source as a whole
         raise
-    except Exception:  # Pillow's readers raise nearly anything; decoding will name the file
-        return
-    if np.isfinite(values).all():
-        yield float(values.min()), float(values.max())
+    except Exception:  # Pillow raises nearly anything for a damaged file; decoding will report the file
+        return None

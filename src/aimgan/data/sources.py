@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a zip, tar shards, arrays, parquet or a Hub id becomes one listing of images."""
+"""Sources of images: a folder, a zip, tar shards, arrays, parquet or a Hub id becomes one listing of images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from aimgan.checked import HUB_ID
 from aimgan.data import hub, tables
 from aimgan.data.arrays import listed_arrays
-from aimgan.data.files import Files, archive, archives, folder, stamp
-from aimgan.data.labels import is_beside
+from aimgan.data.files import archive, archives, folder
+from aimgan.data.labels import has_labels
 from aimgan.data.listing import Listing, listed
 from aimgan.data.names import SHARD, is_hidden, is_image, split_of, suffix_of
 from aimgan.errors import AimganError
@@ -29,110 +29,112 @@ ARRAYS = (".npy", ".npz")
 
 
 def find(source: str, stack: ExitStack) -> Listing:
-    """Return the images of `source`. What must stay open until all is decoded is closed by `stack`.
+    """List the images of `source`; `stack` closes the files that must be open until all images are decoded.
 
-    Raises AimganError for a source that is missing, unreadable or of no kind that is known.
+    Raises AimganError for a source that is missing, unreadable or of an unknown kind.
     """
-    path = Path(os.path.expanduser(source))
-    if os.path.exists(path):  # which knows names that are too long, or have a NUL in them
-        return _directory(path, stack) if path.is_dir() else _file(path, source, stack)
-    if several := _matching(source):
-        return _several(several, source, stack)
+    paths = _paths(source)
+    if len(paths) == 1 and paths[0].is_dir():
+        return _directory(paths[0], stack)
+    if paths:
+        return _files(paths, source, stack)
     if HUB_ID.fullmatch(source):
         return hub.listed_hub(source)
     raise AimganError(f"there is no file or folder {source!r}: {EXPECTED}")
 
 
 def state(source: str) -> str:
-    """Return what changes when the files of a source do: names, sizes and times; on the Hub, the commit.
+    """Return a hash that changes when the files of a source do: their names, sizes and times; on the Hub, the commit.
 
-    They are not opened, so it is known at once, also of a million images in shards. Raises AimganError where the Hub
-    cannot be reached.
+    The files are not opened, so this is fast for a million images in shards too. Raises AimganError if the Hub cannot
+    be reached.
     """
-    path = Path(os.path.expanduser(source))
+    paths = _paths(source)
     files: list[tuple[object, ...]]
-    if os.path.isdir(path):
-        files = [(name, *stamp(path / name)) for name in folder(path).names if _counts(name)]
+    if len(paths) == 1 and paths[0].is_dir():
+        root = paths[0]
+        files = [(name, *_status(root / name)) for name in folder(root).names if _matters(name)]
+    elif paths:
+        root = _common_folder(paths)
+        files = [(str(path.relative_to(root)), *_status(path)) for path in paths]
     else:
-        several = [path] if os.path.exists(path) else _matching(source)
-        root = _common(several)
-        files = [(str(file.relative_to(root)), *stamp(file)) for file in several]
-        if not files and HUB_ID.fullmatch(source):
-            files = [(source, hub.commit(source))]
+        files = [(source, hub.commit(source))] if HUB_ID.fullmatch(source) else []
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _counts(name: str) -> bool:
-    """Return whether a file in a folder can be, or hold, an image or what is said of one."""
-    kinds = (".parquet", *ARRAYS)
-    return not is_hidden(name) and (
-        is_image(name) or is_beside(name) or name.endswith(kinds) or bool(SHARD.search(name))
-    )
+def _paths(source: str) -> list[Path]:
+    """Return the file or folder that a source names, or all that it matches as a pattern such as shards/*.tar."""
+    expanded = os.path.expanduser(source)
+    if os.path.exists(expanded):  # which accepts names that are too long or hold a NUL
+        return [Path(expanded)]
+    if "\0" in source:
+        return []
+    return [Path(name) for name in sorted(glob.glob(expanded, recursive=True))]
 
 
-def _matching(source: str) -> list[Path]:
-    """Return what a pattern such as shards/*.tar names."""
-    pattern = os.path.expanduser(source)
-    return [] if "\0" in source else [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+def _status(path: Path) -> tuple[int, ...]:
+    """Return a file's size and time of change; nothing for a link to a file that does not exist."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns
 
 
-def _common(paths: Sequence[Path]) -> Path:
-    """Return the folder that files are in, each at some depth."""
-    return Path(os.path.commonpath([path.parent for path in paths]) if paths else "")
+def _matters(name: str) -> bool:
+    """Return whether a file in a folder can be an image, hold images, or hold labels of images."""
+    if is_hidden(name):
+        return False
+    return is_image(name) or has_labels(name) or name.endswith((".parquet", *ARRAYS)) or bool(SHARD.search(name))
 
 
-def _file(path: Path, source: str, stack: ExitStack) -> Listing:
-    suffix = path.suffix.lower()
+def _common_folder(paths: Sequence[Path]) -> Path:
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _files(paths: Sequence[Path], source: str, stack: ExitStack) -> Listing:
+    """List the images in files of one kind."""
+    suffixes = {path.suffix.lower() for path in paths}
+    if len(paths) > 1 and (len(suffixes) > 1 or suffixes & {*ARRAYS}):
+        raise AimganError(f"{source!r} names {len(paths)} files that cannot be read together: {EXPECTED}")
+    suffix = suffixes.pop()
+    if suffix in (".gz", ".bz2", ".xz", ".zst", ".tgz"):
+        raise AimganError(f"{source!r} is not a source of images: unpack it first")
     if suffix not in (".zip", ".tar", ".parquet", *ARRAYS):
-        packed = suffix in (".gz", ".bz2", ".xz", ".zst", ".tgz")
-        hint = ": unpack it first" if packed else f": {EXPECTED}"
-        raise AimganError(f"{source!r} is not a source of images{hint}")
-    if not path.is_file():  # a pipe would block for ever
+        raise AimganError(f"{source!r} is not a source of images: {EXPECTED}")
+    if not all(path.is_file() for path in paths):  # a pipe would block for ever
         raise AimganError(f"{source!r} is not a regular file: {EXPECTED}")
     if suffix == ".parquet":
-        return tables.local(path.parent, [path])
-    return listed_arrays([path]) if suffix in ARRAYS else listed(archive(path, stack))
-
-
-def _several(paths: Sequence[Path], source: str, stack: ExitStack) -> Listing:
-    """Read what a pattern such as shards/*.tar names: files of one kind."""
-    suffixes = {path.suffix.lower() for path in paths}
-    if len(suffixes) > 1 or not all(path.is_file() for path in paths):
-        raise AimganError(f"{source!r} names {len(paths)} files of several kinds: {EXPECTED}")
-    if suffixes == {".parquet"}:
-        return tables.local(_common(paths), paths)
-    if suffixes <= {".tar", ".zip"}:
-        return listed(archives(_common(paths), paths, stack))
-    if len(paths) > 1:
-        raise AimganError(f"{source!r} names {len(paths)} files: {EXPECTED}")
-    return _file(paths[0], source, stack)
+        return tables.local(_common_folder(paths), paths)
+    if suffix in ARRAYS:
+        return listed_arrays(paths)
+    if len(paths) == 1:
+        return listed(archive(paths[0], stack))
+    return listed(archives(_common_folder(paths), paths, stack))
 
 
 def _directory(root: Path, stack: ExitStack) -> Listing:
-    """Read a folder as what most of it is: image files, shards of them, tables or arrays."""
+    """List the images in a folder, as what most of its files are: images, shards, tables or arrays."""
     files = folder(root)
-    there = [name for name in files.names if not is_hidden(name)]
-    images = sum(map(is_image, there))
-    kinds: dict[str, list[str]] = {
-        "shards": [name for name in there if SHARD.search(name)],
-        "tables": [name for name in there if name.endswith(".parquet") and not name.endswith("metadata.parquet")],
-        "arrays": [name for name in there if name.endswith(ARRAYS) and split_of(name)],
+    visible = [name for name in files.names if not is_hidden(name)]
+    kinds = {
+        "shards": [name for name in visible if SHARD.search(name)],
+        "tables": [name for name in visible if name.endswith(".parquet") and not name.endswith("metadata.parquet")],
+        "arrays": [name for name in visible if name.endswith(ARRAYS) and split_of(name)],
     }
     kind = max(kinds, key=lambda kind: len(kinds[kind]))
     names = [name for name in kinds[kind] if (root / name).is_file()]
-    # A banner beside train-*.parquet makes no folder of images, and annotations in parquet make no data set of them.
-    named = kind != "shards" and any(split_of(name) for name in names)
-    if not names or (images and not named and images >= len(names)):
+    # A banner beside train-*.parquet does not make a folder of images, nor do annotations in parquet make a data set.
+    images = sum(map(is_image, visible))
+    are_splits = kind != "shards" and any(map(split_of, names))
+    if not names or (images and not are_splits and images >= len(names)):
         return listed(files)
     paths = [root / name for name in names]
     if kind == "shards":
         found = listed(archives(root, paths, stack))
+    elif kind == "tables":
+        found = tables.local(root, paths)
     else:
-        found = tables.local(root, paths) if kind == "tables" else listed_arrays(paths)
-    return _with_others(found, files, there, {*names})
-
-
-def _with_others(found: Listing, files: Files, there: Sequence[str], names: set[str]) -> Listing:
-    """Count what lies in a folder beside the shards, tables or arrays that are read."""
-    others = Counter(suffix_of(name) for name in there if name not in names) + Counter(found.not_read)
+        found = listed_arrays(paths)
+    others = Counter(found.not_read) + Counter(suffix_of(name) for name in set(visible) - set(names))
     return replace(found, skipped=(*found.skipped, *files.skipped), not_read=dict(sorted(others.items())))

@@ -1,7 +1,7 @@
-"""The files in a tar. Of tarfile only its reader of single headers is used, since the rest of it believes them.
+"""The files in a tar. Only tarfile's parser of single headers is used; the rest of tarfile trusts what headers say.
 
-In tarfile, before Python 3.11.10 and 3.12.6, a header of a megabyte can take hours or hundreds of gigabytes
-(CVE-2024-6232), and where a header says that its file ends, the next one is looked for, forwards or backwards.
+Before Python 3.11.10 and 3.12.6, tarfile can take hours or hundreds of gigabytes for a header of a megabyte
+(CVE-2024-6232), and it looks for the next header wherever the size in a header leads, even backwards.
 """
 
 from __future__ import annotations
@@ -27,29 +27,32 @@ class Member(NamedTuple):
 
 
 def members(file: BinaryIO) -> Iterator[Member]:
-    """Yield the regular files, in their order. Raises ReadError where a header is damaged, or the tar is cut off."""
-    number, total, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
-    said: dict[bytes, bytes] = {}  # by the extended headers of the next member
-    begun = 0  # where they begin
+    """Yield the regular files in their order. Raises ReadError if a header is damaged or the tar is cut off."""
+    number, total = file.fileno(), os.fstat(file.fileno()).st_size
+    fields: dict[bytes, bytes] = {}  # from the extended headers of the next member
+    at = begun = 0  # the next header; the first extended header of the next member
     try:
         while any(block := os.pread(number, BLOCK, at)):
-            about, begin = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape"), at + BLOCK
-            if about.type in EXTENDED:
-                end = _end(begin, about.size, min(total, begun + MAX_HEADERS))
-                said |= _said(about.type, os.pread(number, about.size, begin))
-            else:
-                is_sparse = about.type == tarfile.GNUTYPE_SPARSE or any(name.startswith(b"GNU.sparse") for name in said)
-                more = about.type == tarfile.GNUTYPE_SPARSE and block[482]
-                while more:  # headers of an old sparse file that did not fit in the first
-                    more, begin = os.pread(number, BLOCK, begin)[504], begin + BLOCK
-                size = int(said.get(b"size", about.size))
-                is_stored = about.isreg() or about.type not in tarfile.SUPPORTED_TYPES
-                end = _end(begin, size if is_stored else 0, total)
-                if about.isreg():
-                    name = said[b"path"].decode("utf-8", "surrogateescape") if b"path" in said else about.name
-                    yield Member(name.rstrip("/"), begin, size, is_sparse)
-                said, begun = {}, end
-            at = end
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            begin = at + BLOCK
+            if header.type in EXTENDED:
+                end = _end(begin, header.size, min(total, begun + MAX_HEADERS))
+                fields |= _fields(header.type, os.pread(number, header.size, begin))
+                at = end
+                continue
+            is_sparse = header.type == tarfile.GNUTYPE_SPARSE
+            more = is_sparse and block[482]
+            while more:  # further headers of an old sparse file
+                more = os.pread(number, BLOCK, begin)[504]
+                begin += BLOCK
+            size = int(fields.get(b"size", header.size))
+            has_content = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
+            at = begun = _end(begin, size if has_content else 0, total)
+            if header.isreg():
+                name = fields[b"path"].decode("utf-8", "surrogateescape") if b"path" in fields else header.name
+                is_sparse = is_sparse or any(key.startswith(b"GNU.sparse") for key in fields)
+                yield Member(name.rstrip("/"), begin, size, is_sparse)
+            fields = {}
     except (tarfile.HeaderError, ValueError, IndexError):
         block = b""
     if len(block) < BLOCK:  # a whole tar ends with blocks of zeros
@@ -57,24 +60,25 @@ def members(file: BinaryIO) -> Iterator[Member]:
 
 
 def _end(begin: int, size: int, most: int) -> int:
-    """Return where the blocks of so many bytes end. Raises ValueError where that cannot be."""
+    """Return where the blocks of `size` bytes end. Raises ValueError if that is before `begin` or after `most`."""
     end = begin + -(-size // BLOCK) * BLOCK
     if size < 0 or end > most:
         raise ValueError
     return end
 
 
-def _said(kind: bytes, content: bytes) -> dict[bytes, bytes]:
-    """Return what an extended header says of the member after it: `length keyword=value` and a new line, each."""
+def _fields(kind: bytes, content: bytes) -> dict[bytes, bytes]:
+    """Return the fields in an extended header, which are lines of the form `length keyword=value`."""
     if kind == tarfile.GNUTYPE_LONGNAME:
         return {b"path": content.partition(b"\0")[0]}
-    found, at = {}, 0
+    fields: dict[bytes, bytes] = {}
+    at = 0
     while kind in PAX and content[at : at + 1].strip(b"\0"):
         length, _, _ = content[at : at + 20].partition(b" ")
         end = at + int(length)
         keyword, equals, value = content[at + len(length) + 1 : end].partition(b"=")
         if end < at + 5 or end > len(content) or not equals or value[-1:] != b"\n":
             raise ValueError
-        found[keyword] = value[:-1]
+        fields[keyword] = value[:-1]
         at = end
-    return found
+    return fields

@@ -1,10 +1,9 @@
-"""Groups of images whose codes lie together: k-means, or HDBSCAN (Campello et al. 2013), in the prior's units."""
+"""Groups of images whose codes are close together: k-means, or HDBSCAN (Campello et al. 2013)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +18,11 @@ from aimgan.search.nearest import exact
 METHODS = ("kmeans", "hdbscan")
 NOISE = -1
 MANY = 20_000  # codes: above it k-means takes them in batches
-STARTS = 10  # of k-means, the tightest wins
-SAMPLE = 10_000  # the most that HDBSCAN compares with each other
-SCORED = 5_000  # codes that the silhouette is taken on
+STARTS = 10  # of k-means, of which the best is kept
+SAMPLE = 10_000  # codes that HDBSCAN compares with each other, at most
+SCORED = 5_000  # codes for the silhouette
 BLOCK = 50_000  # codes in memory at a time
-LARGEST = 1e15  # of a code's numbers
+LARGEST = 1e15  # of a code's numbers: their squares must be finite
 
 Codes = Float32[np.ndarray, "n d"]
 Labels = Int64[np.ndarray, " n"]
@@ -31,15 +30,15 @@ Labels = Int64[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class Clusters:
-    """Cluster 0 is the largest. A label of -1 is noise: HDBSCAN's word for what lies in no cluster."""
+    """Cluster 0 is the largest. The label -1 is noise: codes that HDBSCAN puts into no cluster."""
 
     labels: Labels
     centres: Float32[np.ndarray, "k d"]
-    distances: Float32[np.ndarray, " n"]  # to the centre of its cluster; NaN of noise
-    silhouette: float | None  # from -1 to 1, on a sample; None of fewer than two clusters
+    distances: Float32[np.ndarray, " n"]  # to the centre of the cluster; NaN for noise
+    silhouette: float | None  # from -1 to 1, on a sample; None for fewer than two clusters
 
     def nearest(self, cluster: int, n: int) -> Int64[np.ndarray, " m"]:
-        """Return the n rows of a cluster that are nearest to its centre (of noise the first ones)."""
+        """Return the n rows of a cluster that are nearest to its centre (the first ones of noise)."""
         rows = np.flatnonzero(self.labels == cluster)
         return rows[np.argsort(self.distances[rows], kind="stable")][:n]
 
@@ -47,27 +46,32 @@ class Clusters:
 def cluster(codes: Codes, k: int = 10, method: str = "kmeans", seed: int = 0) -> Clusters:
     """Group codes (n, d) into k clusters by k-means, or into as many as HDBSCAN finds.
 
-    k-means takes the best of ten starts; above MANY codes it learns from batches. HDBSCAN compares each with each, so
-    above SAMPLE it sees a sample, and the rest take the label of the nearest code in it. The same seed gives the same
+    k-means takes the best of ten starts; above MANY codes it learns from batches. HDBSCAN compares all pairs, so above
+    SAMPLE codes it sees a sample, and the others get the label of the nearest code in it. The same seed gives the same
     clusters. Raises AimganError for an unknown method, and for more clusters than codes.
     """
     if method not in METHODS:
         raise near_miss("method", method, METHODS)
-    if method == "kmeans" and positive("k", k) > len(codes):
-        raise AimganError(f"k is {k}, but there are {len(codes):,} images: take a smaller --k")
-    _require_finite(codes)
     state = noise.mix(seed, "clusters") % 2**32
-    with _repeatable():
-        labels = _by_size(_kmeans(codes, k, state) if method == "kmeans" else _hdbscan(codes, state))
-        centres = _centres(codes, labels)
-        return Clusters(labels, centres, *_fit(codes, labels, centres, state))
-
-
-def _require_finite(codes: Codes) -> None:
-    """Raise AimganError for codes whose squares are no numbers."""
-    for start in range(0, len(codes), BLOCK):
-        if not (np.abs(codes[start : start + BLOCK]) <= LARGEST).all():  # NaN too
+    if method == "kmeans":
+        k = positive("k", k)
+        if k > len(codes):
+            raise AimganError(f"k is {k}, but there are {len(codes):,} images: take a smaller --k")
+    for part in _blocks(codes):
+        if not (np.abs(part) <= LARGEST).all():  # also for NaN
             raise AimganError(f"there are codes that are NaN or above {LARGEST:g}: is the model's training sound?")
+    # One thread, because several add numbers in an order that varies; no warnings that an optimiser stops early.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = _kmeans(codes, k, state) if method == "kmeans" else _hdbscan(codes, state)
+        labels = _by_size(found)
+        centres = _centres(codes, labels)
+        return Clusters(labels, centres, _distances(codes, labels, centres), _silhouette(codes, labels, state))
+
+
+def _blocks(codes: Codes) -> Iterator[Codes]:
+    for start in range(0, len(codes), BLOCK):
+        yield np.array(codes[start : start + BLOCK])
 
 
 def _kmeans(codes: Codes, k: int, state: int) -> Labels:
@@ -94,46 +98,44 @@ def _hdbscan(codes: Codes, state: int) -> Labels:
     found = HDBSCAN(min_cluster_size=smallest, copy=True).fit_predict(sample).astype(np.int64)
     if len(rows) == len(codes):
         return found
-    parts = (np.array(codes[start : start + BLOCK]) for start in range(0, len(codes), BLOCK))
-    return np.concatenate([found[exact(sample, part, 1)[1][:, 0]] for part in parts])
+    return np.concatenate([found[exact(sample, part, 1)[1][:, 0]] for part in _blocks(codes)])
 
 
 def _by_size(labels: Labels) -> Labels:
     """Number clusters from the largest to the smallest."""
-    found, counts = np.unique(labels[labels != NOISE], return_counts=True)
-    number = {int(old): new for new, old in enumerate(found[np.argsort(-counts, kind="stable")])} | {NOISE: NOISE}
-    return np.array([number[label] for label in labels.tolist()], np.int64)
+    inside = labels != NOISE
+    found, places, counts = np.unique(labels[inside], return_inverse=True, return_counts=True)
+    numbers = np.empty(len(found), np.int64)
+    numbers[np.argsort(-counts, kind="stable")] = np.arange(len(found))
+    numbered = np.full_like(labels, NOISE)
+    numbered[inside] = numbers[places]
+    return numbered
 
 
 def _centres(codes: Codes, labels: Labels) -> Float32[np.ndarray, "k d"]:
+    inside = labels != NOISE
     sums = np.zeros((int(labels.max(initial=NOISE)) + 1, codes.shape[1]))
-    for start in range(0, len(codes), BLOCK):
-        part = labels[start : start + BLOCK]
-        np.add.at(sums, part[part != NOISE], codes[start : start + BLOCK][part != NOISE])
-    counts = np.bincount(labels[labels != NOISE], minlength=len(sums))
+    for start, part in enumerate(_blocks(codes)):
+        own = slice(start * BLOCK, start * BLOCK + len(part))
+        np.add.at(sums, labels[own][inside[own]], part[inside[own]])
+    counts = np.bincount(labels[inside], minlength=len(sums))
     return (sums / counts[:, None]).astype(np.float32)
 
 
-def _fit(
-    codes: Codes, labels: Labels, centres: Float32[np.ndarray, "k d"], state: int
-) -> tuple[Float32[np.ndarray, " n"], float | None]:
-    """Return each code's distance to its centre, and the silhouette of a sample."""
-    from sklearn.metrics import silhouette_score
-
+def _distances(codes: Codes, labels: Labels, centres: Float32[np.ndarray, "k d"]) -> Float32[np.ndarray, " n"]:
     distances = np.full(len(codes), np.nan, np.float32)
     inside = np.flatnonzero(labels != NOISE)
     for start in range(0, len(inside), BLOCK):
         rows = inside[start : start + BLOCK]
         distances[rows] = np.linalg.norm(codes[rows] - centres[labels[rows]], axis=1)
+    return distances
+
+
+def _silhouette(codes: Codes, labels: Labels, state: int) -> float | None:
+    from sklearn.metrics import silhouette_score
+
+    inside = np.flatnonzero(labels != NOISE)
     rows = np.sort(np.random.default_rng(state).permutation(inside)[:SCORED])
     if not 2 <= len(np.unique(labels[rows])) < len(rows):
-        return distances, None
-    return distances, float(silhouette_score(codes[rows], labels[rows]))
-
-
-@contextmanager
-def _repeatable() -> Iterator[None]:
-    """One thread, since several add in an order of their own; and no warning of an optimiser that stops early."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+        return None
+    return float(silhouette_score(codes[rows], labels[rows]))

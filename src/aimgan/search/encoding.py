@@ -1,15 +1,13 @@
-"""From images to codes as fast as the cores allow: each thread decodes a chunk, then encodes it, by itself.
+"""From images to codes: each thread decodes a chunk of images and then encodes it.
 
-A thread that only decoded would leave its core idle, or take it from one that encodes; this way every core has work
-until the last chunk, whichever of the two costs more, and torch's own threads need not wait for each other. A chunk is
-encoded by one thread, as one batch: its codes have the same bits on any number of threads.
+This way every core has work until the last chunk, whether decoding or encoding takes longer. A chunk is encoded by one
+thread as one batch, so its codes have the same bits on any number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 from io import BytesIO
@@ -28,15 +26,15 @@ from aimgan.data.names import Skipped
 from aimgan.errors import AimganError
 from aimgan.model import LatentVariableModel
 
-CHUNK = 64  # images that a thread decodes and encodes at a time: their layers fit in what malloc keeps, of 128 not
+CHUNK = 64  # images that a thread takes at a time: malloc keeps the memory of their layers, but not of 128
 
 
 class Encoded(NamedTuple):
-    """A chunk of the source: its good images' names and keys, and the codes of those among them that are `new`."""
+    """A chunk of the source: the names and keys of its good images, and the codes of those that are `new`."""
 
     names: list[str]
     keys: list[int]
-    new: list[int]
+    new: list[int]  # places in names and keys
     codes: Float32[np.ndarray, "new d"]
     skipped: list[Skipped]
 
@@ -44,36 +42,30 @@ class Encoded(NamedTuple):
 def encoded(
     model: LatentVariableModel, source: str, images: Listing, known: Container[int] = (), threads: int | None = None
 ) -> Iterator[Encoded]:
-    """Yield a source's posterior means, CHUNK of its images at a time, in its order; images in `known` only by key.
+    """Yield the posterior means of a source's images in its order, CHUNK at a time, without those whose key is known.
 
-    A key is a hash of the name and of the file's size and time (of its bytes, where they are part of a larger file).
-    Broken images are listed, never raised. `threads`: one a core by default.
+    A key is a hash of the name and of the file's size and time, or of the bytes if they are a part of a larger file.
+    Broken images are listed. `threads` is one for each core by default.
     """
     channels, side, _ = model.shape
-    work = partial(_encode, model, images, known, Decoder(source, images, Form(side, channels, model.config.scale)))
-    parts = (range(k, min(k + CHUNK, len(images))) for k in range(0, len(images), CHUNK))
+    decoder = Decoder(source, images, Form(side, channels, model.config.scale))
+    work = partial(_encode, model, images, known, decoder)
+    parts = [range(k, min(k + CHUNK, len(images))) for k in range(0, len(images), CHUNK)]
     threads = threads or workers()
-    alone: Callable[[int], None] = torch.set_num_threads
-    with quiet(), _threads_kept(), ThreadPoolExecutor(threads, initializer=alone, initargs=(1,)) as pool:
-        for _, done in in_order(pool, work, parts, AHEAD * threads):
-            yield done
+    before = torch.get_num_threads()
+    try:
+        with quiet(), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _, done in in_order(pool, work, parts, AHEAD * threads):
+                yield done
+    finally:
+        torch.set_num_threads(before)  # the workers set it for the whole process
 
 
 def require_encoder(model: LatentVariableModel) -> None:
-    """Raise AimganError for a model that has no encoder, or is not of images."""
+    """Raise AimganError for a model without an encoder, or of points instead of images."""
     if model.E is None or len(model.shape) != 3:
         what = "no encoder" if model.E is None else f"points {model.shape}"
         raise AimganError(f"this model ({model.config.objective}) has {what}; expected one that encodes images")
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    """Undo what the workers set for the whole process."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _encode(
@@ -87,7 +79,7 @@ def _encode(
             stored = images.open(k)
             key = _key(name, stored)
             if key not in known:
-                pixels.append(decoder(partial(_again, stored)).pixels)
+                pixels.append(decoder(partial(_rewound, stored)).pixels)
                 done.new.append(len(done.keys))
         except UndecodableError as reason:
             done.skipped.append(Skipped(name, str(reason)))
@@ -100,8 +92,7 @@ def _encode(
     return done._replace(codes=mean.float().cpu().numpy())
 
 
-def _again(stored: Stored) -> Stored:
-    """Return a file that was opened, to be read from its begin."""
+def _rewound(stored: Stored) -> Stored:
     if isinstance(stored, BytesIO):
         stored.seek(0)
     return stored
@@ -110,12 +101,14 @@ def _again(stored: Stored) -> Stored:
 def _key(name: str, stored: Stored) -> int:
     """Return 64 bits that change with an image's name or content."""
     digest = blake2b(name.encode("utf-8", "surrogateescape") + b"\0", digest_size=8)
-    try:
-        if isinstance(stored, Path):
+    if isinstance(stored, Path):
+        try:
             status = stored.stat()
-            digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
-        else:
-            digest.update(stored.getbuffer() if isinstance(stored, BytesIO) else np.ascontiguousarray(stored).data)
-    except OSError as error:
-        raise UndecodableError(str(error.strerror)) from error
+        except OSError as error:
+            raise UndecodableError(str(error.strerror)) from error
+        digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    elif isinstance(stored, BytesIO):
+        digest.update(stored.getbuffer())
+    else:
+        digest.update(np.ascontiguousarray(stored).data)
     return int.from_bytes(digest.digest(), "big")

@@ -1,4 +1,4 @@
-"""Single images of a source, by their names in it."""
+"""Single images of a source, found by their names in it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ THUMBNAIL = 128  # pixels to a side, at most
 
 
 def named(source: str, names: Collection[str], form: Form | None = None) -> dict[str, Pixels]:
-    """Return the central squares of these images in a form, small ones without it (THUMBNAIL to a side, or fewer).
+    """Return the central squares of images by name, in some form; without one, THUMBNAIL to a side or smaller.
 
-    Those that are no longer there or readable are left out.
+    Images that are missing or cannot be read are left out.
     """
     found: dict[str, Pixels] = {}
     with ExitStack() as stack, quiet():
@@ -29,13 +29,14 @@ def named(source: str, names: Collection[str], form: Form | None = None) -> dict
             listing = find(source, stack)
         except AimganError:
             return found
-        decoder = Decoder(source, listing, form or Form())  # one, so that a scale is looked for once
+        decoder = Decoder(source, listing, form or Form())  # one for all, so that a scale is looked for once
         for k, name in enumerate(listing.names):
             if name not in names:
                 continue
             opener = partial(listing.open, k)
             try:
-                decoder.form = form or replace(decoder.form, size=_side(opener))
+                if form is None:
+                    decoder.form = replace(decoder.form, size=_side(opener))
                 found[name] = decoder(opener).pixels
             except (UndecodableError, AimganError):
                 continue
@@ -49,5 +50,5 @@ def _side(opener: Opener) -> int:
     try:
         with Image.open(stored, formats=FORMATS) as image:
             return min(THUMBNAIL, *image.size)
-    except Exception as error:  # as in decode: Pillow's readers raise nearly anything
+    except Exception as error:  # Pillow raises nearly anything for a damaged file
         raise UndecodableError(str(error)) from error
