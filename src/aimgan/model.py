@@ -23,6 +23,7 @@ from aimgan.model_config import FORMAT, ModelConfig, read_config
 from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
 from aimgan.networks import Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import BOTH, DATA, PRIOR, SIDES, batch_norms, reestimate
+from aimgan.networks.own_encoder import own_encoder
 from aimgan.networks.twins import Twins, twin
 from aimgan.weights import read_weights
 
@@ -69,7 +70,9 @@ class LatentVariableModel(nn.Module):
         """Make the networks that a config describes, with fresh weights."""
         family = config.family()
         E: nn.Module | None = None
-        if config.posterior is not None:
+        if config.own_encoder:
+            E = own_encoder(family.shape, family.dim, config.own_encoder)
+        elif config.posterior is not None:
             E = family.E(config.reads_features, config.posterior)
             if config.reads_features:
                 E = nn.Sequential(family.features(), E)

@@ -13,8 +13,8 @@ from aimgan.networks import NETWORKS, POINTS, Networks
 from aimgan.networks.batch_norm import DATA, PRIOR, SIDES
 from aimgan.networks.sizes import require_sizes
 
-FORMAT = 3  # of config.json
-READABLE = (2, 3)  # format 2 had no G_sees and E_sees: one set of batch-norm statistics for each network
+FORMAT = 4  # of config.json
+READABLE = (2, 3, 4)  # 2 had one set of batch-norm statistics for each network (no G_sees, E_sees), 3 no own_encoder
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class ModelConfig:
     about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
     G_sees: str = PRIOR  # whose codes pass through G in training, of networks.batch_norm.SIDES
     E_sees: str = PRIOR  # whose images pass through E in training
+    own_encoder: int = 0  # the width of an encoder with a trunk of its own (networks/own_encoder.py); 0: the family's E
 
     def __post_init__(self) -> None:
         for sees in (self.G_sees, self.E_sees):

@@ -456,7 +456,7 @@ BROKEN = {
     "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "holds no whole model"),
     "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "holds no whole model"),
     "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "holds no whole model"),
-    "format": (edit(format=4), "is in format 4; this aimgan reads 3: upgrade it"),
+    "format": (edit(format=5), "is in format 5; this aimgan reads 4: upgrade it"),
     "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),

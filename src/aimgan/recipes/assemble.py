@@ -97,7 +97,7 @@ def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
     )
 
 
-def normalised_by(objective: Any) -> dict[str, str]:
+def normalised_by(objective: Any) -> dict[str, Any]:
     """Return on which samples an objective normalises its networks in training, as a ModelConfig takes it."""
     return {name: getattr(objective, name) for name in ("G_sees", "E_sees") if hasattr(objective, name)}
 

@@ -17,7 +17,7 @@ from aimgan.training.loop import SCHEDULES
 
 Limit = tuple[tuple[str, ...], Callable[[float], bool], str]
 LIMITS: tuple[Limit, ...] = (
-    (("lr", "epochs", "steps"), lambda value: value > 0, "a number above zero"),
+    (("lr", "epochs", "steps", "refit"), lambda value: value > 0, "a number above zero"),
     (("final_lr", "evaluate_every", "checkpoint_seconds"), lambda value: value >= 0, "a number that is not negative"),
     (("beta1", "beta2", "ema"), lambda value: 0 <= value < 1, "a number from 0 to below 1"),
     (("samples",), lambda value: value >= 100, "at least 100, since the score is a mean over ten splits of ten"),
@@ -52,6 +52,7 @@ class Recipe:
     evaluate_every: float = 0.0  # epochs; 0: at the end only
     samples: int = 50_000  # generated images that are scored
     features: str | None = None  # the feature network (evaluation/feature_networks.py); None: one that fits the data
+    refit: int | None = None  # steps of a last phase that fits a fresh encoder to the frozen G (runs/refit.py)
     checkpoint_seconds: float = field(default=30.0, compare=False)  # does not change the result
 
     def __post_init__(self) -> None:

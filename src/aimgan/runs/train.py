@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,7 +12,6 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from aimgan import console as screen
-from aimgan.checked import read_json
 from aimgan.data import ImageSet
 from aimgan.evaluation.collapse import collapse_signs
 from aimgan.evaluation.evaluate import progress_scores
@@ -25,14 +22,13 @@ from aimgan.recipes.assemble import assemble, config_of, model_of, synchronise_b
 from aimgan.recipes.recipe import Recipe
 from aimgan.recipes.resolving import Flags, Plan, resolve
 from aimgan.runs.finish import batch_of, drawn, finish, pictures
-from aimgan.runs.loading import loaded, network_for, say_what_was_read
-from aimgan.sharing.hub import load
+from aimgan.runs.job import Job
+from aimgan.runs.refit import refitted
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.precision import float32_products, mixed
-from aimgan.training.processes import Processes, accelerator_for, ends_of_others
-from aimgan.training.run_dir import RunDir
+from aimgan.training.processes import accelerator_for, ends_of_others
 from aimgan.training.signals import interrupt, on_signal
 from aimgan.training.tracking import Tracking
 
@@ -80,73 +76,6 @@ def train(
         return job.finished_model()
 
 
-@dataclass(frozen=True)
-class Job:
-    """A plan on its way: its data, its folder, and the processes that share the work."""
-
-    plan: Plan
-    data: Any
-    folder: RunDir
-    accelerator: Accelerator
-    processes: Processes
-    console: Console
-
-    @classmethod
-    def begun(cls, plan: Plan, accelerator: Accelerator, console: Console | None) -> Job:
-        """Load the data and fit the plan to them. Every process of a launch must come here."""
-        processes = Processes.of(accelerator)
-        if console is None or not processes.first:
-            console = Console(quiet=True)
-        folder = RunDir(plan.output)
-        data = loaded(plan.recipe.data, console, accelerator.device)
-        plan = plan.fitted(data, folder.read() if plan.new_data else None)
-        processes.share(plan.recipe.batch_size)
-        return cls(plan, data, folder, accelerator, processes, console)
-
-    def feature_network(self) -> FeatureNetwork | None:
-        """Return the network that generated images are scored by, on the process that scores them."""
-        if not self.processes.first or self._is_evaluated():
-            return None
-        return network_for(self.plan.recipe, self.data, self.accelerator.device, self.console)
-
-    @contextmanager
-    def locked_folder(self) -> Iterator[None]:
-        """Keep other runs out of the folder. It is on the first process's machine."""
-        if not self.processes.first:
-            yield
-            return
-        with self.folder.held():
-            yield
-
-    def is_complete(self) -> bool:
-        """Open the folder, say what differs from its beginning, and return whether the run is complete."""
-        complete = False
-        if self.processes.first:
-            read = say_what_was_read(self.plan.recipe, self.data, self.console)
-            for warning in self.folder.begin(self.plan.settings, self.plan.extend, read, self.plan.new_data):
-                screen.say(self.console, warning, "warning:")
-            complete = self._is_evaluated()
-            if complete:
-                screen.say(self.console, f"{self.folder.path} is complete: {self.plan.steps:,} steps")
-        return bool(self.processes.integer(complete))
-
-    def _is_evaluated(self) -> bool:
-        """Return whether the evaluation, a run's last act, has been written for this number of steps."""
-        try:
-            return read_json(self.folder.evaluation)["steps"] == self.plan.steps and self.folder.model.exists()
-        except (OSError, ValueError, KeyError):
-            return False
-
-    def finished_model(self) -> LatentVariableModel:
-        """Return the model on every process, wherever the folder is."""
-        if self.processes.world == 1:
-            return load(self.folder.path)
-        tensors = load(self.folder.path).state_dict() if self.processes.first else {}
-        model = LatentVariableModel.build(config_of(self.plan.recipe, {}))
-        model.load_state_dict(self.processes.tensors(tensors))
-        return model
-
-
 def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) -> None:
     """Train from wherever the run stands, then finish it on the first process while the others wait."""
     plan, console, processes = job.plan, job.console, job.processes
@@ -167,11 +96,15 @@ def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) ->
         products = float32_products(plan.recipe.precision, job.accelerator.device)
         with products, screen.training(console, plan.recipe.name, start, plan.steps) as loop.progress:
             loop.train(start)
+        model = model_of(engine, config)
+        if plan.recipe.refit:
+            model.reestimate_batch_norm(plan.seed, data=lambda k: batch_of(job.data, plan.seed, k))
+            model = refitted(model, job, plan.recipe.refit)
         with on_signal(stop):
             if loop.signalled:
                 stop()
             if processes.first:
-                scores = finish(model_of(engine, config), job.data, job.folder, plan, console, network)
+                scores = finish(model, job.data, job.folder, plan, console, network)
                 if tracking.on:
                     tracking.final(plan.steps, scores, drawn(job.folder))
             processes.wait()  # do not leave: where one process fails now, all of them are started again

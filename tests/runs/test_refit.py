@@ -1,0 +1,80 @@
+"""The last phase of a run: a fresh encoder on a generator that no longer moves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from short_ends import only_the_model
+
+import aimgan
+from aimgan.errors import AimganError, Interrupted
+from aimgan.networks.own_encoder import own_encoder
+from aimgan.runs import refit
+
+
+@pytest.fixture(autouse=True)
+def unscored(monkeypatch) -> None:
+    monkeypatch.setattr("aimgan.runs.train.finish", only_the_model)
+
+
+def run(folder: Path, recipe: str = "digits/aim", **settings: object) -> aimgan.LatentVariableModel:
+    return aimgan.train(recipe, folder, steps=60, settings={"refit": 150, **settings}, device="cpu")
+
+
+def weights(model: aimgan.LatentVariableModel, name: str) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in model.named_parameters() if key.startswith(f"{name}.")}
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((1, 8, 8), 3), ((3, 32, 32), 16), ((1, 28, 28), 5)])
+def test_an_encoder_of_its_own_answers_with_a_gaussian_whatever_the_batch(shape, dim):
+    E = own_encoder(shape, dim, width=8)
+    x = torch.rand(4, *shape)
+    q = E(x)
+    assert q.mean.shape == q.log_variance.shape == (4, dim)
+    assert torch.allclose(E(x[:1]).mean, q.mean[:1], atol=1e-5)
+
+
+def test_only_the_encoder_is_another_and_it_knows_the_codes_better(tmp_path):
+    before = aimgan.train("digits/aim", tmp_path / "before", steps=60, device="cpu")
+    after = run(tmp_path / "after")
+    for name, value in weights(before, "G").items():
+        assert torch.equal(value, weights(after, "G")[name]), name
+    z = before.prior.sample(500, torch.Generator().manual_seed(1))
+    x = before.decode(z)
+    errors = [(model.encode(x, generated=True).mean - z).square().mean() for model in (before, after)]
+    assert errors[1] < 0.8 * errors[0]
+    rows = (tmp_path / "after" / "refit-60" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(rows[-1])["step"] == 150
+
+
+def test_a_gan_gets_an_encoder(tmp_path):
+    model = run(tmp_path, "digits/gan")
+    assert aimgan.load(tmp_path).reconstruct(model.generate(2)).shape == (2, 1, 8, 8)
+
+
+def test_stopped_in_the_phase_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    run(tmp_path / "whole")
+    step = refit.EncoderOfFrozenG.step
+    calls = []
+
+    def stopped(self, x):
+        calls.append(x)
+        if len(calls) == 70:
+            raise Interrupted("stopped")
+        yield from step(self, x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refit.EncoderOfFrozenG, "step", stopped)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "stopped", checkpoint_seconds=0)
+    run(tmp_path / "stopped", checkpoint_seconds=0)
+    whole, again = (tmp_path / name / "model" / "model.safetensors" for name in ("whole", "stopped"))
+    assert whole.read_bytes() == again.read_bytes()
+
+
+def test_steps_of_a_phase_are_above_zero(tmp_path):
+    with pytest.raises(AimganError, match="refit is 0; expected a number above zero"):
+        aimgan.train("digits/aim", tmp_path, steps=3, settings={"refit": 0})
