@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -127,14 +128,14 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     been compared with the size of the file.
     """
     try:
-        with regular(path).open("rb") as file:
-            is_zip = file.read(len(ZIP)) == ZIP
-        with warnings.catch_warnings():
+        with regular(path).open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about headers that Python 2 wrote, and shapes beyond 64 bits
-            if not is_zip:
-                return {"images": format.open_memmap(path, "r")}
-            with zipfile.ZipFile(path) as archive:
-                return _members(archive, str(path))
+            if file.read(len(ZIP)) == ZIP:
+                with zipfile.ZipFile(path) as archive:
+                    return _members(archive, str(path))
+            file.seek(0)
+            _require_sound_header(file, path.stat().st_size)
+            return {"images": format.open_memmap(path, "r")}
     except AimganError:
         raise
     except Exception as error:  # the readers of numpy and zipfile raise nearly anything for a damaged file
@@ -150,15 +151,23 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, np.ndarray]:
     for member in members:
         require_deflate(member)
         with archive.open(member) as file:
-            version = format.read_magic(file)
-            if version not in HEADERS:
-                raise ValueError(f"version {version} of .npy, expected 1.0 or 2.0")
-            shape, _, dtype = HEADERS[version](file)
-            if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
-                raise ValueError(f"its header says {dtype} {shape}, which is more than the file has")
+            _require_sound_header(file, member.file_size)
             file.seek(0)
             arrays[member.filename.removesuffix(".npy")] = format.read_array(file, allow_pickle=False)
     return arrays
+
+
+def _require_sound_header(file: Any, size: int) -> None:
+    """Raise ValueError unless the header of a .npy of `size` bytes describes an array that fits in it.
+
+    numpy itself ends the process with a division by zero for elements of no bytes.
+    """
+    version = format.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f"version {version} of .npy, expected 1.0 or 2.0")
+    shape, _, dtype = HEADERS[version](file)
+    if min(shape, default=0) < 0 or not dtype.itemsize or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"its header says {dtype} {shape}, which the file cannot hold")
 
 
 def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
