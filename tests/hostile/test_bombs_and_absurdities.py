@@ -141,7 +141,7 @@ def test_huge_but_finite_weights_give_what_cannot_be_drawn(saved, tmp_path):
     model = aimgan.load(saved)
     torch.nn.init.constant_(model.G[0].weight, 1e38)
     model.save(saved)
-    assert verbs.generate(verbs.Command(str(saved), tmp_path / "x.npz", "cpu", Console()), 2, 0).exists()
+    assert verbs.generate(verbs.Command(str(saved), "cpu", Console()), tmp_path / "x.npz", 2, 0).exists()
     loaded = aimgan.load(saved)
     loaded.G[-2] = torch.nn.Identity()  # no sigmoid: infinite pixels
     refused("cannot be drawn", verbs.write, tmp_path / "x.png", {}, loaded.generate(2) * float("inf"), 2)

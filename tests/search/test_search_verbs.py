@@ -13,7 +13,8 @@ from rich.console import Console
 from tiny import tiny, write
 
 from aimgan.cli.cluster_verb import cluster
-from aimgan.cli.search_verbs import Query, SearchCommand, search
+from aimgan.cli.command import Command
+from aimgan.cli.search_verbs import Query, search
 from aimgan.errors import AimganError, plain
 from aimgan.pages.contact_sheet import Section, Tile, figure, page
 from aimgan.search.index import INSIDE
@@ -33,9 +34,8 @@ def said():
 
 
 def asked(run, said, index, images=None, image=None, code=None, k=5, output=None):
-    return search(
-        SearchCommand(run, output, "cpu", said), index, images and str(images), Query(image and str(image), code, k)
-    )
+    query = Query(image and str(image), code, k)
+    return search(Command(run, "cpu", said), index, images and str(images), query, output)
 
 
 def test_search_builds_and_answers_in_three_forms(run, said, photos, tmp_path):
@@ -72,7 +72,7 @@ def test_an_index_of_an_earlier_version_is_one_line(run, said, photos, tmp_path)
         with pytest.raises(AimganError, match=r"of another format.*: remove that folder and build the index again"):
             asked(run, said, index, images, code="0,0,0")
     with pytest.raises(AimganError, match="of another format"):
-        cluster(SearchCommand(run, tmp_path / "groups", "cpu", said), str(tmp_path / "index"), 2, "kmeans", 0)
+        cluster(Command(run, "cpu", said), str(tmp_path / "index"), tmp_path / "groups", 2, "kmeans", 0)
 
 
 def test_what_search_refuses(run, said, photos, tmp_path):
@@ -97,7 +97,7 @@ def test_what_search_refuses(run, said, photos, tmp_path):
 def test_clusters_are_written_with_a_sheet_each(run, said, photos, tmp_path):
     for k, name in enumerate(HOSTILE):
         write(photos / name, 60 + k)
-    found = cluster(SearchCommand(run, tmp_path / "groups", "cpu", said), str(photos), 2, "kmeans", 0)
+    found = cluster(Command(run, "cpu", said), str(photos), tmp_path / "groups", 2, "kmeans", 0)
     groups = tmp_path / "groups"
     assert sorted(path.name for path in (groups / "sheets").iterdir()) == [f"cluster-{k}.png" for k in range(2)]
     with (groups / "labels.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -108,9 +108,7 @@ def test_clusters_are_written_with_a_sheet_each(run, said, photos, tmp_path):
     assert [one["images"] for one in summary["clusters"]] == np.bincount(found.labels).tolist()
     assert (groups / "clusters.html").read_text().count("<section>") == 2
     before = (groups / "labels.csv").read_bytes()
-    again = cluster(
-        SearchCommand(run, tmp_path / "again", "cpu", said), str(groups / "index"), 2, "kmeans", 0
-    )  # an index is a source
+    again = cluster(Command(run, "cpu", said), str(groups / "index"), tmp_path / "again", 2, "kmeans", 0)
     assert (again.labels == found.labels).all()
     assert (tmp_path / "again" / "labels.csv").read_bytes() == before
 

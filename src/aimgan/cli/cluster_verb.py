@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aimgan import console as screen
+from aimgan.cli.command import Command
 from aimgan.cli.output import writing
-from aimgan.cli.search_verbs import SearchCommand, built, opened, scale_of
+from aimgan.cli.search_verbs import built, opened, scale_of
 from aimgan.files import write_json, write_text
 from aimgan.pages.contact_sheet import Section, Tile, figure, page
 from aimgan.runs.finish import save
@@ -22,13 +23,12 @@ from aimgan.search.index import RECORD, Index
 SHOWN = 24  # images of a cluster on its sheet
 
 
-def cluster(command: SearchCommand, source: str, k: int, method: str, seed: int) -> Clusters:
+def cluster(command: Command, source: str, output: Path, k: int, method: str, seed: int) -> Clusters:
     """Group a source's images: clusters.html, a .png sheet for each cluster, clusters.json, labels.csv, and the index.
 
     `source` may be an index of this model, which is then used as it is. A stopped call goes on where it was.
     """
-    model, console, output = command.model(), command.console, command.output
-    assert output is not None
+    model, console = command.model(), command.console
     if (Path(source) / RECORD).exists():
         index = opened(model, Path(source), None, console)
     else:

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from aimgan import console as screen
 from aimgan import noise
-from aimgan.cli.inputs import Input, read
+from aimgan.cli.command import Command
 from aimgan.cli.output import write, write_arrays
-from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
-from aimgan.sharing.hub import load
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from aimgan.model import LatentVariableModel
 
 
-@dataclass(frozen=True)
-class Command:
-    """What every verb on a model is given: the model's place, the file to write, the device, and where it prints."""
-
-    run: str
-    output: Path
-    device: str
-    console: Console
-
-    def model(self) -> LatentVariableModel:
-        """Load the model."""
-        return load(self.run, resolved_device(self.device))
-
-    def read(self, model: LatentVariableModel, inputs: Sequence[str]) -> Input:
-        """Read what a person named as a batch for the model, with a bar, and name what cannot be used."""
-        with screen.decoding(self.console) as progress:
-            given = read(inputs, model.shape, progress, model.config.scale)
-        screen.say_skipped(self.console, given.skipped, len(given.x))
-        return given
-
-
-def generate(command: Command, n: int, seed: int) -> Path:
+def generate(command: Command, output: Path, n: int, seed: int) -> Path:
     """Write n samples from the prior."""
     model = command.model()
     x = model.generate(n, noise.generator(seed, "generate", device=model.device))
     columns = max(1, min(16, round(n**0.5)))
-    return write(command.output, {_kind(model): x}, x, columns)
+    return write(output, {_kind(model): x}, x, columns)
 
 
-def reconstruct(command: Command, inputs: Sequence[str], optimise: int | None = None) -> Path:
+def reconstruct(command: Command, output: Path, inputs: Sequence[str], optimise: int | None = None) -> Path:
     """Write inputs beside their reconstructions: from the encoder's codes, or from codes that are optimised."""
     model = command.model()
     x = command.read(model, inputs).x
@@ -66,34 +39,34 @@ def reconstruct(command: Command, inputs: Sequence[str], optimise: int | None = 
     picture = x_z_x
     if len(model.shape) == 3:
         picture = torch.stack((x, x_z_x.cpu()), dim=1).flatten(0, 1)
-    return write(command.output, {_kind(model): x, "reconstructions": x_z_x}, picture, columns=2 * min(len(x), 4))
+    return write(output, {_kind(model): x, "reconstructions": x_z_x}, picture, columns=2 * min(len(x), 4))
 
 
-def neighbours(command: Command, image: str, m: int, seed: int) -> Path:
+def neighbours(command: Command, output: Path, image: str, m: int, seed: int) -> Path:
     """Write m draws of G(z), z ~ q(z|x), for each input; each row of a picture begins with the input."""
     model = command.model()
     x = command.read(model, [image]).x
     near = model.neighbours(x, m, noise.generator(seed, "neighbours", device=model.device)).cpu()
     rows = torch.cat((x[:, None], near), dim=1).flatten(0, 1)
-    return write(command.output, {_kind(model): x, "neighbours": near}, rows, columns=m + 1)
+    return write(output, {_kind(model): x, "neighbours": near}, rows, columns=m + 1)
 
 
-def interpolate(command: Command, a: str, b: str, steps: int) -> Path:
+def interpolate(command: Command, output: Path, a: str, b: str, steps: int) -> Path:
     """Write G along the line between the codes of a and b."""
     model = command.model()
     line = model.interpolate(command.read(model, [a]).x, command.read(model, [b]).x, steps)
-    return write(command.output, {"interpolations": line}, line.flatten(0, 1), columns=steps)
+    return write(output, {"interpolations": line}, line.flatten(0, 1), columns=steps)
 
 
-def encode(command: Command, data: str) -> Path:
+def encode(command: Command, output: Path, data: str) -> Path:
     """Write mean and log variance of q(z|x), and the inputs' names."""
-    if command.output.suffix.lower() != ".npz":
-        raise AimganError(f"--output is {command.output}; codes are written as .npz")
+    if output.suffix.lower() != ".npz":
+        raise AimganError(f"--output is {output}; codes are written as .npz")
     model = command.model()
     given = command.read(model, [data])
     q = model.encode(given.x)
     arrays = {"mean": q.mean, "log_variance": q.log_variance}
-    return write_arrays(command.output, arrays, names=np.array(given.names))
+    return write_arrays(output, arrays, names=np.array(given.names))
 
 
 def _kind(model: LatentVariableModel) -> str:

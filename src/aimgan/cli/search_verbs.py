@@ -13,32 +13,17 @@ from rich.console import Console
 from torch import Tensor
 
 from aimgan import console as screen
+from aimgan.cli.command import Command
 from aimgan.cli.inputs import read
 from aimgan.cli.output import writing
-from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, plain
 from aimgan.files import write_json, write_text
 from aimgan.model import LatentVariableModel
 from aimgan.search.images import named
 from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, query, require_model
-from aimgan.sharing.hub import load
 
 ENDINGS = (".html", ".png", ".json")
 SECONDS_BETWEEN_LINES = 10  # of progress in a pipe
-
-
-@dataclass(frozen=True)
-class SearchCommand:
-    """What both verbs on many images are given: the model's place, what to write, the device, where it prints."""
-
-    run: str
-    output: Path | None
-    device: str
-    console: Console
-
-    def model(self) -> LatentVariableModel:
-        """Load the model."""
-        return load(self.run, resolved_device(self.device))
 
 
 @dataclass(frozen=True)
@@ -53,13 +38,13 @@ class Query:
         return self.image is not None or self.code is not None
 
 
-def search(command: SearchCommand, folder: Path, images: str | None, asked: Query) -> list[Hit]:
+def search(command: Command, folder: Path, images: str | None, asked: Query, output: Path | None = None) -> list[Hit]:
     """Bring an index up to date where images are named, and answer a query on the screen and in a file.
 
     `folder` may also be a folder of images, which then holds its own index. Raises AimganError for two queries, for an
     output without a query, and for what `build` and `query` refuse.
     """
-    output, console = command.output, command.console
+    console = command.console
     if asked.image is not None and asked.code is not None:
         raise AimganError("got --image and --code; expected one of them")
     if output is not None and output.suffix.lower() not in ENDINGS:

@@ -21,8 +21,9 @@ def generate(
     aimgan generate runs/mnist-aim -n 64 --output samples.png
     """
     from aimgan.cli import model_verbs as verbs
+    from aimgan.cli.command import Command
 
-    wrote(verbs.generate(verbs.Command(run, output, device, console()), n, seed))
+    wrote(verbs.generate(Command(run, device, console()), output, n, seed))
 
 
 @app.command()
@@ -40,8 +41,9 @@ def reconstruct(
     aimgan reconstruct runs/mnist-gan 3.png --optimise 500 --output both.png
     """
     from aimgan.cli import model_verbs as verbs
+    from aimgan.cli.command import Command
 
-    wrote(verbs.reconstruct(verbs.Command(run, output, device, console()), images, optimise))
+    wrote(verbs.reconstruct(Command(run, device, console()), output, images, optimise))
 
 
 @app.command()
@@ -56,8 +58,9 @@ def neighbours(
     aimgan neighbours runs/mnist-aim 7.png -m 8 --output near.png
     """
     from aimgan.cli import model_verbs as verbs
+    from aimgan.cli.command import Command
 
-    wrote(verbs.neighbours(verbs.Command(run, output, device, console()), image, m, seed))
+    wrote(verbs.neighbours(Command(run, device, console()), output, image, m, seed))
 
 
 @app.command()
@@ -72,8 +75,9 @@ def interpolate(
     aimgan interpolate runs/mnist-aim 3.png 8.png --output line.png
     """
     from aimgan.cli import model_verbs as verbs
+    from aimgan.cli.command import Command
 
-    wrote(verbs.interpolate(verbs.Command(run, output, device, console()), a, b, steps))
+    wrote(verbs.interpolate(Command(run, device, console()), output, a, b, steps))
 
 
 @app.command()
@@ -88,8 +92,9 @@ def encode(
     aimgan encode runs/mnist-aim photos --output codes.npz
     """
     from aimgan.cli import model_verbs as verbs
+    from aimgan.cli.command import Command
 
-    wrote(verbs.encode(verbs.Command(run, output, device, console()), data))
+    wrote(verbs.encode(Command(run, device, console()), output, data))
 
 
 @app.command()
@@ -112,9 +117,9 @@ def search(
     aimgan search runs/photos --index index --images photos --image cat.jpg -k 24 --output near.html
     """
     from aimgan.cli import search_verbs as verbs
+    from aimgan.cli.command import Command
 
-    command = verbs.SearchCommand(run, output, device, console())
-    verbs.search(command, index, images, verbs.Query(image, code, k))
+    verbs.search(Command(run, device, console()), index, images, verbs.Query(image, code, k), output)
 
 
 @app.command()
@@ -130,9 +135,9 @@ def cluster(
     aimgan cluster runs/photos photos --output groups --k 10
     """
     from aimgan.cli import cluster_verb
-    from aimgan.cli.search_verbs import SearchCommand
+    from aimgan.cli.command import Command
 
-    cluster_verb.cluster(SearchCommand(run, output, device, console()), source, k, method, seed)
+    cluster_verb.cluster(Command(run, device, console()), source, output, k, method, seed)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from aimgan import noise
 from aimgan.errors import AimganError
 
 MODES = 2_500  # of a grid or a ring, at most: each is compared with 50,000 samples
-EPOCH = 100_000  # samples of a mixture that count as an epoch (science.md 1, figure 3a)
+EPOCH = 100_000  # samples of a mixture that count as an epoch (docs/science.md 1, figure 3a)
 
 
 class Mixture:

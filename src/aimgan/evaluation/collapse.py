@@ -13,7 +13,7 @@ from aimgan.data import ImageSet, Mixture
 from aimgan.metrics import mode_metrics
 from aimgan.model import LatentVariableModel
 
-SAMPLES = 10_000  # enough to count the modes: the KL's floor is then 0.0012 (science.md 4.10)
+SAMPLES = 10_000  # enough to count the modes: the KL's floor is then 0.0012 (docs/science.md 4.10)
 AT_PRIOR = (
     0.002  # nats, a dimension's KL from the prior: a collapsed VAE has 1e-7, an untrained E 3e-4, a young ALI 5e-3
 )

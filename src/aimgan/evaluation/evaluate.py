@@ -36,7 +36,7 @@ from aimgan.model import LatentVariableModel
 from aimgan.networks import Posterior
 from aimgan.networks.batch_norm import batch_norms, reestimate
 
-SAMPLES = 50_000  # ours (science.md 4.10)
+SAMPLES = 50_000  # ours (docs/science.md 4.10)
 PROTOCOL_SAMPLES = 2_500  # of Srivastava et al. (2017)
 CODES = 10_000  # generated images with known codes, for calibration
 

@@ -1,4 +1,4 @@
-"""Is q(z|x) as wide as it should be for real x? It compares x with images G(z), z ~ q(z|x) (science.md 4.9).
+"""Is q(z|x) as wide as it should be for real x? It compares x with images G(z), z ~ q(z|x) (docs/science.md 4.9).
 
 If x is like one more draw, it is as far from the draws as they are from each other. With s^2 the draws' variance and b
 the distance of their mean from x, the ratio is 2 s^2 / (s^2 + b^2), from 0 to 2.

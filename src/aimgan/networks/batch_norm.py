@@ -1,4 +1,4 @@
-"""Batch-norm statistics for inference (science.md 4.1).
+"""Batch-norm statistics for inference (docs/science.md 4.1).
 
 During training a network is normalised by the statistics of each batch that passes it. Batches come from two sides:
 codes of the prior and the images that G makes of them, or images of the data and the codes that E infers from them. The

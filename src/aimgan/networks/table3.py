@@ -1,4 +1,4 @@
-"""Table 3: the MNIST networks, layer by layer as science.md 3 reads the printed table (28 x 28, one channel)."""
+"""Table 3: the MNIST networks, layer by layer as docs/science.md 3 reads the printed table (28 x 28, one channel)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOPE = 0.1
 
 @dataclass(frozen=True)
 class Table3:
-    """Images in [0, 1] inside (G ends in a sigmoid). The printed G makes 3 maps; MNIST has one (science.md 3).
+    """Images in [0, 1] inside (G ends in a sigmoid). The printed G makes 3 maps; MNIST has one (docs/science.md 3).
 
     `width` is that of the widest FC layer, 1024 in the paper; all other maps but those of E's heads are in proportion.
     """

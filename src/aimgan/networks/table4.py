@@ -1,4 +1,4 @@
-"""Table 4: the 64 x 64 networks (CIFAR-10, CelebA), layer by layer as science.md 3 reads the printed table."""
+"""Table 4: the 64 x 64 networks (CIFAR-10, CelebA), layer by layer as docs/science.md 3 reads the printed table."""
 
 from __future__ import annotations
 

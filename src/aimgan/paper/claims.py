@@ -1,4 +1,4 @@
-"""The paper's claims on images (science.md 5), each tested on a results file of Table 1.
+"""The paper's claims on images (docs/science.md 5), each tested on a results file of Table 1.
 
 Most claims compare two methods in one score: the difference of the means over seeds, with Welch's t-test. A test needs
 three seeds of both methods. A method with a seed that diverged is not compared, because the mean over its other seeds

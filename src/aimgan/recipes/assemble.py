@@ -17,7 +17,7 @@ from aimgan.networks import Networks, StandardNormal, generator_for
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
-from aimgan.recipes.recipe import Recipe, is_player, to_dict
+from aimgan.recipes.recipe import Recipe, network_names, to_dict
 from aimgan.training.engine import Engine, players
 
 
@@ -35,7 +35,7 @@ def player_names(objective: str, options: Mapping[str, Any]) -> list[str]:
     """
     cls: Any = OBJECTIVES[objective]
     values = {f.name: f.default for f in fields(cls)} | dict(options)
-    names = [name for name in values if is_player(name)]
+    names = network_names(objective)
     for name, (option, value) in getattr(cls, "only_with", {}).items():
         if values[option] != value:
             names.remove(name)

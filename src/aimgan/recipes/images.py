@@ -70,7 +70,7 @@ def options_of(objective: str) -> dict[str, Any]:
     return {}
 
 
-# Table 1 of the paper: (mean, what follows its +-). Of the errors science.md 4.11 says that the rows may be on
+# Table 1 of the paper: (mean, what follows its +-). Of the errors docs/science.md 4.11 says that the rows may be on
 # different scales; the scores of MNIST are by Li et al.'s classifier, those of CIFAR-10 by Inception-v3.
 Pair = tuple[float, float]
 TABLE_1: dict[str, dict[str, Pair]] = {

@@ -4,7 +4,7 @@
                                            (18 of 20 other seeds: benchmarks/results/grid-success.md)
 
 The paper gives neither its networks nor its optimiser here; these were chosen on seed 0 and are the same for every
-objective. `grid/aim` weights the likelihood by its own variance (science.md 2), which the paper does not:
+objective. `grid/aim` weights the likelihood by its own variance (docs/science.md 2), which the paper does not:
 `--set weighting=none` is the paper's loss.
 """
 

@@ -85,12 +85,12 @@ def _require_one_of(what: str, got: Any, valid: Any) -> None:
 
 def objective_options(name: str) -> set[str]:
     """Return the names of an objective's hyperparameters: its fields that are neither networks nor the prior."""
-    return {f.name for f in fields(OBJECTIVES[name]) if not is_player(f.name)} - {"prior"}
+    return {f.name for f in fields(OBJECTIVES[name])} - {*network_names(name), "prior"}
 
 
-def is_player(name: str) -> bool:
-    """Return whether an objective's field of this name is a network: their names begin with a capital letter."""
-    return name[0].isupper()
+def network_names(objective: str) -> list[str]:
+    """Return the names of an objective's networks: its fields that are annotated as modules."""
+    return [f.name for f in fields(OBJECTIVES[objective]) if "Module" in str(f.type)]
 
 
 def _require_option(objective: str, name: str) -> None:

@@ -190,7 +190,7 @@ class RunDir:
         return {"data": dict(data), "earlier_data": [*recorded.get("earlier_data", []), earlier]}
 
     def _require_same(self, recorded: Mapping[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
-        """Raise AimganError if settings differ: with another schedule it is another run (science.md 4.6)."""
+        """Raise AimganError if settings differ: with another schedule it is another run (docs/science.md 4.6)."""
         different = [name for name in differing(recorded, settings) if name not in LENGTH]
         more = settings.get("steps", 0) - recorded.get("steps", 0)
         hint = "repeat its command"
@@ -262,7 +262,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def environment() -> dict[str, Any]:
-    """Return everything that the bits of a run depend on: versions, processor, threads (science.md 4.5)."""
+    """Return everything that the bits of a run depend on: versions, processor, threads (docs/science.md 4.5)."""
     return {
         "aimgan": __version__,
         "python": platform.python_version(),
