@@ -54,6 +54,7 @@ CLI = {
         "--size",
         "--seed",
         "--steps",
+        "--minutes",
         "--device",
         "--set",
         "--preset",

@@ -21,6 +21,7 @@ def train(
     size: Annotated[int | None, typer.Option(help="Side that images are scaled and cropped to.")] = None,
     seed: Seed = 0,
     steps: Annotated[int | None, typer.Option(help="Steps to train for. [the recipe's]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="About how long to train, instead of --steps.")] = None,
     device: Device = "auto",
     set_: Annotated[
         list[str] | None,
@@ -53,8 +54,9 @@ def train(
     """  # fmt: skip
     from aimgan.runs.train import train as run
 
-    run(recipe, output, data=data, size=size, seed=seed, steps=steps, device=device, settings=_settings(set_ or []),
-        preset=preset, extend=extend, new_data=new_data, track=track or None, console=console())  # fmt: skip
+    settings = _settings(set_ or [])
+    run(recipe, output, data=data, size=size, seed=seed, steps=steps, minutes=minutes, device=device, preset=preset,
+        settings=settings, extend=extend, new_data=new_data, track=track or None, console=console())  # fmt: skip
 
 
 @app.command()

@@ -18,6 +18,7 @@ from aimgan.networks.batch_norm import batch_norms
 from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
 from aimgan.recipes.recipe import Recipe, network_names, to_dict
+from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
 
 
@@ -63,6 +64,15 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
             torch.manual_seed(noise.mix(seed, "weights", name) >> 1)
             made[name] = make_player(name, family, objective)
     return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
+
+
+def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, seed: int) -> Engine:
+    """Return the engine that trains a recipe's players; on one GPU a step is one CUDA graph."""
+    rule = Adam(recipe.beta1, recipe.beta2)
+    engine = Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last)
+    if accelerator.device.type == "cuda" and accelerator.num_processes == 1:
+        engine.use_graph()
+    return engine
 
 
 def synchronise_batch_norm(objective: Objective, accelerator: Accelerator) -> list[str]:

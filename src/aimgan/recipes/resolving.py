@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ class Flags(TypedDict, total=False):
     size: int | None
     seed: int
     steps: int | None
+    minutes: float | None
     device: str
     settings: Mapping[str, Any] | None  # --set
     preset: str | None
@@ -42,6 +44,7 @@ class Plan:
     output: Path
     seed: int = 0
     steps: int = 0  # known when the data are loaded
+    minutes: float | None = None  # about how long to train; it decides the steps of a new run
     device: str = "cpu"  # or "cuda"
     extend: bool = False  # more steps than the run was begun with are allowed
     new_data: bool = False  # other images than the run was begun with are allowed
@@ -51,6 +54,10 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """What decides the result, as run.json keeps it."""
         return settings_of(self.recipe, self.seed, self.steps)
+
+    def with_steps(self, steps: int) -> Plan:
+        """Return the plan with another length."""
+        return replace(self, recipe=with_settings(self.recipe, {"steps": steps}), steps=steps)
 
     def fitted(self, batches: Any, begun: Mapping[str, Any] | None) -> Plan:
         """Return the plan with networks, batch and length that fit the data.
@@ -77,6 +84,11 @@ class Plan:
 def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Plan:
     """Return the plan of a run from what a command was given. Raises AimganError for an unknown name or wrong value."""
     preset = flags.get("preset")
+    minutes = flags.get("minutes")
+    if minutes is not None and flags.get("steps") is not None:
+        raise AimganError(f"got {flags['steps']} steps and {minutes} minutes; expected one of them: leave one out")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise AimganError(f"minutes is {minutes}; expected a number above zero")
     made = prepared(recipe, flags.get("data"), flags.get("size"), flags.get("steps"), flags.get("settings"), preset)
     name = made.name.replace("/", "-")
     if preset:
@@ -85,6 +97,7 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
         recipe=made,
         output=Path(output or Path("runs") / name),
         seed=integer("seed", flags.get("seed", 0)),
+        minutes=minutes,
         device=resolved_device(flags.get("device", "auto")),
         extend=flags.get("extend", False),
         new_data=flags.get("new_data", False),

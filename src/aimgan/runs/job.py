@@ -17,6 +17,7 @@ from aimgan.model import LatentVariableModel
 from aimgan.recipes.assemble import config_of
 from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
+from aimgan.runs.timing import steps_in
 from aimgan.sharing.hub import load
 from aimgan.training.processes import Processes
 from aimgan.training.run_dir import RunDir
@@ -43,6 +44,9 @@ class Job:
         data = loaded(plan.recipe.data, console, accelerator.device)
         plan = plan.fitted(data, folder.read() if plan.new_data else None)
         processes.share(plan.recipe.batch_size)
+        if plan.minutes is not None:
+            plan = plan.with_steps(processes.integer(_steps_of(plan, data, folder, accelerator)))
+            screen.say(console, f"about {plan.minutes:g} minutes are {plan.steps:,} steps")
         return cls(plan, data, folder, accelerator, processes, console)
 
     def feature_network(self) -> FeatureNetwork | None:
@@ -87,3 +91,11 @@ class Job:
         model = LatentVariableModel.build(config_of(self.plan.recipe, {}))
         model.load_state_dict(self.processes.tensors(tensors))
         return model
+
+
+def _steps_of(plan: Plan, data: Any, folder: RunDir, accelerator: Accelerator) -> int:
+    """Return the steps of the run in the folder, or of a new run, how many take so many minutes."""
+    begun = folder.read()
+    if begun is not None:
+        return int(begun["settings"].get("steps", plan.steps))
+    return steps_in(plan, data, accelerator)

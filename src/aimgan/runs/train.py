@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 
 from aimgan import console as screen
@@ -18,13 +17,12 @@ from aimgan.evaluation.evaluate import progress_scores
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.objectives import Objective
-from aimgan.recipes.assemble import assemble, config_of, model_of, synchronise_batch_norm
+from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of, synchronise_batch_norm
 from aimgan.recipes.recipe import Recipe
 from aimgan.recipes.resolving import Flags, Plan, resolve
 from aimgan.runs.finish import batch_of, drawn, finish, pictures
 from aimgan.runs.job import Job
 from aimgan.runs.refit import refitted
-from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.precision import float32_products, mixed
@@ -51,6 +49,7 @@ def train(
         size: the side that images are scaled and cropped to.
         seed: of everything random.
         steps: how many, instead of the recipe's.
+        minutes: about how long, instead of steps; a few seconds of training tell how many steps that is.
         device: "auto", "cpu" or "cuda".
         settings: what `--set` takes: options of the objective, numbers of the recipe, `networks.*` and `data.*`.
         preset: paper, quick, cpu, residual or residual-cpu (recipes/presets.py).
@@ -124,15 +123,6 @@ def about(plan: Plan, data: Any) -> dict[str, Any]:
     if isinstance(data, ImageSet) and data.images.scale:
         told["scale"] = list(data.images.scale)
     return told
-
-
-def engine_of(recipe: Recipe, objective: Objective, accelerator: Accelerator, seed: int) -> Engine:
-    """Return the engine that trains a recipe's players; on one GPU a step is one CUDA graph."""
-    rule = Adam(recipe.beta1, recipe.beta2)
-    engine = Engine(objective, rule, accelerator, seed, recipe.ema, recipe.channels_last)
-    if accelerator.device.type == "cuda" and accelerator.num_processes == 1:
-        engine.use_graph()
-    return engine
 
 
 def training_loop(job: Job, engine: Engine) -> Loop:
