@@ -2,7 +2,8 @@
 
 paper    the recipe as it stands: Tables 3 and 4, 400 and 300 epochs
 quick    the paper's networks, ten epochs
-cpu      networks of a quarter of the width, colour at 32 x 32 pixels, three epochs: minutes on two cores
+cpu      networks of a quarter of the width, colour at 32 x 32 pixels, three epochs: minutes on two cores. Of folders:
+         narrower networks, codes of 16 numbers, a fresh encoder at the end; for ten minutes, if no length is given
 residual, residual-cpu
          beyond the paper, of aim and gan on colour: residual networks without batch norm, a relativistic game with
          gradient penalties on both sides (R3GAN, Huang et al. 2024), averaged weights; at 64 and 32 pixels
@@ -34,13 +35,26 @@ _CPU_COLOUR: Settings = {
     "samples": 10_000,
     "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
 }
+_CPU_FOLDER: Settings = {  # benchmarks/results/folders.md
+    "data.size": 32,
+    "networks.width": 64,
+    "networks.dim": 16,
+    "lr": 2e-3,
+    "samples": 10_000,
+    "channels_last": True,
+    "evaluate_every": 25,
+}
+REFIT = {"aim": 0.5, "aim-minus": 0.5}  # of folder/* on a CPU
+MINUTES = 10.0  # of folder/* on a CPU
 PRESETS: dict[str, dict[str, Settings]] = {
-    "paper": {"mnist": {}, "cifar10": {}, "celeba": {}},
+    "paper": {"mnist": {}, "cifar10": {}, "celeba": {}, "folder": {}, "stream": {}},
     "quick": {"mnist": {"epochs": 10}, "cifar10": {"epochs": 10}, "celeba": {"epochs": 10}},
     "cpu": {
         "mnist": {"networks.width": 256, "lr": _LR, "epochs": 3, "samples": 10_000},
         "cifar10": _CPU_COLOUR,
         "celeba": _CPU_COLOUR,
+        "folder": _CPU_FOLDER,
+        "stream": _CPU_FOLDER,
     },
     "residual": {data: {"networks": Residual(shape=(3, 64, 64), width=512), **_R3GAN} for data in _COLOUR},
     "residual-cpu": {data: {**_CPU_COLOUR, "networks": Residual(), "lr": 2e-4, **_R3GAN} for data in _COLOUR},
@@ -59,4 +73,6 @@ def with_preset(recipe: Recipe, preset: str) -> Recipe:
     unknown = set(settings) & set(_R3GAN_OPTIONS) - objective_options(recipe.objective)
     if unknown:
         raise AimganError(f"preset {preset!r} is of aim and gan: {recipe.objective} has no option {min(unknown)!r}")
+    if data in ("folder", "stream") and preset == "cpu":
+        settings["refit"] = REFIT.get(recipe.objective)
     return with_settings(replace(recipe, networks=settings.pop("networks", recipe.networks)), settings)

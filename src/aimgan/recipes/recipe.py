@@ -52,7 +52,8 @@ class Recipe:
     evaluate_every: float = 0.0  # epochs; 0: at the end only
     samples: int = 50_000  # generated images that are scored
     features: str | None = None  # the feature network (evaluation/feature_networks.py); None: one that fits the data
-    refit: int | None = None  # steps of a last phase that fits a fresh encoder to the frozen G (runs/refit.py)
+    refit: float | None = None  # how long a last phase fits a fresh encoder to the frozen G (runs/refit.py), in steps
+    # as a share of the run's own; None: there is no such phase
     checkpoint_seconds: float = field(default=30.0, compare=False)  # does not change the result
 
     def __post_init__(self) -> None:

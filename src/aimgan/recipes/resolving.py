@@ -14,10 +14,15 @@ from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
 from aimgan.recipes.assemble import fit_networks
 from aimgan.recipes.catalogue import recipe_named
-from aimgan.recipes.presets import with_preset
+from aimgan.recipes.presets import MINUTES, with_preset
 from aimgan.recipes.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.training.run_dir import RunDir
 from aimgan.training.tracking import trackers
+
+CPU_NOTE = (
+    "on a CPU, so the sizes are those of --preset cpu: images of 32 x 32, narrow networks, codes of 16 numbers "
+    "(--size, --set networks.width=, --set networks.dim= and --minutes change them; --preset paper is for a GPU)"
+)
 
 
 class Flags(TypedDict, total=False):
@@ -49,6 +54,7 @@ class Plan:
     extend: bool = False  # more steps than the run was begun with are allowed
     new_data: bool = False  # other images than the run was begun with are allowed
     trackers: tuple[str, ...] = ()
+    note: str = ""  # what is said before the run, of what was chosen for it
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -83,26 +89,44 @@ class Plan:
 
 def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Plan:
     """Return the plan of a run from what a command was given. Raises AimganError for an unknown name or wrong value."""
-    preset = flags.get("preset")
+    device = resolved_device(flags.get("device", "auto"))
+    preset, note = flags.get("preset"), ""
+    if preset is None and device == "cpu" and _is_folder(recipe):
+        preset, note = "cpu", CPU_NOTE
     minutes = flags.get("minutes")
     if minutes is not None and flags.get("steps") is not None:
         raise AimganError(f"got {flags['steps']} steps and {minutes} minutes; expected one of them: leave one out")
     if minutes is not None and not 0 < minutes < math.inf:
         raise AimganError(f"minutes is {minutes}; expected a number above zero")
-    made = prepared(recipe, flags.get("data"), flags.get("size"), flags.get("steps"), flags.get("settings"), preset)
+    size, settings = flags.get("size"), dict(flags.get("settings") or {})
+    if preset == "cpu" and _is_folder(recipe) and size is not None and size > 64:
+        settings.setdefault("networks.width", size)  # the narrowest that has a layer for each halving of the side
+    made = prepared(recipe, flags.get("data"), size, flags.get("steps"), settings, preset)
     name = made.name.replace("/", "-")
-    if preset:
-        name = f"{name}-{preset}"
+    if flags.get("preset"):
+        name = f"{name}-{flags['preset']}"
+    if preset == "cpu" and _is_folder(recipe) and not _has_length(flags):
+        minutes = MINUTES
     return Plan(
         recipe=made,
         output=Path(output or Path("runs") / name),
         seed=integer("seed", flags.get("seed", 0)),
         minutes=minutes,
-        device=resolved_device(flags.get("device", "auto")),
+        device=device,
+        note=note,
         extend=flags.get("extend", False),
         new_data=flags.get("new_data", False),
         trackers=tuple(trackers(flags.get("track", ()))),
     )
+
+
+def _is_folder(recipe: str | Recipe) -> bool:
+    return isinstance(recipe, str) and recipe.startswith(("folder/", "stream/"))
+
+
+def _has_length(flags: Flags) -> bool:
+    names = {"epochs", "steps"} & set(flags.get("settings") or {})
+    return flags.get("steps") is not None or flags.get("minutes") is not None or bool(names)
 
 
 def prepared(

@@ -14,6 +14,7 @@ from aimgan.recipes.resolving import Plan
 
 WARM_UP = 3  # steps
 SECONDS = 5.0  # of steps that are timed
+REFIT_COST = 0.6  # of a step of the last phase, in steps of AIM
 SHARE = 0.8  # of the time is for steps; the rest is for evaluation, figures and the report
 
 
@@ -35,7 +36,7 @@ def steps_in(plan: Plan, data: Any, accelerator: Accelerator) -> int:
         _wait(accelerator)
         done += 1
     speed = done / (time.perf_counter() - begin)
-    steps = SHARE * 60 * plan.minutes * speed
+    steps = SHARE * 60 * plan.minutes * speed / (1 + REFIT_COST * (recipe.refit or 0))
     return max(1, int(float(f"{steps:.2g}")))
 
 

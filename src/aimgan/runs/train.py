@@ -98,7 +98,7 @@ def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) ->
         model = model_of(engine, config)
         if plan.recipe.refit:
             model.reestimate_batch_norm(plan.seed, data=lambda k: batch_of(job.data, plan.seed, k))
-            model = refitted(model, job, plan.recipe.refit)
+            model = refitted(model, job, max(1, round(plan.recipe.refit * plan.steps)))
         with on_signal(stop):
             if loop.signalled:
                 stop()

@@ -1,0 +1,108 @@
+"""What a person with a folder of pictures and no GPU gets from the defaults: reconstruction errors, beside anchors.
+
+    python benchmarks/folders.py NAME=PATH ... [--minutes 10] [--recipes folder/aim,folder/vae] [--workers 2]
+
+Trains each recipe on each folder with `--minutes` and nothing else, one thread a run, and reads the scores. Of aim it
+also scores the model before its fresh encoder (runs/refit.py). A run that is done is not done again. Adds to
+benchmarks/results/folders.json and .md.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import common
+from rich.console import Console
+
+from aimgan.evaluation.evaluate import reconstruction
+from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of
+from aimgan.recipes.resolving import recorded
+from aimgan.runs.finish import batch_of
+from aimgan.runs.loading import loaded
+from aimgan.training import checkpoint
+from aimgan.training.processes import accelerator_for
+from aimgan.training.run_dir import RunDir
+
+FOLDER = common.RUNS / "folders"
+
+
+def train(job: tuple[str, str, str, float]) -> None:
+    """Train a recipe on a folder, unless that is done."""
+    name, path, recipe, minutes = job
+    run = run_of(name, recipe)
+    if not run.evaluation.exists():
+        command = [sys.executable, "-m", "aimgan", "train", recipe, f"--data={path}", f"--minutes={minutes}"]
+        subprocess.run([*command, "--device=cpu", "--track=off", f"--output={run.path}"], check=True)
+
+
+def run_of(name: str, recipe: str) -> RunDir:
+    return RunDir(FOLDER / f"{name}-{recipe.partition('/')[2]}")
+
+
+def row_of(name: str, recipe: str) -> dict[str, Any]:
+    """Return what a run came to."""
+    run = run_of(name, recipe)
+    record, scores = json.loads(run.record.read_text()), json.loads(run.evaluation.read_text())
+    kept = ("steps", "reconstruction_mse", "mean_image_mse", "pca_mse", "coverage_80", "verdict")
+    row = {key: scores[key] for key in kept if key in scores}
+    row |= {"folder": name, "recipe": recipe, "images": record["data"]["train"], "before": None}
+    if record["settings"]["recipe"].get("refit"):
+        row["before"] = error_before(run)
+    return row
+
+
+def error_before(run: RunDir) -> float:
+    """Return the reconstruction error of the encoder that was trained together with G."""
+    recipe, seed = recorded(run)
+    data = loaded(recipe.data, Console(quiet=True))
+    engine = engine_of(recipe, assemble(recipe, seed), accelerator_for("cpu"), seed)
+    found = checkpoint.newest(run.checkpoints)
+    assert found is not None
+    engine.load_state(found.tensors)
+    model = model_of(engine, config_of(recipe, {}))
+    model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
+    return reconstruction(model, data)["reconstruction_mse"]
+
+
+def page(result: dict[str, Any]) -> str:
+    rows = []
+    for row in result["rows"]:
+        error, mean = row["reconstruction_mse"], row["mean_image_mse"]
+        before = "-" if row["before"] is None else f"{row['before']:.4f}"
+        rows.append(
+            (row["folder"], f"{row['images']:,}", row["recipe"], f"{row['steps']:,}", before, f"{error:.4f}",
+             f"{error / mean:.2f}", f"{mean:.4f}", f"{row.get('pca_mse', float('nan')):.4f}", row["verdict"])
+        )  # fmt: skip
+    heads = ("folder", "training images", "recipe", "steps", "MSE before the fresh encoder", "MSE", "of the mean image",
+             "mean image", "PCA", "verdict")  # fmt: skip
+    return f"{common.origin(result)}. One thread a run, {result['workers']} at a time, seed 0.\n\n" + common.table(
+        heads, rows
+    )
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("folders", nargs="+", metavar="NAME=PATH")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--recipes", default="folder/aim,folder/vae")
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    folders = dict(text.split("=", 1) for text in given.folders)
+    jobs = [
+        (name, path, recipe, given.minutes) for name, path in folders.items() for recipe in given.recipes.split(",")
+    ]
+    with ThreadPoolExecutor(given.workers) as pool:
+        list(pool.map(train, jobs))
+    named = " ".join(f"{name}=PATH" for name in folders)
+    command = f"python benchmarks/folders.py {named} --minutes {given.minutes:g} --workers {given.workers}"
+    rows = [row_of(name, recipe) for name, _, recipe, _ in jobs]
+    result = {**common.about(command), "workers": given.workers, "rows": rows}
+    common.write(common.RESULTS / "folders.json", result, page(result))
+
+
+if __name__ == "__main__":
+    main()
