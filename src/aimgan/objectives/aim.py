@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from aimgan.errors import AimganError
 from aimgan.objectives import aim_variants, options
 from aimgan.objectives.base import Batch, Prior, Update, Updates
 from aimgan.objectives.terms import GAMES, gaussian_nll, likelihood_loss, likelihood_weight
@@ -19,7 +20,8 @@ class AIM:
     equation 8. `weight` is lambda, by default 1/d with equation 7 and 1 with equation 6. E reads D's features and never
     updates them (section 5).
 
-    `weighting`, `beta`, `penalty` (aim_variants.py) and `value="relativistic"` (terms.py) are not in the paper.
+    `weighting`, `beta`, `penalty` (aim_variants.py) and `value="relativistic"` (terms.py) are not in the paper. The
+    recipe `grid/aim` sets `weighting`; all others take the paper's step below.
     """
 
     G: nn.Module
@@ -41,6 +43,8 @@ class AIM:
         options.choice("value", self.value, GAMES)
         options.choice("weighting", self.weighting, aim_variants.WEIGHTINGS)
         options.non_negative("beta", self.beta)
+        if self.beta != 1 and self.weighting == "none":
+            raise AimganError(f"beta is {self.beta}, but weighting is none, so beta has no effect: set weighting=both")
         options.non_negative("penalty", self.penalty)
         if self.weight is None:
             self.weight = likelihood_weight(self.value, self.prior.dim)
@@ -56,12 +60,12 @@ class AIM:
         x_z = self.G(z)  # the paper's x~
         f_x = self.D.features(x)
         f_z = self.D.features(x_z)
-        q = self.E(f_z)  # q(z|x~) = N(mu(x~), sigma^2(x~))
+        q = self.E(f_z)  # q(z|x~) = N(mu(x~), sigma^2(x~)); through D's features to G, but D is not among those moved
         rho_q = self.D.head(f_x)  # D(x), a logit
         rho_p = self.D.head(f_z)  # D(x~)
 
-        V = GAMES[self.value]
-        L_real, L_fake, L_g = V(rho_q, rho_p)
+        game = GAMES[self.value]
+        L_real, L_fake, L_g = game(rho_q, rho_p)  # D's two terms of V, and G's
         L_d = L_real + L_fake
         L_e = likelihood_loss(gaussian_nll(q, z), q)  # without lambda, which is in L_rec
         L_rec = L_g + self.weight * L_e
