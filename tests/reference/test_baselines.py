@@ -206,6 +206,7 @@ def test_unrolling_is_smooth_in_what_the_inner_loss_reads() -> None:
         ("aim", {"weighting": "decoder"}, "unknown value of weighting 'decoder'; did you mean 'encoder'"),
         ("aim", {"weight": math.nan}, "weight is nan; expected a finite number >= 0"),
         ("aim", {"beta": -1.0}, "beta is -1.0; expected a finite number >= 0"),
+        ("aim", {"beta": 0.5}, "beta is 0.5, but weighting is none"),
         *((name, {"penalty": -1.0}, "penalty is -1.0; expected a finite number >= 0") for name in ("aim", "gan")),
         *((name, {"value": "wasserstein"}, "unknown value of value") for name in ("aim-minus", "gan")),
         ("aim-minus", {"weight": -1}, "weight is -1; expected"),
