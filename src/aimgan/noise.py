@@ -55,18 +55,6 @@ class Replay:
 
 
 @dataclass
-class Recorder:
-    """A source of zeros that records the shapes asked for."""
-
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-
-    def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Return zeros (n, *shape)."""
-        self.shapes.append((n, *shape))
-        return torch.zeros(n, *shape, dtype=dtype)
-
-
-@dataclass
 class Listener:
     """Draws from `source` and records the draws, for a step that is repeated later with the same tensors."""
 
@@ -79,7 +67,7 @@ class Listener:
         return self.draws[-1]
 
 
-Source = Stream | Replay | Recorder | Listener
+Source = Stream | Replay | Listener
 _STREAM: ContextVar[Source | None] = ContextVar("aimgan_noise_stream", default=None)
 
 
@@ -108,7 +96,7 @@ def _words(number: SupportsIndex | str) -> list[int]:
     if isinstance(number, str):
         text = number.encode()
         return [int.from_bytes(text[i : i + 8], "little") for i in range(0, max(len(text), 1), 8)]
-    value = integer("a seed", number)
+    value = number if type(number) is int else integer("a seed", number)
     if value < 0:
         return [_NEGATIVE, -value]
     return [value]
