@@ -66,10 +66,10 @@ class Tracking:
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Send what the run writes inside the block, after the rows that it has already; then wait for the trackers."""
-        self._threads = [TrackerThread(name, self.run, self.warn) for name in self.names]
-        if self.on and self.run.metrics.exists():
-            for row in self.run.rows():
-                self.row(row)
+        rows = self.run.rows() if self.names and self.run.metrics.exists() else []
+        self._threads = [TrackerThread(name, self.run, rows, self.warn) for name in self.names]
+        for row in rows:
+            self.row(row)
         try:
             yield
         finally:
@@ -111,12 +111,15 @@ class TrackerThread(Thread):
     """A tracker and the one thread that uses it: MLflow's runs belong to a thread.
 
     A run that goes on after a kill writes some rows again, and most trackers would show them twice, or as a new run.
-    So RUN/tracking/NAME.json keeps how many rows a tracker was sent, and the identifier of its run.
+    So RUN/tracking/NAME.json keeps how many rows a tracker was sent, and the identifier of its run. TensorBoard needs
+    none: its files have the rows before the step that the run goes on from, and it hides those after that step.
     """
 
-    def __init__(self, kind: str, folder: RunDir, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, kind: str, folder: RunDir, rows: Sequence[Mapping[str, Any]], warn: Callable[[str], None]
+    ) -> None:
         super().__init__(name=f"track {kind}", daemon=True)
-        self.kind, self.folder, self.warn = kind, folder, warn
+        self.kind, self.folder, self.rows, self.warn = kind, folder, rows, warn  # the rows before it began
         self.record = folder.path / "tracking" / f"{kind}.json"
         self.sent, self.id = 0, ""
         self.messages: SimpleQueue[Message | None] = SimpleQueue()
@@ -144,10 +147,13 @@ class TrackerThread(Thread):
 
     def _open(self) -> GeneralTracker:
         """Open the tracker at its run of this folder, or at a new run, which gets the settings."""
-        self.record.parent.mkdir(exist_ok=True)
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a new or damaged record
-            kept = read_json(self.record)
-            self.sent, self.id = int(kept["rows"]), str(kept["id"])
+        if self.kind == "tensorboard":
+            self.sent = len(self.rows) if (self.folder.path / self.kind).exists() else 0
+        else:
+            self.record.parent.mkdir(exist_ok=True)
+            with suppress(OSError, ValueError, KeyError, TypeError):  # a new or damaged record
+                kept = read_json(self.record)
+                self.sent, self.id = int(kept["rows"]), str(kept["id"])
         tracker = LOGGER_TYPE_TO_CLASS[self.kind](**self._arguments())
         tracker.start()
         if self.kind == "mlflow":
@@ -162,7 +168,8 @@ class TrackerThread(Thread):
     def _arguments(self) -> dict[str, Any]:
         path = self.folder.path.resolve()
         if self.kind == "tensorboard":
-            return {"run_name": self.kind, "logging_dir": str(path)}
+            after = self.rows[-1]["step"] + 1 if self.sent else 0
+            return {"run_name": self.kind, "logging_dir": str(path), "purge_step": after}
         if self.kind == "mlflow":  # makes the identifier itself
             return {"experiment_name": "aimgan", "run_name": path.name, "run_id": self.id or None}
         self.id = self.id or uuid4().hex[:12]
@@ -172,7 +179,7 @@ class TrackerThread(Thread):
 
     def _log(self, tracker: GeneralTracker, message: Message) -> None:
         """Send a message. A row is recorded as sent before it is: a missing row is better than one that comes twice."""
-        if message.row is not None:
+        if message.row is not None and self.kind != "tensorboard":
             write_json(self.record, {"id": self.id, "rows": message.row})
         values = message.values
         if self.kind == "mlflow":  # allows no + in a name
