@@ -261,7 +261,7 @@ def test_an_objective_whose_processes_are_not_one_says_so(name: str) -> None:
         (lambda o, x: (Update(o.D, o.D(x).mean()), Update((o.D,), -o.D(x).mean())),
          r"simultaneous updates name \['D', 'D'\]"),
         (lambda o, x: Update(o.D.head, o.D(x).mean()), r"no player; the players are \['D', 'G'\]"),
-        (lambda o, x: (Update(o.D, o.D(x).mean()), Update(o.G, o.D(x).mean())), "does not reach"),
+        (lambda o, x: (Update(o.D, o.D(x).mean()), Update(o.G, o.D(x).mean())), "does not depend on"),
     ],
 )  # fmt: skip
 def test_a_wrong_update_is_named_and_nothing_moves(updates: Any, message: str) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from trees import png, write_folder, write_tar, write_zip
 
 from aimgan.data import Images
-from aimgan.data.decode import UndecodableError, UnscaledError, decode, picture
+from aimgan.data.decode import UndecodableError, UnscaledError, decode, decode_with_pages
 from aimgan.data.decoding import Form
 from aimgan.data.images import ImageData, Reader, load_images
 from aimgan.data.scale import scale_of
@@ -155,7 +155,7 @@ def test_one_image_alone_needs_a_scale_or_is_of_bytes():
     assert decode(lambda: io.BytesIO(flat(100)))[0, 0, 0] == 100
     assert decode(lambda: io.BytesIO(flat(0.5)), scale=(0, 1))[0, 0, 0] == 128
     with pytest.raises(UnscaledError):
-        picture(lambda: io.BytesIO(flat(0.5)), None, None, None)
+        decode_with_pages(lambda: io.BytesIO(flat(0.5)), None, None, None)
     with pytest.raises(UndecodableError, match="NaN"):
         decode(lambda: io.BytesIO(flat(np.nan)))
 

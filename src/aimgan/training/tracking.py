@@ -1,7 +1,7 @@
-"""Trackers (TensorBoard and others), driven through Accelerate: they get what a run writes while it trains.
+"""Trackers (TensorBoard and others), used through Accelerate: they receive the rows and pictures of a training run.
 
-Each works in a thread of its own, so that training does not wait for a network. One that fails is reported in one line
-and training goes on without it. docs/training.md says what is sent and what is promised.
+Each has its own thread, so that training does not wait for a network. If one fails, this is reported in one line and
+training goes on without it. docs/training.md says what is sent and what is guaranteed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def trackers(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 class Message(NamedTuple):
-    """Numbers, and pictures (h, w, 3) of uint8, at a step; and for a row of metrics.jsonl, its number from 1."""
+    """Numbers, and pictures (h, w, 3) of uint8, at a step. `row`: line number in metrics.jsonl (from 1), or None."""
 
     step: int
     row: int | None
@@ -65,7 +65,7 @@ class Tracking:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Send what the run writes inside the block, after the rows that it has already; then wait for the trackers."""
+        """Send the rows that are already written, then those written inside the block; then wait for the trackers."""
         self._threads = [TrackerThread(name, self.run, self.warn) for name in self.names]
         if self.on and self.run.metrics.exists():
             for row in self.run.rows():
@@ -108,10 +108,10 @@ class Tracking:
 
 
 class TrackerThread(Thread):
-    """A tracker and the one thread that uses it: MLflow's runs belong to a thread.
+    """A tracker and the only thread that uses it, since a run of MLflow belongs to a thread.
 
-    A run that goes on after a kill writes some rows again, and most trackers would show them twice, or as a new run.
-    So RUN/tracking/NAME.json keeps how many rows a tracker was sent, and the identifier of its run.
+    A run that is resumed after a kill writes some rows again, and most trackers would show them twice, or as a new run.
+    So RUN/tracking/NAME.json records how many rows a tracker was sent, and the identifier of its run.
     """
 
     def __init__(self, kind: str, folder: RunDir, warn: Callable[[str], None]) -> None:
@@ -143,7 +143,7 @@ class TrackerThread(Thread):
             self.warn(f"{self.kind} failed ({line}): training goes on without it, all rows are in {rows}")
 
     def _open(self) -> GeneralTracker:
-        """Open the tracker at its run of this folder, or at a new run, which gets the settings."""
+        """Open the tracker at its earlier run for this folder, or at a new one, which gets the settings."""
         self.record.parent.mkdir(exist_ok=True)
         with suppress(OSError, ValueError, KeyError, TypeError):  # a new or damaged record
             kept = read_json(self.record)
@@ -163,7 +163,7 @@ class TrackerThread(Thread):
         path = self.folder.path.resolve()
         if self.kind == "tensorboard":
             return {"run_name": self.kind, "logging_dir": str(path)}
-        if self.kind == "mlflow":  # makes the identifier itself
+        if self.kind == "mlflow":  # it makes the identifier itself
             return {"experiment_name": "aimgan", "run_name": path.name, "run_id": self.id or None}
         self.id = self.id or uuid4().hex[:12]
         if self.kind == "wandb":
@@ -171,11 +171,11 @@ class TrackerThread(Thread):
         return {"run_name": "aimgan", "name": f"{path.name}-{self.id}", "resume": "allow"}
 
     def _log(self, tracker: GeneralTracker, message: Message) -> None:
-        """Send a message. A row is recorded as sent before it is: a missing row is better than one that comes twice."""
+        """Send a message. The row is recorded first: after a crash one may be missing, never duplicated."""
         if message.row is not None:
             write_json(self.record, {"id": self.id, "rows": message.row})
         values = message.values
-        if self.kind == "mlflow":  # allows no + in a name
+        if self.kind == "mlflow":  # it does not allow + in a name
             values = {re.sub(r"[^\w./ -]", "_", name): value for name, value in values.items()}
         tracker.log(values, step=message.step)
         if message.pictures and hasattr(tracker, "log_images"):
