@@ -94,7 +94,7 @@ def test_what_is_beyond_a_given_scale_is_clipped(tmp_path):
 @pytest.mark.parametrize(("black", "white"), [(1, None), (None, 1), (1.0, 1.0), (2, 1)])
 def test_half_a_scale_and_one_upside_down_are_refused(tmp_path, black, white):
     write_folder(tmp_path, {"a.png": png(1)})
-    with pytest.raises(AimganError, match=r"got .* expected"):
+    with pytest.raises(AimganError, match=r"got black .* white"):
         Images(str(tmp_path), black=black, white=white).load()
 
 

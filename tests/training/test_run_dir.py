@@ -161,7 +161,7 @@ def test_another_machine_is_a_warning_that_names_what_changed(run, monkeypatch):
     here = environment()
     monkeypatch.setattr(run_dir, "environment", lambda: here | {"threads": 96, "torch": "9.9"})
     (warning,) = run.begin(SETTINGS)
-    assert "may not continue bit for bit" in warning
+    assert "may not be bit-identical" in warning
     assert f"threads: {here['threads']} then, 96 now" in warning
     assert f"torch: {here['torch']} then, 9.9 now" in warning
     assert "python" not in warning
