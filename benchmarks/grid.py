@@ -168,7 +168,7 @@ def main() -> None:
     name = parser.parse_args().set
     todo = cells(name)
     outcomes = run_all([cell for _, cell in todo], FOLDER, cores(), Console())
-    if not all(outcome.settled for outcome in outcomes):
+    if not all(outcome.has_result for outcome in outcomes):
         raise SystemExit("not every run has a result: repeat the command to go on")
     rows = [row_of(*run, outcome) for run, outcome in zip(todo, outcomes, strict=True)]
     result = {**common.about(), "rows": rows}

@@ -1,4 +1,4 @@
-"""A model's card: how it was made, what it scores, what it is for and what it cannot do.
+"""A model's card: how it was made, its scores, its uses and its limits.
 
 It is README.md of a saved model, its page on the Hub (docs/sharing.md), and what `aimgan info` shows.
 """
@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aimgan.checked import numbers
+from aimgan.checked import HUB_ID, numbers
 from aimgan.errors import plain
 from aimgan.markdown import code, words
 from aimgan.score_meanings import MEANINGS, explained
 
-HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(@.*)?")
-PATH = re.compile(r"([\w.-]+=)?(?:~[^/]*|\.{0,2})/(?:.*/)?([^/]+)/?")  # begins with /, ./ or ~, or --option= before it
+# A path that begins with /, ./, ../ or ~, perhaps after --option=.
+PATH = re.compile(r"([\w.-]+=)?(?:~[^/]*|\.{0,2})/(?:.*/)?([^/]+)/?")
 TASK = "unconditional-image-generation"  # the Hub's name for it
 TEMPLATE = Path(__file__).with_name("card.md")
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model's card says. What only a run's folder holds is empty for a saved model without its run."""
+    """The content of a model's card. Fields from the run folder are empty if there is none."""
 
     objective: str
     networks: str  # their family
@@ -53,7 +53,7 @@ class Card:
         return _part(self.record, "settings", "recipe", "data")
 
     def data(self) -> tuple[str, str | None]:
-        """Return the name of the data and their id on the Hub, if they have one. Of a path it is only the last part."""
+        """Return the name of the data (the last part of a path), and their id on the Hub, if they have one."""
         settings = self.data_settings()
         path = str(settings.get("path") or "")
         hub = HUB_ID.fullmatch(path)
@@ -108,7 +108,7 @@ class Card:
 
 
 def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """Return a mapping inside of run.json, or an empty one where there is none."""
+    """Return a mapping inside run.json, or an empty one if there is none."""
     for name in names:
         record = record.get(name, {})
         if not isinstance(record, Mapping):
@@ -117,7 +117,7 @@ def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def _without_folders(word: str) -> str:
-    """Return a word of a command; of a path that is not relative to where it ran, only the last part."""
+    """Shorten absolute paths to their last part."""
     match = PATH.fullmatch(word)
     if not match:
         return word

@@ -1,6 +1,6 @@
 """Checks of values from outside (files, the command line, callers): JSON, numbers, sizes, fields of a dataclass.
 
-docs/security.md describes what is read and lists the limits.
+docs/security.md lists the files that are read and the limits.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def parse_json(text: str) -> dict[str, Any]:
     except RecursionError:
         too_deep = True
     if too_deep:
-        raise ValueError("nested too deep")
+        raise ValueError(f"nested more than {MAX_DEPTH} levels")
     if not isinstance(value, dict):
         raise ValueError(f"got a {type(value).__name__}, expected an object")
     return value
@@ -73,7 +73,7 @@ def _is_deeper(value: Any, depth: int) -> bool:
 def values_for(cls: type, values: Mapping[str, Any], what: str) -> dict[str, Any]:
     """Check arguments for a dataclass and return them with their fields' types.
 
-    Raises AimganError for an unknown name, in which `what` says what the names are of, and for a value of another type.
+    Raises AimganError for an unknown name (`what` is the kind of name, for the message) and a value of another type.
     """
     names = {f.name for f in fields(cls)}
     unknown = set(values) - names
@@ -133,7 +133,7 @@ KINDS: dict[str, tuple[str, tuple[type, ...], Callable[[str], Any]]] = {
     "bool": ("true or false", (bool,), lambda text: {"true": True, "false": False}[text.lower()]),
     "int": ("an integer", (int,), int),
     "float": ("a number", (int, float), float),
-    "tuple": ("integers with commas between", (tuple, list), _parse_integers),
+    "tuple": ("integers separated by commas", (tuple, list), _parse_integers),
     "str": ("text", (str,), str),
     "Mapping": ("named values", (Mapping,), _parse_nothing),
 }
@@ -206,7 +206,7 @@ def cores() -> int:
 
 
 def require_memory(size: int, what: str, fix: str) -> None:
-    """Raise AimganError if `size` bytes are more than half of the memory that this process may use."""
+    """Raise AimganError if `what` would take more than half of the memory of this process: `size` bytes."""
     most = memory() // 2
     if size > most:
         raise AimganError(
@@ -215,9 +215,9 @@ def require_memory(size: int, what: str, fix: str) -> None:
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process may use: the least of the machine's, its container's, its own limit.
+    """Return the bytes of memory that this process may use: the lowest of machine, container and its own limit.
 
-    On Windows, where Python can read none of them, it is sys.maxsize.
+    On Windows, where Python cannot read them, it is sys.maxsize.
     """
     limits = [sys.maxsize]
     if hasattr(os, "sysconf"):

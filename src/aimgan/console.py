@@ -1,4 +1,4 @@
-"""What a person sees while something runs: progress bars on a terminal, plain lines if the output is piped."""
+"""Progress of long work: progress bars on a terminal, plain lines if the output is piped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of mistakes that a user can mend: what was got, what was expected and the likely fix, in one line."""
+"""Errors that a user can fix. The message says in one line what is wrong, what was expected and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 FEW = 25  # names that an error lists
-LONGEST = 1_500  # characters of a message, which may quote a stranger's file
+LONGEST = 1_500  # characters of a message, which may quote a file of unknown origin
 
 
 class AimganError(ValueError):
@@ -34,11 +34,12 @@ def first_line(error: BaseException) -> str:
 
 
 def near_miss(kind: str, got: str, valid: Iterable[str]) -> AimganError:
-    """Return the error for an unknown name, with the most similar valid name and the first FEW valid names."""
+    """Return the error for an unknown name: with the most similar valid name, or else with the first FEW of all."""
     names = sorted(valid)
     similar = get_close_matches(got[:LONGEST], names, n=1, cutoff=0.5)
-    hint = f"; did you mean {similar[0]!r}?" if similar else "."
+    if similar:
+        return AimganError(f"unknown {kind} {got!r}; did you mean {similar[0]!r}?")
     listed = ", ".join(names[:FEW])
     if len(names) > FEW:
         listed += f" and {len(names) - FEW} more"
-    return AimganError(f"unknown {kind} {got!r}{hint} Valid: {listed}")
+    return AimganError(f"unknown {kind} {got!r}; expected one of: {listed}")

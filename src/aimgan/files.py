@@ -1,4 +1,4 @@
-"""Files that no kill leaves half written: each is written under another name, flushed to the disk, then renamed."""
+"""Atomic file writes: each file is written under another name, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-REMEDIES = {  # what to do about each error with which a disk refuses a write
+REMEDIES = {  # how to fix each error of a refused write
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there",
     errno.EROFS: "make it writable",
@@ -146,8 +146,8 @@ def copy_file(source: Path, target: Path) -> None:
 def save_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors as a safetensors file, in place. Raises OSError if the disk refuses.
 
-    safetensors makes files that only their owner may read, and has one error for every failure, in whose text stands
-    the number of the system's error.
+    safetensors makes files that only their owner may read, and raises the same error for every failure, whose message
+    contains the errno.
     """
     values = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     target.touch()  # a new file has the permissions of the umask

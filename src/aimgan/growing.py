@@ -1,8 +1,8 @@
-"""Arrays that grow on the disk and survive a kill: .npy files, and a journal that says how many of their rows count.
+"""Arrays that grow on the disk and survive a kill: .npy files, and a journal that says how many rows are valid.
 
-Rows are written first and a line of the journal after them. So a whole line has its rows, and what a kill left after
-the last whole line is cut off when the files are opened again. The headers of the arrays give the number of rows only
-after `finish`.
+Rows are written before their line of the journal. So the rows of every complete line are there, and whatever a kill has
+left after the last complete line is cut off when the files are opened again. The headers of the arrays contain the
+number of rows only after `finish`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from aimgan.files import lock
 MAX_LINE = 2**24  # bytes: a longer line of a journal counts as damaged
 
 Line = dict[str, Any]
-Sound = Callable[[Line], bool]
+IsValid = Callable[[Line], bool]
 
 
-class Kind(NamedTuple):
+class RowType(NamedTuple):
     """The type of an array's rows, such as "<f4", and their shape."""
 
     dtype: str
@@ -48,30 +48,30 @@ class Kind(NamedTuple):
         return header.getvalue()
 
 
-class Growing:
-    """The arrays `<name>.npy` of a folder, and the lines of their journal up to the first that is not sound.
+class AppendOnlyArrays:
+    """The arrays `<name>.npy` of a folder, and the lines of their journal up to the first invalid one.
 
-    Only one process at a time has a folder open: another one waits, or gets an AimganError unless `wait` is set.
+    Only one process at a time can open a folder: another one waits if `wait` is set, else it gets an AimganError.
     """
 
     def __init__(
-        self, folder: Path, kinds: Mapping[str, Kind], journal: str, is_sound: Sound = bool, wait: bool = False
+        self, folder: Path, row_types: Mapping[str, RowType], journal: str, is_valid: IsValid = bool, wait: bool = False
     ) -> None:
-        self.folder, self.kinds = folder, dict(kinds)
+        self.folder, self.row_types = folder, dict(row_types)
         self.lines: list[Line] = []
-        self.counts = dict.fromkeys(kinds, 0)
+        self.counts = dict.fromkeys(row_types, 0)
         self._files: dict[str, BinaryIO] = {}
         self._journal = _open(folder / journal)
         try:
             self._lock(wait)
-            for name in kinds:
+            for name in row_types:
                 self._files[name] = _open(folder / f"{name}.npy")
-            self._recover(is_sound)
+            self._recover(is_valid)
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> Growing:
+    def __enter__(self) -> AppendOnlyArrays:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,7 +80,7 @@ class Growing:
     def close(self) -> None:
         """Close the files, so that another process can open the folder."""
         for file in (*self._files.values(), self._journal):
-            with suppress(OSError):  # a full disk refuses what is still in the buffer once more
+            with suppress(OSError):  # a full disk refuses again to write the buffer
                 file.close()
 
     def _lock(self, wait: bool) -> None:
@@ -90,58 +90,58 @@ class Growing:
             building = f"another process is building {self.folder}"
             raise AimganError(f"{building}: wait for it, or take another folder") from None
 
-    def _recover(self, is_sound: Sound) -> None:
-        """Read the lines that are whole and have their rows, and cut off the rest."""
-        room = {name: _room(self._files[name], kind) for name, kind in self.kinds.items()}
+    def _recover(self, is_valid: IsValid) -> None:
+        """Read the lines that are complete and whose rows are there, and cut off the rest."""
+        room = {name: _room(self._files[name], row_type) for name, row_type in self.row_types.items()}
         end = 0
-        for line, after in read_lines(self._journal, self.kinds, is_sound):
-            counts = {name: self.counts[name] + line["rows"][name] for name in self.kinds}
+        for line, after in read_lines(self._journal, self.row_types, is_valid):
+            counts = {name: self.counts[name] + line["rows"][name] for name in self.row_types}
             if any(counts[name] > room[name] for name in counts):
                 break
             self.counts, end = counts, after
             self.lines.append(line)
         self._journal.truncate(end)
         for name, file in self._files.items():
-            file.truncate(self._begin(name) + self.kinds[name].size * self.counts[name])
+            file.truncate(self._begin(name) + self.row_types[name].size * self.counts[name])
 
     def _begin(self, name: str) -> int:
-        return len(self.kinds[name].header(0))
+        return len(self.row_types[name].header(0))
 
     def append(self, rows: Mapping[str, np.ndarray], **values: Any) -> None:
         """Add rows to the arrays, and a line with their numbers and these values to the journal."""
         for name, array in rows.items():
-            kind = self.kinds[name]
-            assert array.shape[1:] == kind.shape
-            self._files[name].write(np.ascontiguousarray(array, kind.dtype).data)
+            row_type = self.row_types[name]
+            assert array.shape[1:] == row_type.shape
+            self._files[name].write(np.ascontiguousarray(array, row_type.dtype).data)
             self._files[name].flush()
-        line = {"rows": {name: len(rows.get(name, ())) for name in self.kinds}, **values}
+        line = {"rows": {name: len(rows.get(name, ())) for name in self.row_types}, **values}
         self._journal.write(json.dumps(line).encode() + b"\n")  # in ASCII, so that no name can break it
         self._journal.flush()
         self.lines.append(line)
-        for name in self.kinds:
+        for name in self.row_types:
             self.counts[name] += line["rows"][name]
 
     def array(self, name: str) -> np.ndarray:
         """Map the rows of an array into memory."""
-        kind, shape = self.kinds[name], (self.counts[name], *self.kinds[name].shape)
+        row_type, shape = self.row_types[name], (self.counts[name], *self.row_types[name].shape)
         if not shape[0]:
-            return np.empty(shape, kind.dtype)
-        return np.memmap(self._files[name], kind.dtype, "c", self._begin(name), shape)
+            return np.empty(shape, row_type.dtype)
+        return np.memmap(self._files[name], row_type.dtype, "c", self._begin(name), shape)
 
     def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
         """Read the rows of an array, `most` at a time: rows that are mapped would stay in memory."""
-        kind = self.kinds[name]
+        row_type = self.row_types[name]
         with (self.folder / f"{name}.npy").open("rb") as file:
             file.seek(self._begin(name))
             for start in range(0, self.counts[name], most):
                 count = min(most, self.counts[name] - start)
-                yield np.frombuffer(file.read(count * kind.size), kind.dtype).reshape(count, *kind.shape)
+                yield np.frombuffer(file.read(count * row_type.size), row_type.dtype).reshape(count, *row_type.shape)
 
     def finish(self) -> None:
         """Write the numbers of rows into the headers, and make sure that everything is on the disk."""
-        for name, kind in self.kinds.items():
+        for name, row_type in self.row_types.items():
             with (self.folder / f"{name}.npy").open("r+b") as file:
-                file.write(kind.header(self.counts[name]))
+                file.write(row_type.header(self.counts[name]))
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -153,24 +153,24 @@ def _open(path: Path) -> BinaryIO:
     return regular(path).open("a+b")
 
 
-def _room(file: BinaryIO, kind: Kind) -> int:
-    """Return how many rows there are room for in a file; a file that is not an array of this kind is begun anew."""
+def _room(file: BinaryIO, row_type: RowType) -> int:
+    """Return how many rows the file holds; a file of another kind is reset."""
     file.seek(0)
-    with suppress(Exception):  # a new file, or a header torn by a kill: numpy raises nearly anything for it
+    with suppress(Exception):  # a new file, or an incomplete header: numpy raises nearly any error for it
         format.read_magic(file)
         shape, _, _ = format.read_array_header_1_0(file)
-        header = kind.header(shape[0])
+        header = row_type.header(shape[0])
         file.seek(0)
         if file.read(len(header)) == header:
-            return (file.seek(0, os.SEEK_END) - len(header)) // kind.size
+            return (file.seek(0, os.SEEK_END) - len(header)) // row_type.size
     file.truncate(0)
-    file.write(kind.header(0))
+    file.write(row_type.header(0))
     file.flush()
     return 0
 
 
-def read_lines(file: BinaryIO, arrays: Collection[str], is_sound: Sound = bool) -> Iterator[tuple[Line, int]]:
-    """Yield each line of a journal of these arrays and where it ends, up to the first that is torn or not sound."""
+def read_lines(file: BinaryIO, arrays: Collection[str], is_valid: IsValid = bool) -> Iterator[tuple[Line, int]]:
+    """Yield each line of a journal of these arrays and where it ends, up to the first incomplete or invalid one."""
     file.seek(0)
     end = 0
     while text := file.readline(MAX_LINE):
@@ -178,7 +178,7 @@ def read_lines(file: BinaryIO, arrays: Collection[str], is_sound: Sound = bool) 
         try:
             line = json.loads(text)
             counts = [line["rows"][name] for name in arrays]
-            if not text.endswith(b"\n") or not is_sound(line):
+            if not text.endswith(b"\n") or not is_valid(line):
                 return
             if not all(type(count) is int and count >= 0 for count in counts):
                 return
@@ -187,19 +187,19 @@ def read_lines(file: BinaryIO, arrays: Collection[str], is_sound: Sound = bool) 
         yield line, end
 
 
-def open_array(path: Path, kind: Kind, count: int | None = None) -> np.ndarray:
-    """Map a finished array into memory; pages that are written to belong to this process.
+def open_array(path: Path, row_type: RowType, count: int | None = None) -> np.ndarray:
+    """Map a finished array into memory; changes to it stay in this process.
 
-    Raises ValueError or OSError for anything that is not a .npy of this kind, with `count` rows if that is given.
+    Raises ValueError or OSError for anything that is not a .npy file of this type, with `count` rows if that is given.
     """
     try:
         with np.errstate(over="ignore"):  # for a shape beyond 64 bits
             array = format.open_memmap(regular(path), "c")
     except OSError:
         raise
-    except Exception as error:  # numpy raises nearly anything for a damaged header
+    except Exception as error:  # numpy raises nearly any error for a damaged header
         raise ValueError(f"{path.name}: {error}") from error
-    expected = (len(array) if count is None else count, *kind.shape)
-    if array.dtype != np.dtype(kind.dtype) or array.shape != expected:
-        raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, expected {kind.dtype} {expected}")
+    expected = (len(array) if count is None else count, *row_type.shape)
+    if array.dtype != np.dtype(row_type.dtype) or array.shape != expected:
+        raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, expected {row_type.dtype} {expected}")
     return array

@@ -1,4 +1,4 @@
-"""Values of unknown origin in Markdown: they are shown, and no mark in them is obeyed."""
+"""Escape untrusted values for Markdown."""
 
 from __future__ import annotations
 

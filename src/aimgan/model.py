@@ -1,4 +1,4 @@
-"""What is left after training: a generator, an encoder and a prior, which generate and infer (Algorithm 2)."""
+"""The trained model: a generator, an encoder and a prior, which generate and infer (Algorithm 2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aimgan.files import replacing_folder, save_tensors, unreadable, unwritable,
 from aimgan.model_config import FORMAT, ModelConfig, read_config
 from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
 from aimgan.networks import Posterior, StandardNormal, generator_for
-from aimgan.networks.batch_norm import BOTH, DATA, PRIOR, SIDES, batch_norms, reestimate
+from aimgan.networks.batch_norm import BATCHES, BOTH, DATA, PRIOR, batch_norms, reestimate
 from aimgan.networks.own_encoder import own_encoder
 from aimgan.networks.twins import Twins, twin
 from aimgan.weights import read_weights
@@ -47,8 +47,9 @@ class LatentVariableModel(nn.Module):
     (n, c, h, w) in [0, 1], whatever range the networks use inside. Points are (n, 2), in the units of the data. All
     calls run in evaluation mode and without gradients. They raise AimganError for an argument that does not fit.
 
-    A network with batch norm that training shows both codes of the prior and codes of data (or the images made of
-    them) has two sets of statistics: its own for one use, and those of its twin for the other. They share parameters.
+    If training passes both prior codes and data codes through a network, it keeps two sets of batch-norm statistics;
+    the second is in `twins`. So does an E that gets both images of the data and images that G has made. The two sets
+    share parameters.
     """
 
     def __init__(self, G: nn.Module, E: nn.Module | None, prior: StandardNormal, config: ModelConfig) -> None:
@@ -92,8 +93,8 @@ class LatentVariableModel(nn.Module):
             q.sample(5)             # (5, n, dim): five codes for each sample
 
         Set `generated` for samples that the model made itself: some objectives normalise E differently on those. Set
-        `bounded` to False to allow images that leave [0, 1]; generated images always may. Raises AimganError for a
-        model without an encoder, and for images outside [0, 1].
+        `bounded` to False to allow values outside [0, 1]; in generated images they are always allowed. Raises
+        AimganError for a model without an encoder, and for images outside [0, 1].
         """
         if self.E is None:
             raise AimganError(
@@ -170,7 +171,7 @@ class LatentVariableModel(nn.Module):
         steps = positive("steps", steps)
         first, last = self.encode(a).mean, self.encode(b).mean
         if len(a) != len(b):
-            raise AimganError(f"a holds {len(a)} images and b {len(b)}; expected the same number in both")
+            raise AimganError(f"a has {len(a)} images and b {len(b)}; expected the same number in both")
         self._require_room(max(len(a), 1) * steps)  # with no images, `steps` still takes memory
         t = torch.linspace(0, 1, steps, device=self.device)[None, :, None]
         line = torch.lerp(first[:, None], last[:, None], t)
@@ -185,8 +186,8 @@ class LatentVariableModel(nn.Module):
         drawn from their q(z|x) through G: `data(k)` is batch number k, in [0, 1]. Without `data`, a network that sees
         data in training keeps its running averages of training for them.
         """
-        G_sees = SIDES[self.config.G_sees]
-        E_sees = SIDES[self.config.E_sees] if self.E is not None else ()
+        G_sees = BATCHES[self.config.G_sees]
+        E_sees = BATCHES[self.config.E_sees] if self.E is not None else ()
         if PRIOR in G_sees:
             path = nn.Sequential(self.G)
             if PRIOR in E_sees:
@@ -229,7 +230,7 @@ class LatentVariableModel(nn.Module):
                 module.training = True
 
     def card(self) -> Card:
-        """Return the model card: what the model is, without what only its run knows."""
+        """Return the model card, without information from the run folder."""
         from aimgan.card import Card
 
         networks = {"G": self.G, "E (with the features it reads)": self.E}
@@ -245,8 +246,8 @@ class LatentVariableModel(nn.Module):
     def save(self, folder: Path | str) -> None:
         """Write config.json, model.safetensors and README.md (the card) into a folder, all or nothing.
 
-        The files hold no pickle, no times and no paths, so equal models give equal bytes. A model that is already in
-        the folder is replaced. Raises AimganError where the folder cannot be written, or holds any other file.
+        The files contain no pickle, times or paths, so equal models give equal bytes. A model that is already in
+        the folder is replaced. Raises AimganError where the folder cannot be written, or contains other files.
         """
         try:
             self._save(Path(os.fspath(folder)))
@@ -261,7 +262,7 @@ class LatentVariableModel(nn.Module):
         if folder.exists():
             others = {path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, CARD}
             if others:
-                raise AimganError(f"{folder} holds {min(others)}, which no model has: choose another folder")
+                raise AimganError(f"{folder} contains {min(others)}, which is not a model file: choose another folder")
         with replacing_folder(folder) as fresh:
             save_tensors(fresh / WEIGHTS, self.state_dict())
             write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})
@@ -269,13 +270,13 @@ class LatentVariableModel(nn.Module):
 
 
 def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
-    """Read what `LatentVariableModel.save` wrote. Raises AimganError where the folder does not hold a whole model.
+    """Read what `LatentVariableModel.save` wrote. Raises AimganError if the folder is not a complete model.
 
     The weights in the file are compared with the networks of the config before memory is taken for either.
     """
     try:
         config = read_config(folder / CONFIG)
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, which must not move the caller's generator
+        with torch.random.fork_rng(devices=[]):  # random weights are drawn, which must not move the caller's generator
             with torch.device("meta"):
                 expected = LatentVariableModel.build(config).state_dict()
             weights = read_weights(folder / WEIGHTS, expected)
@@ -288,7 +289,8 @@ def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as reason:
         line = " ".join(str(reason).split())[:300]
         raise AimganError(
-            f"{folder} holds no whole model ({type(reason).__name__}: {line}): expected {CONFIG} and {WEIGHTS} as saved"
+            f"{folder} is not a complete model ({type(reason).__name__}: {line}): expected {CONFIG} and {WEIGHTS}, "
+            "as saved"
         ) from None
     try:
         return model.to(torch.device(device))

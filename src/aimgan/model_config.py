@@ -1,4 +1,4 @@
-"""config.json of a saved model: all that rebuilds its networks."""
+"""config.json of a saved model: everything that is needed to rebuild its networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from aimgan.checked import MAX_FLOAT, read_json, values_for
 from aimgan.errors import AimganError, near_miss
 from aimgan.networks import NETWORKS, POINTS, Networks
-from aimgan.networks.batch_norm import DATA, PRIOR, SIDES
+from aimgan.networks.batch_norm import BATCHES, DATA, PRIOR
 from aimgan.networks.sizes import require_sizes
 
 FORMAT = 4  # of config.json
@@ -19,7 +19,7 @@ READABLE = (2, 3, 4)  # 2 had one set of batch-norm statistics for each network 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The family and arguments of the networks, the kind of posterior, and what normalises each network."""
+    """The family and arguments of the networks, the kind of posterior, and the batches that normalise each network."""
 
     networks: str  # a name of NETWORKS
     arguments: Mapping[str, Any]  # of that family
@@ -27,15 +27,15 @@ class ModelConfig:
     posterior: str | None  # what the encoder returns, of networks.POSTERIORS; None for a model without an encoder
     reads_features: bool  # the encoder reads the discriminator's features
     about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
-    G_sees: str = PRIOR  # whose codes pass through G in training, of networks.batch_norm.SIDES
-    E_sees: str = PRIOR  # whose images pass through E in training
+    G_sees: str = PRIOR  # the batches of codes that pass through G in training: a key of batch_norm.BATCHES
+    E_sees: str = PRIOR  # the batches of images that pass through E in training
     own_encoder: int = 0  # the width of an encoder with a trunk of its own (networks/own_encoder.py); 0: the family's E
 
     def __post_init__(self) -> None:
-        for sees in (self.G_sees, self.E_sees):
-            if sees not in SIDES:
-                raise near_miss("batch that a network sees", sees, SIDES)
-        if self.posterior is not None and DATA in SIDES[self.G_sees] and DATA not in SIDES[self.E_sees]:
+        for name in ("G_sees", "E_sees"):
+            if getattr(self, name) not in BATCHES:
+                raise near_miss(f"value of {name}", getattr(self, name), BATCHES)
+        if self.posterior is not None and DATA in BATCHES[self.G_sees] and DATA not in BATCHES[self.E_sees]:
             raise AimganError(
                 f"G_sees is {self.G_sees} and E_sees is {self.E_sees}; expected E_sees data or both, since the "
                 "codes of data that G sees are made by E"
@@ -74,7 +74,7 @@ def read_config(path: Path) -> ModelConfig:
     """
     values = read_json(path)
     if values["format"] not in READABLE:
-        raise AimganError(f"{path.parent} is in format {values['format']}; this aimgan reads {FORMAT}: upgrade it")
+        raise AimganError(f"{path.parent} is in format {values['format']}; this aimgan reads {FORMAT}: upgrade aimgan")
     given = {}
     for setting in fields(ModelConfig):
         required = setting.default is MISSING or values["format"] == FORMAT

@@ -1,4 +1,4 @@
-"""What a model's calls are given: checked before it passes through the networks, and mapped to their pixel range."""
+"""Validation of model inputs, and their mapping to the pixel range of the networks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def require_tensor(x: Any, name: str, shape: tuple[int, ...], images: bool) -> N
 
 
 def require_finite(x: Tensor, like: Tensor, name: str, images: bool) -> None:
-    """Raise AimganError unless x holds finite numbers in the type of `like`, in [0, 1] (within TOLERANCE) for images.
+    """Raise AimganError unless x has finite numbers in the type of `like`, in [0, 1] (within TOLERANCE) for images.
 
     The range is taken in one pass on the device of `like`, with a single synchronisation.
     """
@@ -41,14 +41,14 @@ def require_finite(x: Tensor, like: Tensor, name: str, images: bool) -> None:
     low, high = torch.stack((extremes[:, 0].amin(), extremes[:, 1].amax())).tolist()
     if not (math.isfinite(low) and math.isfinite(high)):
         unit = " in [0, 1]" if images else ""
-        raise AimganError(f"{name} holds NaN or infinite values; expected finite numbers{unit}")
+        raise AimganError(f"{name} has NaN or infinite values; expected finite numbers{unit}")
     if images and not -TOLERANCE <= low <= high <= 1 + TOLERANCE:
         expected = f"expected images in [0, 1] (within {TOLERANCE})"
         raise AimganError(f"{name} ranges from {low:.4g} to {high:.4g}; {expected}: {_fix(low, high)}")
 
 
 def _fix(low: float, high: float) -> str:
-    """Return what most likely brings images to [0, 1]: they are in [0, 255], in [-1, 1], resampled or normalised."""
+    """Return the most likely fix: images may be in [0, 255] or [-1, 1], or resampled, or normalised."""
     if max(-low, high - 1) <= OVERSHOT:
         return "clamp it if resampling led beyond, or take (x + 1) / 2 if it is in [-1, 1]"
     if low >= -TOLERANCE and high < 300:

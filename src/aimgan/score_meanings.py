@@ -1,4 +1,4 @@
-"""What each score of a model says, what it cannot say, and which values are better (docs/metrics.md).
+"""The meanings of scores: what each says of a model, what it cannot say, and which values are better (docs/metrics.md).
 
 Reports, comparisons, `aimgan info` and the model card all read this one table.
 """
@@ -106,7 +106,7 @@ MEANINGS = {
     "knn_accuracy": Meaning(CODES, HIGH, "accuracy of the class of the five nearest training codes",
         "whether G uses what the codes hold"),
     "kmeans_accuracy": Meaning(CODES, HIGH, "agreement of classes with clusters of codes, found without labels",
-        "that the class is missing: codes that match the prior well have no clusters"),
+        "whether codes lack the class: a low value does not mean that, since codes like the prior have no clusters"),
     "prior_mmd": Meaning(CODES, LOW, "squared maximum mean discrepancy between codes of data and the prior",
         "in which direction they differ; an encoder that ignores x scores best",
         {"prior_mmd_floor": "sampling noise alone"}),

@@ -44,4 +44,4 @@ def _require_equal(found: Mapping[str, Any], expected: Mapping[str, Tensor]) -> 
         if shape != tuple(tensor.shape):
             raise ValueError(f"size mismatch for {name}: {shape} in the file, {tuple(tensor.shape)} expected")
         if kind not in (FLOATS if tensor.is_floating_point() else ("I64",)):
-            raise ValueError(f"{name} is of type {kind}, which no weight has")
+            raise ValueError(f"{name} has type {kind}, which is not a type of weights")

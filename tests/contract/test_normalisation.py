@@ -151,7 +151,7 @@ def test_scoring_does_not_raise_the_error_of_reconstructions(name: str) -> None:
 def test_the_page_says_where_training_never_reconstructs(name: str) -> None:
     """There is then no statistic of codes of data that training has used: G keeps those of the prior's codes."""
     text = " ".join((DOCS / f"{name}.md").read_text(encoding="utf-8").split())
-    assert "No code of real images passes G in training" in text
+    assert "G sees no codes of real images in training" in text
     assert "reconstruction_mse_renormalised" in text
 
 

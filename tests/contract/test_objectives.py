@@ -255,13 +255,13 @@ def test_an_objective_whose_processes_are_not_one_says_so(name: str) -> None:
     ("updates", "message"),
     [
         (lambda o, x: Update((o.G, o.D), o.D(x).mean()),
-         r"GAN: an update moves G\+D, but .* not reach G\.0\.weight and 5 more"),
+         r"GAN: an update trains G\+D, but .* not depend on G\.0\.weight and 5 more"),
         (lambda o, x: Update(o.D, o.D(x).mean().detach()),
-         r"GAN: an update moves D, but .* not reach D\.features\..*weight and 5 more"),
+         r"GAN: an update trains D, but .* not depend on D\.features\..*weight and 5 more"),
         (lambda o, x: (Update(o.D, o.D(x).mean()), Update((o.D,), -o.D(x).mean())),
          r"simultaneous updates name \['D', 'D'\]"),
-        (lambda o, x: Update(o.D.head, o.D(x).mean()), r"no player; the players are \['D', 'G'\]"),
-        (lambda o, x: (Update(o.D, o.D(x).mean()), Update(o.G, o.D(x).mean())), "does not reach"),
+        (lambda o, x: Update(o.D.head, o.D(x).mean()), r"not one of the players: \['D', 'G'\]"),
+        (lambda o, x: (Update(o.D, o.D(x).mean()), Update(o.G, o.D(x).mean())), "does not depend on"),
     ],
 )  # fmt: skip
 def test_a_wrong_update_is_named_and_nothing_moves(updates: Any, message: str) -> None:

@@ -49,7 +49,7 @@ def test_a_low_range_is_said(tmp_path, top, dark):
     write_folder(tmp_path, {f"{k}.png": png(value) for k, value in enumerate((0, 0, top))})
     read = account(load_images(tmp_path, test_fraction=0))
     assert read["range"] == [0, top]
-    assert f"values 0 to {top} of 255{' (dark: ' if dark else ';'}" in line(read)
+    assert f"values 0 to {top} of 255{' (images look dark: ' if dark else ';'}" in line(read)
 
 
 def test_of_both_splits_the_range_and_of_training_images_the_classes(tmp_path):

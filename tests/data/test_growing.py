@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimgan.errors import AimganError
-from aimgan.growing import Growing, Kind, open_array
+from aimgan.growing import AppendOnlyArrays, RowType, open_array
 
-KINDS = {"codes": Kind("<f4", (3,)), "keys": Kind("<i8", ())}
+KINDS = {"codes": RowType("<f4", (3,)), "keys": RowType("<i8", ())}
 JOURNAL = "journal.jsonl"
 
 
@@ -27,7 +27,7 @@ def rows(first: int, count: int) -> dict[str, np.ndarray]:
 
 def grow(folder: Path, *counts: int, finish: bool = False) -> None:
     """Append so many rows, a line for each number."""
-    with Growing(folder, KINDS, JOURNAL) as growing:
+    with AppendOnlyArrays(folder, KINDS, JOURNAL) as growing:
         for count in counts:
             growing.append(rows(growing.counts["keys"], count), names=["\udcff\n"] * count)
         if finish:
@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_rows_and_lines_come_back(tmp_path):
     grow(tmp_path, 4, 0, 1)
-    with Growing(tmp_path, KINDS, JOURNAL) as growing:
+    with AppendOnlyArrays(tmp_path, KINDS, JOURNAL) as growing:
         assert growing.counts == {"codes": 5, "keys": 5}
         assert [len(line["names"]) for line in growing.lines] == [4, 0, 1]
         assert growing.lines[0]["names"][0] == "\udcff\n"
@@ -50,7 +50,7 @@ def test_rows_and_lines_come_back(tmp_path):
 
 
 def test_nothing_yet_is_empty(tmp_path):
-    with Growing(tmp_path, KINDS, JOURNAL) as growing:
+    with AppendOnlyArrays(tmp_path, KINDS, JOURNAL) as growing:
         assert (growing.counts, growing.lines) == ({"codes": 0, "keys": 0}, [])
         assert growing.array("codes").shape == (0, 3)
         assert [*growing.parts("codes", 9)] == []
@@ -82,7 +82,7 @@ def test_wherever_files_are_cut_the_same_bytes_come_of_them(tmp_path_factory, da
     for name, content in whole.items():
         least = len(kept[name]) if data.draw(st.booleans()) else 0
         (folder / name).write_bytes(content[: data.draw(st.integers(least, len(content)))])
-    with Growing(folder, KINDS, JOURNAL) as growing:
+    with AppendOnlyArrays(folder, KINDS, JOURNAL) as growing:
         count = growing.counts["keys"]
         assert count in (0, 3, 5, 9)
         assert growing.counts["codes"] == count
@@ -109,14 +109,14 @@ def test_a_torn_line_is_cut_off_with_all_after_it(tmp_path, torn):
     for name in ("codes", "keys"):
         with (tmp_path / f"{name}.npy").open("ab") as file:
             file.write(bytes(36 * 2))
-    with Growing(tmp_path, KINDS, JOURNAL) as growing:
+    with AppendOnlyArrays(tmp_path, KINDS, JOURNAL) as growing:
         assert len(growing.lines) == 2
     assert files(tmp_path) == whole
 
 
 def test_arrays_of_another_kind_are_begun_anew(tmp_path):
     grow(tmp_path, 3)
-    with Growing(tmp_path, {**KINDS, "codes": Kind("<f4", (4,))}, JOURNAL) as growing:
+    with AppendOnlyArrays(tmp_path, {**KINDS, "codes": RowType("<f4", (4,))}, JOURNAL) as growing:
         assert growing.counts == {"codes": 0, "keys": 0}
 
 
@@ -124,13 +124,13 @@ def test_another_one_is_told_or_waits(tmp_path):
     """A lock is of an open file, so a thread waits as a process does."""
 
     def count() -> int:
-        with Growing(tmp_path, KINDS, JOURNAL, wait=True) as growing:
+        with AppendOnlyArrays(tmp_path, KINDS, JOURNAL, wait=True) as growing:
             return growing.counts["keys"]
 
     with ThreadPoolExecutor(1) as pool:
-        with Growing(tmp_path, KINDS, JOURNAL) as growing:
+        with AppendOnlyArrays(tmp_path, KINDS, JOURNAL) as growing:
             with pytest.raises(AimganError, match=r"another process is building .*: wait for it"):
-                Growing(tmp_path, KINDS, JOURNAL)
+                AppendOnlyArrays(tmp_path, KINDS, JOURNAL)
             waiting = pool.submit(count)
             growing.append(rows(0, 5), names=[])
             with pytest.raises(TimeoutError):
@@ -144,7 +144,7 @@ def test_a_write_that_the_disk_refuses_leaves_what_was_whole(tmp_path, size):
     whole = files(tmp_path)
     with largest_file(size), pytest.raises(OSError, match="File too large"):
         grow(tmp_path, *[100] * 40)
-    with Growing(tmp_path, KINDS, JOURNAL) as growing:
+    with AppendOnlyArrays(tmp_path, KINDS, JOURNAL) as growing:
         count = growing.counts["keys"]
         assert np.array_equal(growing.array("keys"), np.arange(count))
     assert count == 5 or size > 1_000
@@ -154,7 +154,7 @@ def test_a_write_that_the_disk_refuses_leaves_what_was_whole(tmp_path, size):
 
 def test_after_a_refused_write_the_files_are_closed_and_the_first_error_is_told(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
-    growing = Growing(tmp_path, KINDS, JOURNAL)
+    growing = AppendOnlyArrays(tmp_path, KINDS, JOURNAL)
     with largest_file(1_000):
         with pytest.raises(OSError, match="File too large"):
             growing.append(rows(0, 1_000), names=[])

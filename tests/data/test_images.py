@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from trees import firsts, png, write_folder
 
 from aimgan.data import files
-from aimgan.data.decode import UndecodableError, decode, picture, quiet
+from aimgan.data.decode import UndecodableError, decode, decode_with_pages, quiet
 from aimgan.data.decoding import CHUNK, Decoding
 from aimgan.data.images import load_images
 from aimgan.errors import AimganError
@@ -160,10 +160,10 @@ def test_it_is_known_whether_more_pages_or_frames_follow():
     for kind in ("TIFF", "GIF", "WEBP", "PNG"):
         buffer = io.BytesIO()
         frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
-        assert picture(lambda buffer=buffer: buffer, 4, 3, None).has_more
+        assert decode_with_pages(lambda buffer=buffer: buffer, 4, 3, None).has_more
         buffer = io.BytesIO()
         frames[0].save(buffer, kind)
-        assert not picture(lambda buffer=buffer: buffer, 4, 3, None).has_more
+        assert not decode_with_pages(lambda buffer=buffer: buffer, 4, 3, None).has_more
 
 
 # --- folders ------------------------------------------------------------------------------------------------------

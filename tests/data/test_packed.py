@@ -335,7 +335,7 @@ def test_a_write_that_the_disk_refuses_is_one_line_and_the_pack_goes_on_later(fo
     assert files(tmp_path / "cache" / "packed") == whole
 
 
-@pytest.mark.parametrize("what", ["Growing.append", "Growing.finish", "write_text", "write_json"])
+@pytest.mark.parametrize("what", ["AppendOnlyArrays.append", "AppendOnlyArrays.finish", "write_text", "write_json"])
 def test_a_disk_that_is_full_at_any_time_leaves_nothing_that_is_taken_for_whole(folder, tmp_path, monkeypatch, what):
     whole = packed_alone(folder, tmp_path / "other", monkeypatch)
 
@@ -363,7 +363,9 @@ def test_all_broken_images_are_an_error_in_a_pack_too(tmp_path):
     with pytest.raises(AimganError, match=r"all 40 images in .* are broken: the first, '0\.png'"):
         pack(tmp_path / "x")
     write_folder(tmp_path / "y", {f"train/{k}.png": png(k) for k in range(20)} | {"test/0.png": b"no"})
-    with pytest.raises(AimganError, match=r"all images of one split .* are broken: the first, 'test/0\.png'"):
+    with pytest.raises(
+        AimganError, match=r"the test split of .* has no usable image \(the first broken one, 'test/0\.png'"
+    ):
         pack(tmp_path / "y")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from trees import png, write_folder, write_tar, write_zip
 
 from aimgan.data import Images
-from aimgan.data.decode import UndecodableError, UnscaledError, decode, picture
+from aimgan.data.decode import UndecodableError, UnscaledError, decode, decode_with_pages
 from aimgan.data.decoding import Form
 from aimgan.data.images import ImageData, Reader, load_images
 from aimgan.data.scale import scale_of
@@ -94,7 +94,7 @@ def test_what_is_beyond_a_given_scale_is_clipped(tmp_path):
 @pytest.mark.parametrize(("black", "white"), [(1, None), (None, 1), (1.0, 1.0), (2, 1)])
 def test_half_a_scale_and_one_upside_down_are_refused(tmp_path, black, white):
     write_folder(tmp_path, {"a.png": png(1)})
-    with pytest.raises(AimganError, match=r"got .* expected"):
+    with pytest.raises(AimganError, match=r"got black .* white"):
         Images(str(tmp_path), black=black, white=white).load()
 
 
@@ -155,7 +155,7 @@ def test_one_image_alone_needs_a_scale_or_is_of_bytes():
     assert decode(lambda: io.BytesIO(flat(100)))[0, 0, 0] == 100
     assert decode(lambda: io.BytesIO(flat(0.5)), scale=(0, 1))[0, 0, 0] == 128
     with pytest.raises(UnscaledError):
-        picture(lambda: io.BytesIO(flat(0.5)), None, None, None)
+        decode_with_pages(lambda: io.BytesIO(flat(0.5)), None, None, None)
     with pytest.raises(UndecodableError, match="NaN"):
         decode(lambda: io.BytesIO(flat(np.nan)))
 

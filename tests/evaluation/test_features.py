@@ -19,7 +19,7 @@ from aimgan.data.image_set import ImageSet
 from aimgan.errors import AimganError
 from aimgan.evaluation import feature_networks as features
 from aimgan.evaluation import inception_weights
-from aimgan.evaluation.digit_classifier import Settings, digit_classifier, kept_at
+from aimgan.evaluation.digit_classifier import Settings, cache_path, digit_classifier
 from aimgan.evaluation.feature_networks import FeatureNetwork, feature_network, weights_checksum
 from aimgan.networks.inception import Inception, published_names
 
@@ -144,7 +144,7 @@ def test_digits_are_read_before_and_after_the_last_layer(monkeypatch):
     assert network.checksum == weights_checksum(quick.network)
     assert (network.name, network.resizer, network.comparable) == ("digits", "none", False)  # not MNIST
     assert network.record["test_accuracy"] == quick.record["test_accuracy"]
-    assert kept_at(DIGITS.images, Settings(epochs=0.3)).is_file()
+    assert cache_path(DIGITS.images, Settings(epochs=0.3)).is_file()
 
 
 # --- Inception ----------------------------------------------------------------------------------------------------

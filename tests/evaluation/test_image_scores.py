@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aimgan.data import Digits
 from aimgan.evaluation.feature_networks import FeatureNetwork
-from aimgan.evaluation.image_scores import feature_scores, parted, samples, seen
+from aimgan.evaluation.image_scores import extract_features, feature_scores, parted, samples
 from aimgan.metrics import frechet_distance, inception_score
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import ModelConfig
@@ -44,9 +44,9 @@ def test_matched_scores_are_those_of_as_many_samples_as_there_are_real_images(mo
     found = feature_scores(model, data, network, 2_500, 0)
     held_out = len(data.images.test)
     assert (found["n_fake"], found["n_real"], found["n_matched"]) == (2_500, held_out, held_out)
-    real = seen(network, data.chunks())
-    alone = seen(network, samples(model, held_out, 0))
-    whole = seen(network, samples(model, 2_500, 0))
+    real = extract_features(network, data.chunks())
+    alone = extract_features(network, samples(model, held_out, 0))
+    whole = extract_features(network, samples(model, 2_500, 0))
     expected: dict[str, Any] = {
         "inception_score": inception_score(whole.logits)["inception_score"],
         "inception_score_matched": inception_score(alone.logits)["inception_score"],

@@ -12,9 +12,9 @@ from aimgan.evaluation.digit_classifier import (
     SETTINGS,
     Settings,
     augmented,
+    cache_path,
     classify,
     digit_classifier,
-    kept_at,
     train,
 )
 
@@ -58,7 +58,7 @@ def test_training_is_a_function_of_the_settings():
 def test_a_trained_classifier_is_kept_and_found_again():
     said: list[str] = []
     first = digit_classifier(DIGITS, QUICK, say=said.append)
-    path = kept_at(DIGITS, QUICK)
+    path = cache_path(DIGITS, QUICK)
     assert said == [f"training a digit classifier (0.3 epochs), to be kept as {path}"]
     before = torch.get_rng_state()
     again = digit_classifier(DIGITS, QUICK, say=said.append)
@@ -74,7 +74,7 @@ def test_a_trained_classifier_is_kept_and_found_again():
 
 def test_what_is_kept_torn_is_trained_again():
     said: list[str] = []
-    path = kept_at(DIGITS, QUICK)
+    path = cache_path(DIGITS, QUICK)
     for content in (b"", b"not a classifier", None):
         if content is not None:
             path.parent.mkdir(exist_ok=True)
@@ -92,8 +92,8 @@ def test_a_folder_that_cannot_be_written_only_costs_the_keeping(monkeypatch, tmp
 def test_other_digits_labels_or_settings_are_another_classifier():
     other_labels = replace(DIGITS, train=replace(DIGITS.train, labels=DIGITS.train.labels.flip(0)))
     other_pixels = replace(DIGITS, train=replace(DIGITS.train, pixels=DIGITS.train.pixels.flip(0)))
-    others = [kept_at(other_labels, QUICK), kept_at(other_pixels, QUICK), kept_at(DIGITS, SETTINGS)]
-    assert len({kept_at(DIGITS, QUICK), *others}) == 4
+    others = [cache_path(other_labels, QUICK), cache_path(other_pixels, QUICK), cache_path(DIGITS, SETTINGS)]
+    assert len({cache_path(DIGITS, QUICK), *others}) == 4
 
 
 def test_digits_without_labels_are_refused():

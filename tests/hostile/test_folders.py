@@ -59,8 +59,8 @@ def one_line(message, call):
         ({"skipped": [3]}, "cannot be read"),
         ({"skipped_images": 10**30}, "expected an integer of 64 bits"),
         ({"search": {"kind": "flat"}}, "unknown name"),
-        ({"format": 1}, "of another format"),
-        ({"format": "\x1b"}, "of another format"),
+        ({"format": 1}, "has another format"),
+        ({"format": "\x1b"}, "has another format"),
     ],
 )
 def test_an_index_that_says_absurd_things_of_itself(index, changes, message):
@@ -207,13 +207,13 @@ def test_a_journal_that_lies(pack, line):
     """Of a pack that is not finished: what it says is taken up to there, or the pack is removed in one line."""
     (pack / "pack.json").unlink()
     (pack / "journal.jsonl").write_text(line + "\n" + (pack / "journal.jsonl").read_text())
-    told = "was damaged, and is removed: run the same command again"
+    told = "was damaged and has been removed: run the same command again"
     try:
         data = read(tree())
     except AimganError as error:
         told = str(error)
         data = read(tree())
-    assert "was damaged, and is removed: run the same command again" in told
+    assert "was damaged and has been removed: run the same command again" in told
     assert (data.train.pixels == load_images(tree(), 8, 1).train.pixels).all()
     assert (len(data.train), len(data.test), len(data.skipped)) == (5, 5, 2)
 

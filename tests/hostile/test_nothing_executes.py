@@ -101,7 +101,7 @@ def test_a_malicious_pickle_runs_nowhere(tmp_path, dress, monkeypatch):
     folder = tmp_path / "model"
     files.model().save(folder)
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(AimganError, match="holds no whole model"):
+    with pytest.raises(AimganError, match="is not a complete model"):
         aimgan.load(folder)
     (tmp_path / "checkpoints" / "000000001").mkdir(parents=True)
     (tmp_path / "checkpoints" / "000000001" / checkpoint.TENSORS).write_bytes(content)

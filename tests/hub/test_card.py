@@ -111,7 +111,7 @@ def test_info_shows_the_card_of_a_model_without_a_run(run):
     assert len(told) < 25_000
     (run / "model" / "README.md").unlink()
     shown(run / "model", terminal=True)
-    with pytest.raises(AimganError, match="holds no model"):
+    with pytest.raises(AimganError, match="is not a model folder"):
         shown(run / "figures", terminal=False)
 
 

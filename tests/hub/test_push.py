@@ -96,7 +96,9 @@ def test_a_dry_run_writes_what_would_be_sent_and_sends_nothing(hub, run, tmp_pat
     there = hub.files("me/photos")
     for name in written.files:
         assert (tmp_path / "page" / name).read_bytes() == there[name]
-    with pytest.raises(AimganError, match=r"holds evaluation\.json, which no dry run wrote: choose another folder"):
+    with pytest.raises(
+        AimganError, match=r"contains evaluation\.json, which is not a file of a dry run: choose another folder"
+    ):
         write_page(run, "me/photos", run)
     with pytest.raises(AimganError, match="model is the model itself: choose another folder"):
         write_page(run, "me/photos", run / "model")
@@ -187,12 +189,12 @@ def test_a_private_or_a_missing_model_is_not_read(hub, run, monkeypatch):
 def test_what_is_on_the_hub_is_checked_as_any_folder_is(hub, run):
     push(run, "me/photos")
     hub.files("me/photos")["model.safetensors"] = b"torn"
-    refused("holds no whole model (SafetensorError", lambda: aimgan.load("me/photos"))
+    refused("is not a complete model (SafetensorError", lambda: aimgan.load("me/photos"))
 
 
 def test_a_model_without_a_run_has_a_card_without_one(run):
     card, folder = described(run / "model")
     assert (folder, card.record, card.scores) == (run / "model", {}, {})
     (run / "evaluation.json").write_text("{")
-    with pytest.raises(AimganError, match=r"evaluation\.json cannot be read .*: evaluate the run anew"):
+    with pytest.raises(AimganError, match=r"evaluation\.json cannot be read .*: evaluate the run again"):
         described(run)

@@ -260,7 +260,7 @@ def test_other_wrong_arguments(make, unchecked_shapes):
         (lambda: model.neighbours(x, -1), "m is -1; expected at least 1"),
         (lambda: model.interpolate(x, x, 0), "steps is 0"),
         (lambda: model.interpolate(x[:0], x[:0], 10**12), "1,000,000,000,000 samples .* would take"),
-        (lambda: model.interpolate(x, x[:2], 3), "a holds 3 images and b 2; expected the same number in both"),
+        (lambda: model.interpolate(x, x[:2], 3), "a has 3 images and b 2; expected the same number in both"),
     ):
         with pytest.raises(AimganError, match=message):
             call()
@@ -274,7 +274,7 @@ def test_other_wrong_arguments(make, unchecked_shapes):
         (lambda x: 65_535 * x, r"x ranges from 0 to 6.554e\+04; .*: divide it by 65,535"),
         (lambda x: (x - 0.45) / 0.22, "x ranges from -2.045 to 2.5; .*: undo its normalisation"),
         (lambda x: 1.2 * x - 0.1, "x ranges from -0.1 to 1.1; .*: clamp it if resampling led beyond"),
-        (lambda x: x.where(x < 0.9, torch.nan), r"x holds NaN or infinite values; expected finite numbers in \[0, 1\]"),
+        (lambda x: x.where(x < 0.9, torch.nan), r"x has NaN or infinite values; expected finite numbers in \[0, 1\]"),
     ],
 )  # fmt: skip
 def test_images_of_another_range_are_refused_with_the_likely_fix(make, change, message):
@@ -369,7 +369,7 @@ def test_saving_replaces_a_model_and_nothing_else(make, tmp_path):
     assert aimgan.load(tmp_path / "model").config.objective == "gan"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_text("x")
-    with pytest.raises(AimganError, match=r"photos holds 1\.jpg, which no model has: choose another folder"):
+    with pytest.raises(AimganError, match=r"photos contains 1\.jpg, which is not a model file: choose another folder"):
         make("points").save(tmp_path / "photos")
     assert (tmp_path / "photos" / "1.jpg").read_text() == "x"
     with pytest.raises(AimganError, match=r"cannot write /proc/model .*choose another folder"):
@@ -449,14 +449,14 @@ def without(name: str) -> Callable[[Path], None]:
 
 
 BROKEN = {
-    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), r"holds no whole model \(FileNotFoundError"),
+    "no weights": (lambda folder: (folder / WEIGHTS).unlink(), r"is not a complete model \(FileNotFoundError"),
     "torn": (lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-9]), "SafetensorError"),
     "empty": (lambda folder: (folder / WEIGHTS).write_bytes(b""), "SafetensorError"),
-    "a pickle": (lambda folder: (folder / WEIGHTS).write_bytes(b"\x80\x04K\x01."), "holds no whole model"),
-    "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "holds no whole model"),
-    "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "holds no whole model"),
-    "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "holds no whole model"),
-    "format": (edit(format=5), "is in format 5; this aimgan reads 4: upgrade it"),
+    "a pickle": (lambda folder: (folder / WEIGHTS).write_bytes(b"\x80\x04K\x01."), "is not a complete model"),
+    "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "is not a complete model"),
+    "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "is not a complete model"),
+    "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "is not a complete model"),
+    "format": (edit(format=5), "is in format 5; this aimgan reads 4: upgrade aimgan"),
     "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),
@@ -484,5 +484,5 @@ def test_a_path_without_a_model_is_named(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     for source in ("empty", "file", "a/b/c", "no such folder"):
-        with pytest.raises(AimganError, match=rf"^{source} holds no model .*train one, or check the path$"):
+        with pytest.raises(AimganError, match=rf"^{source} is not a model folder .*train one, or check the path$"):
             aimgan.load(source)

@@ -88,12 +88,12 @@ def test_a_file_without_the_second_set_is_refused(model: LatentVariableModel, tm
     made("prior", "data").save(tmp_path / "model")
     config = tmp_path / "model" / "config.json"
     config.write_text(config.read_text().replace('"G_sees": "prior"', '"G_sees": "both"'))
-    with pytest.raises(AimganError, match="holds no whole model"):
+    with pytest.raises(AimganError, match="is not a complete model"):
         load(tmp_path / "model")
 
 
 def test_what_a_network_sees_is_checked() -> None:
-    with pytest.raises(AimganError, match="unknown batch that a network sees 'dat'; did you mean 'data'"):
+    with pytest.raises(AimganError, match="unknown value of G_sees 'dat'; did you mean 'data'"):
         ModelConfig("mlp", {}, "aim", "gaussian", True, {}, "dat")
 
 

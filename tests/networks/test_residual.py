@@ -146,7 +146,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("width", [0, 32, 100])
 def test_other_widths_are_refused(width: int) -> None:
-    with pytest.raises(AimganError, match=f"width {width} at side 32; expected a multiple of 64"):
+    with pytest.raises(AimganError, match=f"width is {width} at side 32; expected a multiple of 64"):
         Residual(width=width)
 
 

@@ -191,7 +191,7 @@ def test_wrong_shapes_and_widths_are_refused() -> None:
         with pytest.raises(AimganError, match="Table 4's networks got samples of"):
             Table4(shape=shape)
     for width in (0, 32, 100):
-        with pytest.raises(AimganError, match=f"width {width} at side 64; expected a multiple of 64"):
+        with pytest.raises(AimganError, match=f"width is {width} at side 64; expected a multiple of 64"):
             Table4(width=width)
 
 

@@ -137,7 +137,7 @@ def test_what_is_refused_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     folder.mkdir()
     (folder / "thesis.tex").touch()
-    with pytest.raises(AimganError, match=r"holds thesis\.tex, which no export has"):
+    with pytest.raises(AimganError, match=r"contains thesis\.tex, which is not a file of an export"):
         export(gan, folder, "torch")
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 

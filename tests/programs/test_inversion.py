@@ -42,5 +42,5 @@ def test_images_do_not_see_each_other_and_the_model_stays() -> None:
 
 
 def test_a_wrong_number_is_refused() -> None:
-    with pytest.raises(AimganError, match="steps is -1"):
+    with pytest.raises(AimganError, match=r"steps must be at least 0 \(got -1\)"):
         invert(model_of(None), torch.zeros(1, 2), steps=-1)

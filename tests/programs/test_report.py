@@ -201,7 +201,7 @@ def test_mistakes_are_one_line(runs, tmp_path):
     for given, message in (
         ([runs / "aim"], "got 1 runs; expected 2 to 8"),
         ([runs / "aim", runs / "vae" / ".." / "aim"], "is named twice"),
-        ([runs / "aim", tmp_path], "holds no run"),
+        ([runs / "aim", tmp_path], "is not a run folder"),
     ):
         with pytest.raises(AimganError, match=message):
             compare(given, None, QUIET)

@@ -42,9 +42,11 @@ def test_a_flag_is_stronger_than_the_preset():
 def test_what_there_is_no_preset_of_is_told():
     with pytest.raises(aimgan.AimganError, match="unknown preset 'cpus'; did you mean 'cpu'"):
         prepared("mnist/aim", preset="cpus")
-    with pytest.raises(aimgan.AimganError, match="preset 'residual' is of aim and gan: ali has no option 'penalty'"):
+    with pytest.raises(aimgan.AimganError, match="preset 'residual' is for aim and gan: ali has no option 'penalty'"):
         prepared("cifar10/ali", preset="residual")
-    with pytest.raises(aimgan.AimganError, match="grid/aim has no preset 'cpu'; expected a recipe of mnist"):
+    with pytest.raises(
+        aimgan.AimganError, match="preset 'cpu' is not available for grid/aim; expected a recipe of mnist"
+    ):
         prepared("grid/aim", preset="cpu")
 
 

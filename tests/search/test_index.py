@@ -216,7 +216,7 @@ def test_other_images_elsewhere_are_not_the_moved_ones(change, model, photos, tm
         write(tmp_path / "other" / "12.png", 12)
     elif change == "renamed":
         (tmp_path / "other" / "12.png").rename(tmp_path / "other" / "12b.png")
-    message = r"index is of '.*photos', and '.*other' holds other images: choose another folder"
+    message = r"index was built from '.*photos', not '.*other': choose another folder"
     one_line(message, lambda: build(model, tmp_path / "other", folder))
     assert contents(folder) == before
 
@@ -254,11 +254,11 @@ def test_another_model_source_or_folder_is_refused(model, photos, tmp_path):
     for call, message in (
         (lambda: build(tiny(1), photos, index.folder), r"of another model \(weights \w{12}, this one's \w{12}"),
         (lambda: require_model(index, tiny(1)), "another model"),
-        (lambda: build(model, tmp_path / "others", index.folder), "others' holds other images: choose another folder"),
-        (lambda: build(model, photos, photos), "holds '00.png', which is no part of an index"),
+        (lambda: build(model, tmp_path / "others", index.folder), "others': choose another folder"),
+        (lambda: build(model, photos, photos), "contains '00.png', which is not part of an index"),
         (lambda: build(tiny(posterior=None), photos, tmp_path / "gan"), "has no encoder"),
         (lambda: build(model, tmp_path / "none", tmp_path / "new"), "there is no file or folder"),
-        (lambda: open_index(tmp_path), "holds no index"),
+        (lambda: open_index(tmp_path), "is not an index"),
         (lambda: query(index, torch.zeros(4)), r"a code of \(4,\), expected 3 finite numbers"),
         (lambda: query(index, torch.full((3,), torch.nan)), "finite"),
         (lambda: query(index, torch.zeros(3), 0), "k is 0; expected at least 1"),
@@ -270,7 +270,7 @@ def test_another_model_source_or_folder_is_refused(model, photos, tmp_path):
 def test_a_source_without_a_good_image_leaves_the_folder_free(model, photos, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "1.png").write_bytes(b"?")
-    message = r"no image that can be used: '1\.png', not an image"
+    message = r"no usable image: '1\.png', not an image"
     one_line(message, lambda: build(model, tmp_path / "bad", tmp_path / "index"))
     assert len(build(model, photos, tmp_path / "index")) == 38
 

@@ -69,9 +69,9 @@ def test_an_index_of_an_earlier_version_is_one_line(run, said, photos, tmp_path)
         folder.mkdir()
         (folder / "index.json").write_text('{"format": 1, "model": "a", "source": "b", "dim": 3, "search": {}}')
     for index, images in ((tmp_path / "index", None), (tmp_path / "index", photos), (photos, None)):
-        with pytest.raises(AimganError, match=r"of another format.*: remove that folder and build the index again"):
+        with pytest.raises(AimganError, match=r"has another format.*: remove that folder and build the index again"):
             asked(run, said, index, images, code="0,0,0")
-    with pytest.raises(AimganError, match="of another format"):
+    with pytest.raises(AimganError, match="has another format"):
         cluster(Command(run, "cpu", said), str(tmp_path / "index"), tmp_path / "groups", 2, "kmeans", 0)
 
 
@@ -81,7 +81,7 @@ def test_what_search_refuses(run, said, photos, tmp_path):
         ({"image": photos / "1.png", "code": "1"}, "got --image and --code; expected one"),
         ({"output": tmp_path / "a.html"}, "pass --image FILE or --code"),
         ({"code": "0,0,0", "output": tmp_path / "a.gif"}, r"expected a name that ends in \.html, \.png, \.json"),
-        ({"code": "0,0,0", "images": None}, "holds no index"),
+        ({"code": "0,0,0", "images": None}, "is not an index"),
         ({"code": "0,0"}, "--code has 2 numbers; expected 3"),
         ({"code": "a,b,c"}, "expected numbers with commas"),
         ({"code": "nan,0,0"}, "finite"),

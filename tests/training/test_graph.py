@@ -128,7 +128,7 @@ class Recording(graph.Capture):
 
 def static_engine(capture: Recording, **given) -> Engine:
     made = engine(**given)
-    made._static = StaticStep(made._body, made._stream, made._share, torch.device("cpu"), capture)
+    made._static = StaticStep(made._run_step, made._stream, made._ema_rate, torch.device("cpu"), capture)
     return made
 
 

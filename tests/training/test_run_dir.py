@@ -58,12 +58,15 @@ def test_an_empty_folder_and_a_torn_first_write_are_places_to_begin(tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (changed(recipe__lr=0.2), r"recipe\.lr = 0\.1, but 0\.2 was asked for: repeat its command, or choose another"),
+        (
+            changed(recipe__lr=0.2),
+            r"recipe\.lr = 0\.1, but 0\.2 was asked for: use that run's settings, or choose another",
+        ),
         (changed(recipe__networks__width=9), r"recipe\.networks\.width = 8, but 9 was asked for"),
         (changed(recipe__name="grid/gan", recipe__lr=1), r"recipe\.name = grid/aim, but grid/gan was asked for"),
         (changed(recipe__new=1), r"recipe\.new = None, but 1 was asked for"),
         (changed(steps=20, recipe__steps=20), r"steps = 10, but 20 was asked for: pass --extend to go on"),
-        (changed(steps=5, recipe__steps=5), r"steps = 10, but 5 was asked for: repeat its command"),
+        (changed(steps=5, recipe__steps=5), r"steps = 10, but 5 was asked for: use that run's settings"),
     ],
 )
 def test_other_settings_are_refused_by_name_with_both_values(run, other, message):
@@ -76,7 +79,7 @@ def test_extend_takes_more_steps_and_nothing_else(run):
     assert run.begin(changed(steps=20, recipe__steps=20), extend=True) == []
     assert run.read()["settings"]["steps"] == 20
     assert run.begin(changed(steps=20, recipe__steps=20)) == []
-    with pytest.raises(AimganError, match="steps = 20, but 10 was asked for: repeat its command"):
+    with pytest.raises(AimganError, match="steps = 20, but 10 was asked for: use that run's settings"):
         run.begin(SETTINGS, extend=True)
     with pytest.raises(AimganError, match=r"recipe\.lr"):
         run.begin(changed(steps=30, recipe__lr=0.2), extend=True)
@@ -89,7 +92,7 @@ def test_the_same_length_said_in_another_way_is_the_same_run(run):
 def test_a_folder_or_file_of_something_else_is_refused_and_kept(tmp_path):
     (tmp_path / "photo.jpg").write_text("x")
     for path in (tmp_path, tmp_path / "photo.jpg"):
-        with pytest.raises(AimganError, match="exists and holds no run: choose another --output"):
+        with pytest.raises(AimganError, match="exists and is not a run folder: choose another --output"):
             RunDir(path).begin(SETTINGS)
     with pytest.raises(AimganError, match=r"cannot create .*photo.jpg.deeper .*choose another --output"):
         RunDir(tmp_path / "photo.jpg" / "deeper").begin(SETTINGS)
@@ -158,7 +161,7 @@ def test_another_machine_is_a_warning_that_names_what_changed(run, monkeypatch):
     here = environment()
     monkeypatch.setattr(run_dir, "environment", lambda: here | {"threads": 96, "torch": "9.9"})
     (warning,) = run.begin(SETTINGS)
-    assert "may not continue bit for bit" in warning
+    assert "may not be bit-identical" in warning
     assert f"threads: {here['threads']} then, 96 now" in warning
     assert f"torch: {here['torch']} then, 9.9 now" in warning
     assert "python" not in warning

@@ -1,4 +1,4 @@
-"""What `aimgan info` shows of a run or a saved model: a table on a terminal, `name: value` lines in a pipe."""
+"""The output of `aimgan info` for a run or a saved model: a table on a terminal, `name: value` lines in a pipe."""
 
 from __future__ import annotations
 

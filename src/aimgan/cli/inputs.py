@@ -1,4 +1,4 @@
-"""What a person names on the command line, as a batch for a model."""
+"""Images and codes that are named on the command line, as a batch for a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs share: the program, their common arguments, the console."""
+"""The common parts of all verbs: the program, arguments that several verbs have, the console."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ def write(output: Path, arrays: Mapping[str, Tensor], picture: Tensor, columns: 
     if is_images and len(picture) > MAX_SHOWN:
         raise AimganError(f"a picture of {len(picture):,} images; expected at most {MAX_SHOWN:,}: write .npz")
     if not bool(picture.isfinite().all()):
-        raise AimganError("the model gives NaN or infinite values, which cannot be drawn: train it anew, or write .npz")
+        raise AimganError(
+            "the model gives NaN or infinite values, which cannot be drawn: train it again, or write .npz"
+        )
     from aimgan.figures import grid, points_figure  # here: matplotlib takes half a second
 
     with writing(output):

@@ -1,4 +1,4 @@
-"""Verbs that make runs, and say what there is."""
+"""Verbs that make runs, and list recipes, runs and scores."""
 
 from __future__ import annotations
 
@@ -32,12 +32,10 @@ def train(
         ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="paper, quick, cpu, residual, residual-cpu: how large and how long.")
+        str | None, typer.Option(help="Size and length: paper, quick, cpu, residual, residual-cpu.")
     ] = None,
-    extend: Annotated[bool, typer.Option("--extend", help="Go on past the steps that the run was begun with.")] = False,
-    new_data: Annotated[
-        bool, typer.Option("--new-data", help="Go on with other images than the run was begun with.")
-    ] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Allow more steps than the run had before.")] = False,
+    new_data: Annotated[bool, typer.Option("--new-data", help="Allow other images than the run had before.")] = False,
     track: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="tensorboard, wandb, mlflow, trackio, off. [TensorBoard if installed]"),
@@ -68,7 +66,7 @@ def evaluate(
     features: Annotated[
         str | None, typer.Option(help="Feature network: digits, inception, efficientnet-lite0, a .pt file, off.")
     ] = None,
-    samples: Annotated[int | None, typer.Option(help="How many generated images it sees. [the recipe's]")] = None,
+    samples: Annotated[int | None, typer.Option(help="Number of generated images to score. [the recipe's]")] = None,
     device: Device = "auto",
 ) -> None:
     """Score a run's model.
@@ -92,13 +90,13 @@ def evaluate(
 def reproduce(
     target: Annotated[str, typer.Argument(help="table1, table2, or figure2 to figure10.")],
     methods: Annotated[str | None, typer.Option(help="Names with commas between: gan,ali,aim. [all]")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds, of a table.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Which seed, of a figure. [0]")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds (tables only).")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed (figures only). [0]")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of each run. [the recipes']")] = None,
     data: Annotated[
-        str | None, typer.Option(help="grid, ring, unbalanced; mnist, cifar10, celeba of the images' targets.")
+        str | None, typer.Option(help="grid, ring, unbalanced; mnist, cifar10, celeba for targets with images.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Of images: paper, quick or cpu.")] = None,
+    preset: Annotated[str | None, typer.Option(help="paper, quick or cpu (images only).")] = None,
     images: Annotated[str | None, typer.Option(help="Where the images are, if not on the Hub.")] = None,
     output: Annotated[
         Path | None,
@@ -106,7 +104,7 @@ def reproduce(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Runs at a time. [the cores; 1 on a GPU]")] = None,
     device: Device = "auto",
-    retry: Annotated[bool, typer.Option("--retry", help="Do runs that diverged again, from the start.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Repeat runs that diverged, from the start.")] = False,
 ) -> None:
     """Make a table or a figure of the paper. To go on after a stop, run the same command again.
 

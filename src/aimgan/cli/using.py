@@ -49,7 +49,7 @@ def reconstruct(
 @app.command()
 def neighbours(
     run: Run, image: Annotated[str, typer.Argument(help="An image file (or .npy of points).")], output: Output,
-    m: Annotated[int, typer.Option("-m", "--m", help="How many neighbours an image.")] = 8, seed: Seed = 0,
+    m: Annotated[int, typer.Option("-m", "--m", help="Number of neighbours per image.")] = 8, seed: Seed = 0,
     device: Device = "auto",
 ) -> None:  # fmt: skip
     """Generate images near one: codes drawn from its posterior.
@@ -101,10 +101,10 @@ def encode(
 def search(
     run: Run,
     index: Annotated[Path, typer.Option(help="The index's folder, or a folder of images: its index is kept in it.")],
-    images: Annotated[str | None, typer.Option(help="Images to build the index of, or to bring it up to date.")] = None,
+    images: Annotated[str | None, typer.Option(help="Images from which to build or update the index.")] = None,
     image: Annotated[str | None, typer.Option(help="Find the nearest to this image.")] = None,
     code: Annotated[str | None, typer.Option(metavar="Z1,Z2,...", help="Find the nearest to this code.")] = None,
-    k: Annotated[int, typer.Option("-k", "--k", help="How many.")] = 12,
+    k: Annotated[int, typer.Option("-k", "--k", help="Number of images to find.")] = 12,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A sheet of what is found: .html, .png or .json.")
     ] = None,
@@ -126,10 +126,10 @@ def search(
 def cluster(
     run: Run, source: Annotated[str, typer.Argument(help="Images, or an index of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the sheets and labels.")],
-    k: Annotated[int, typer.Option("-k", "--k", help="How many clusters, of k-means.")] = 10,
+    k: Annotated[int, typer.Option("-k", "--k", help="Number of clusters (k-means only).")] = 10,
     method: Annotated[str, typer.Option(help="kmeans or hdbscan.")] = "kmeans", seed: Seed = 0, device: Device = "auto",
 ) -> None:  # fmt: skip
-    """Group images by their codes, with a contact sheet a cluster.
+    """Group images by their codes, with one contact sheet per cluster.
 
     \b
     aimgan cluster runs/photos photos --output groups --k 10

@@ -11,7 +11,7 @@ from aimgan.data.image_data import ImageData
 from aimgan.errors import plain
 
 NAMED = 8  # classes in the line
-LOW = 64  # of 255: images whose brightest pixel is darker are mentioned as dark
+LOW = 64  # of 255: if no pixel is brighter, the line says that the images look dark
 
 
 def account(images: ImageData) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def line(read: Mapping[str, Any]) -> str:
     if left_out:
         parts.append(f"not read: {', '.join(left_out)}")
     low, high = read["range"]
-    dark = " (dark: if white was meant to be less than 255, scale them first)" if high < LOW else ""
+    dark = " (images look dark: rescale if their maximum is below 255)" if high < LOW else ""
     parts.append(f"values {low} to {high} of 255{dark}")
     parts.append(" x ".join(map(str, read["shape"])))
     return plain("; ".join([*parts, *read["notes"]]))

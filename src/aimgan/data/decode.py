@@ -1,7 +1,7 @@
 """Decoding: an image file of any kind becomes uint8 pixels (c, h, w), upright, opaque, grey or RGB.
 
-Floats and 32-bit integers have no white of their own: black and white are one `scale` for the whole data set
-(data/scale.py finds it).
+In floats and 32-bit integers the values of black and white differ between data sets: they are given as a `scale`, which
+data/scale.py finds.
 """
 
 from __future__ import annotations
@@ -91,17 +91,17 @@ def opened(stored: Path | BytesIO) -> Iterator[File]:
 def decode(
     opener: Opener, size: int | None = None, channels: int | None = None, scale: Scale | None = EIGHT_BITS
 ) -> Pixels:
-    """Return the image that `opener` opens as (channels, size, size); of pages and frames the first one.
+    """Return the image that `opener` opens as (channels, size, size); of several pages or frames, the first.
 
     `size=None` keeps the image's own height and width; `channels=None` gives 1 for grey modes and 3 for all others.
     Floats and 32-bit integers are clipped to `scale`. Raises UndecodableError for any problem with the file, and
     UnscaledError where a scale is needed and `scale` is None. An AimganError from `opener` passes through.
     """
-    return picture(opener, size, channels, scale).pixels
+    return decode_with_pages(opener, size, channels, scale).pixels
 
 
-def picture(opener: Opener, size: int | None, channels: int | None, scale: Scale | None) -> Picture:
-    """Do what `decode` does, and also return whether there are more pages or frames."""
+def decode_with_pages(opener: Opener, size: int | None, channels: int | None, scale: Scale | None) -> Picture:
+    """Decode an image like `decode`, and also return whether its file has more pages or frames."""
     try:
         stored = opener()
         if isinstance(stored, np.ndarray):

@@ -1,4 +1,4 @@
-"""Decoding all images of a listing, in order, by threads that work a little ahead."""
+"""Decoding of all images of a listing, in order, by threads that work a few chunks ahead."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from aimgan.data.decode import Opener, Picture, Scale, UndecodableError, UnscaledError, picture
+from aimgan.checked import cores
+from aimgan.data.decode import Opener, Picture, Scale, UndecodableError, UnscaledError, decode_with_pages
 from aimgan.data.listing import Listing
 from aimgan.data.scale import scale_of
 from aimgan.errors import AimganError
 
 MAX_SIZE = 8_192  # pixels to a side
-CHUNK, CHUNK_BYTES = 128, 2**24  # images that a thread decodes at a time, and their pixels in bytes, at most
+CHUNK, CHUNK_BYTES = 128, 2**24  # the most images that a thread decodes at a time, and the most bytes of pixels
 AHEAD = 2  # chunks for each thread that are ready or in work: this bounds the memory
 MOST_WORKERS = 16
 
@@ -30,10 +31,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Form:
-    """The form that images are wanted in: the side of a square, 1 or 3 channels, black and white of floats.
+    """The form in which images are read: the side of a square, 1 or 3 channels, black and white of floats.
 
     Without a size all images must be squares of one size. Without channels they are grey if all of them are. Without
-    a scale the usual one is found where it is needed (data/scale.py). Raises AimganError for values out of range.
+    a scale the usual one is found if it is needed (data/scale.py). Raises AimganError for values out of range.
     """
 
     size: int | None = None
@@ -46,7 +47,7 @@ class Form:
         if self.channels not in (None, 1, 3):
             raise AimganError(f"got {self.channels} channels, expected 1 (grey) or 3 (RGB)")
         if self.scale is not None and not self.scale[0] < self.scale[1]:
-            raise AimganError(f"got {self.scale[0]:g} as black and {self.scale[1]:g} as white, expected more for white")
+            raise AimganError(f"black must be less than white, got black {self.scale[0]:g} and white {self.scale[1]:g}")
 
     @property
     def shape(self) -> Shape | None:
@@ -67,13 +68,13 @@ class Decoder:
     def __call__(self, opener: Opener) -> Picture:
         """Decode an image. Raises UndecodableError, and AimganError if the images have no usual scale."""
         try:
-            return picture(opener, self.form.size, self.form.channels, self.form.scale)
+            return decode_with_pages(opener, self.form.size, self.form.channels, self.form.scale)
         except UnscaledError:
             self._find_scale()
-            return picture(opener, self.form.size, self.form.channels, self.form.scale)
+            return decode_with_pages(opener, self.form.size, self.form.channels, self.form.scale)
 
     def _find_scale(self) -> None:
-        """Find the scale, or fail to, once for all threads: it takes a pass over all images."""
+        """Find the scale once for all threads, since it takes a pass over all images; a failure is kept, too."""
         with self._lock:
             if self._refused is not None:
                 raise self._refused
@@ -155,12 +156,12 @@ class Decoding:
         return good
 
     def record(self, part: range) -> dict[str, Any]:
-        """Return what is known of some images besides their pixels, as JSON."""
+        """Return which of these images are broken or have more pages, and the scale, as JSON."""
         broken = [[k, self.broken[k]] for k in part if k in self.broken]
         return {"broken": broken, "paged": [k for k in part if k in self.paged], "scale": self.scale}
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Take over what `record` returned."""
+        """Restore what `record` returned."""
         self.broken.update(record["broken"])
         self.paged.update(record["paged"])
         if record["scale"] is not None:
@@ -200,7 +201,4 @@ def in_order(
 
 def workers() -> int:
     """Return the number of threads: one for each core, shared by the processes of a launch on this machine."""
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # only on Linux
-        cores = len(os.sched_getaffinity(0))
-    return max(1, min(MOST_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return max(1, min(MOST_WORKERS, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

@@ -62,10 +62,10 @@ class ImageSet:
                 yield self._float(pixels, part)
 
     def places(self, split: str) -> Int[Tensor, " n"]:
-        """Return the order of a split in `chunks`: that of the source, shuffled if that is class by class.
+        """Return the order of a split in `chunks`: source order, or shuffled if sorted by class.
 
-        Otherwise the first thousand images of a folder of classes would all be of one class. Of the held-out images of
-        a pack, EVALUATED are taken at random, always the same.
+        Without shuffling, the first thousand images of a folder of classes would all have one class. EVALUATED of the
+        held-out images of a pack are chosen at random, always the same ones.
         """
         images = self.images.train if split == "train" else self.images.test
         is_large = split == "test" and self.images.packed is not None and len(images) > EVALUATED
@@ -121,7 +121,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Stream(Images):
-    """Images, as runs of `stream/*` from before packs have them in run.json: `buffer` and `sample` do nothing."""
+    """Reads run.json of old `stream/*` runs. `buffer` and `sample` have no effect."""
 
     size: int | None = 64
     channels: int | None = 3

@@ -1,4 +1,4 @@
-"""Reading any collection of images as uint8 pixels in two splits, in memory or, where they do not fit, packed.
+"""Reading of any collection of images as uint8 pixels in two splits, in memory or, if they do not fit, packed.
 
 Reading is deterministic: the same source gives the same pixels, in the same order, in the same splits.
 """
@@ -27,7 +27,7 @@ from aimgan.data.names import Skipped
 from aimgan.data.packed import Say
 from aimgan.data.sources import find, state
 from aimgan.errors import AimganError
-from aimgan.growing import Kind, Line
+from aimgan.growing import Line, RowType
 
 
 def load_images(
@@ -52,8 +52,8 @@ def load_images(
 class Reader:
     """Reads the images of a source in some form.
 
-    `packed` says whether they are packed on the disk; None leaves it to the free memory. `say` is called with a line
-    about what takes disk space or has to be waited for.
+    `packed` says whether they are packed on the disk; with None it depends on the free memory. `say` is called with a
+    line when disk space is used, or when another process has to be waited for.
     """
 
     source: str
@@ -70,28 +70,28 @@ class Reader:
         if self.packed and self.form.shape is None:
             raise AimganError("packing needs a size and channels: pass --size, and --set data.channels=1 or 3")
         shape = self.form.shape if self.packed is not False else None
-        kind = None if shape is None else Kind("|u1", shape)
+        row_type = None if shape is None else RowType("|u1", shape)
         with ExitStack() as stack, quiet():
             folder = None
-            if kind is not None:
-                folder = self._pack_folder(kind)
-                finished = packs.opened(folder, kind)
+            if row_type is not None:
+                folder = self._pack_folder(row_type)
+                finished = packs.opened(folder, row_type)
                 if finished is not None:
                     return finished
             listing = find(self.source, stack)
             if not len(listing):
                 raise self._no_images({}, listing)
             test = listing.held_out(self.test_fraction)
-            if folder is not None and kind is not None and self._is_packed(listing, kind):
-                return self._packed(listing, test, packs.Packing(folder, kind, len(listing), self.say))
+            if folder is not None and row_type is not None and self._is_packed(listing, row_type):
+                return self._packed(listing, test, packs.Packing(folder, row_type, len(listing), self.say))
             return self._decoded(listing, test, Memory(test))
 
-    def _pack_folder(self, kind: Kind) -> Path:
+    def _pack_folder(self, row_type: RowType) -> Path:
         """Return where the pack of the images is, or would be."""
         try:
-            return packs.folder_of(state(self.source), kind, self._settings)
+            return packs.folder_of(state(self.source), row_type, self._settings)
         except HubError:
-            folder = packs.found(self.source, kind, self._settings)
+            folder = packs.found(self.source, row_type, self._settings)
             if folder is None:
                 raise
             self.say(f"the Hub cannot be reached: taking {self.source} as it was packed before, in {folder}")
@@ -101,7 +101,7 @@ class Reader:
     def _settings(self) -> str:
         return f"test fraction {self.test_fraction}, scale {self.form.scale}"
 
-    def _is_packed(self, listing: Listing, kind: Kind) -> bool:
+    def _is_packed(self, listing: Listing, row_type: RowType) -> bool:
         """Return whether the images do not fit in half of the free memory, shared by the processes of a launch.
 
         Images of the Hub are always packed, so that they are downloaded once.
@@ -109,19 +109,19 @@ class Reader:
         if self.packed is not None:
             return self.packed
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return listing.remote or processes * len(listing) * kind.size > free_memory() // 2
+        return listing.remote or processes * len(listing) * row_type.size > free_memory() // 2
 
     def _packed(self, listing: Listing, test: Bool[np.ndarray, " n"], packing: packs.Packing) -> ImageData:
         try:
             if not packing.is_finished:
                 data = self._decoded(listing, test, packing)
                 for split in (data.train, data.test):
-                    if len(split) != len(split.names):  # the journal is not that of these images
-                        raise packing.damaged()
+                    if len(split) != len(split.names):  # the journal belongs to other images
+                        raise packing.discard_damaged()
                 packing.finish(data, self._settings)
         finally:
             packing.close()
-        finished = packs.opened(packing.folder, packing.kind)
+        finished = packs.opened(packing.folder, packing.row_type)
         if finished is None:
             raise AimganError(f"the pack in {packing.folder} was changed while it was read: run the same command again")
         return finished
@@ -149,9 +149,13 @@ class Reader:
         if not good.any():
             raise self._no_images(broken, listing)
         if not len(train) or (not len(held_out) and listing.test is not None):
-            k = min(broken, default=0)
-            first = f"the first, {listing.names[k]!r}: {broken.get(k, 'it is the only one')}"
-            raise AimganError(f"all images of one split of {self.source!r} are broken: {first}")
+            first = ""
+            if broken:
+                k = min(broken)
+                first = f" (the first broken one, {listing.names[k]!r}: {broken[k]})"
+            raise AimganError(
+                f"the {'test' if len(train) else 'train'} split of {self.source!r} has no usable image{first}"
+            )
         skipped = [Skipped(listing.names[k], broken[k]) for k in sorted(broken)]
         return ImageData(
             _split(pixels[0], train, listing),
@@ -187,7 +191,7 @@ class Memory:
     """The pixels of both splits in memory: grey, until the first image in colour comes."""
 
     done = 0  # images that have been decoded before
-    lines: tuple[Line, ...] = ()  # and what was recorded of them
+    lines: tuple[Line, ...] = ()  # the records of those images
 
     def __init__(self, test: Bool[np.ndarray, " n"]) -> None:
         self.total = len(test)

@@ -1,10 +1,10 @@
-"""Packs: images that do not fit in memory, decoded once into memory-mapped files of bytes in the cache folder.
+"""Packs: images that do not fit in memory, decoded once into memory-mapped files in the cache folder.
 
     <cache>/packed/<fingerprint>/    train.npy  test.npy  journal.jsonl
     and, when it is finished         contents.jsonl  pack.json
 
-The fingerprint is of the names, sizes and times of the source's files, and of the form and the split of the images. So
-a pack is found again by the same files and by no others, and no file has to be opened for it. A pack without pack.json
+The fingerprint is computed from the names, sizes and times of the source's files, and from the form and the split of
+the images. So a pack is found again for the same files only, without opening them. A pack without pack.json
 is not finished: the next process that needs it continues where the last one stopped. One process writes a pack; others
 that need it wait.
 """
@@ -27,7 +27,7 @@ from aimgan.data.image_data import TOGETHER, ImageData, Split, measured
 from aimgan.data.names import Skipped
 from aimgan.errors import AimganError
 from aimgan.files import cache_folder, unwritable, write_json, write_text
-from aimgan.growing import Growing, Kind, Line, open_array
+from aimgan.growing import AppendOnlyArrays, Line, RowType, open_array
 
 RECORD, JOURNAL, CONTENTS, FORMAT = "pack.json", "journal.jsonl", "contents.jsonl", 2
 SPLITS = ("train", "test")
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Record:
-    """The fields of pack.json; texts of any number are in contents.jsonl."""
+    """The fields of pack.json. Names, labels and notes are in contents.jsonl."""
 
     format: int
     source: str
@@ -84,27 +84,27 @@ def remove(name: str) -> list[Pack]:
     return chosen
 
 
-def folder_of(state: str, kind: Kind, settings: str) -> Path:
+def folder_of(state: str, row_type: RowType, settings: str) -> Path:
     """Return the folder for the images of a source in this state, with this shape and these settings."""
-    about = f"{FORMAT} {state} {kind.shape} {settings}"
+    about = f"{FORMAT} {state} {row_type.shape} {settings}"
     return cache_folder() / "packed" / hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
-def found(source: str, kind: Kind, settings: str) -> Path | None:
+def found(source: str, row_type: RowType, settings: str) -> Path | None:
     """Return the newest finished pack of a source, for when the source itself cannot be reached."""
-    wanted = {"source": source, "shape": kind.shape, "settings": settings}
+    wanted = {"source": source, "shape": row_type.shape, "settings": settings}
     own = [pack.folder for pack in packs() if pack.record is not None and wanted.items() <= pack.record.items()]
     return max(own, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
 
 
 class Packing:
-    """A pack that is being written; `done` images have been decoded so far, as `lines` of the journal record.
+    """A pack that is being written: `done` images are decoded so far, and `lines` of the journal record them.
 
     Only one process writes: another one waits here. Raises AimganError if the disk is too small.
     """
 
-    def __init__(self, folder: Path, kind: Kind, total: int, say: Say) -> None:
-        self.folder, self.kind = folder, kind
+    def __init__(self, folder: Path, row_type: RowType, total: int, say: Say) -> None:
+        self.folder, self.row_type = folder, row_type
         try:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -118,20 +118,20 @@ class Packing:
         self.done = sum(line["images"] for line in self.lines)
         numbers = [k for line in self.lines for k in (*dict(line["broken"]), *line["paged"])]
         if self.done > total or not all(0 <= k < self.done for k in numbers):
-            raise self.damaged()
+            raise self.discard_damaged()
         if not self.is_finished:
             self._require_room(total, say)
 
-    def _locked(self, wait: bool) -> Growing:
-        return Growing(self.folder, dict.fromkeys(SPLITS, self.kind), JOURNAL, _is_sound, wait)
+    def _locked(self, wait: bool) -> AppendOnlyArrays:
+        return AppendOnlyArrays(self.folder, dict.fromkeys(SPLITS, self.row_type), JOURNAL, _is_valid, wait)
 
     @property
     def is_finished(self) -> bool:
-        """Whether another process has finished the pack."""
+        """Whether pack.json is complete."""
         return _record(self.folder) is not None
 
     def _require_room(self, total: int, say: Say) -> None:
-        needed, free = (total - self.done) * self.kind.size, shutil.disk_usage(self.folder).free
+        needed, free = (total - self.done) * self.row_type.size, shutil.disk_usage(self.folder).free
         where = f"{self.folder} (AIMGAN_CACHE names another place)"
         if needed > free:
             self.close()
@@ -140,7 +140,7 @@ class Packing:
                 f"are free in {where}: make room there, or pass a smaller --size"
             )
         again = f", going on after {self.done:,}" if self.done else ""
-        say(f"packing {total:,} images of {self.kind.shape} once: {shown_bytes(needed)} of disk in {where}{again}")
+        say(f"packing {total:,} images of {self.row_type.shape} once: {shown_bytes(needed)} of disk in {where}{again}")
 
     def append(self, images: int, splits: Sequence[Sequence[np.ndarray]], record: Mapping[str, Any]) -> None:
         """Add the next `images` images: the pixels of the good ones by split, and a record of all."""
@@ -155,11 +155,11 @@ class Packing:
         """Return the pixels of the two splits so far."""
         return [self._arrays.array(name) for name in SPLITS]
 
-    def damaged(self) -> AimganError:
-        """Remove the pack, because its parts contradict each other, and return the error that says so."""
+    def discard_damaged(self) -> AimganError:
+        """Remove the pack, because its parts contradict each other, and return the error to raise."""
         self.close()
         shutil.rmtree(self.folder)
-        return AimganError(f"the pack in {self.folder} was damaged, and is removed: run the same command again")
+        return AimganError(f"the pack in {self.folder} was damaged and has been removed: run the same command again")
 
     def finish(self, data: ImageData, settings: str) -> None:
         """Write everything but the pixels, and then pack.json, with which the pack is finished."""
@@ -188,12 +188,12 @@ class Packing:
             raise unwritable(self.folder, reason) from None
 
     def close(self) -> None:
-        """Let other processes have the folder."""
+        """Close the files, so that other processes can open the folder."""
         self._arrays.close()
 
 
 def _contents(data: ImageData) -> list[tuple[str, str, Any]]:
-    """Return the lines of contents.jsonl: what each text is, the text, and a value that belongs to it."""
+    """Return the lines of contents.jsonl: the kind of a text, the text, and a value that belongs to it."""
     texts: list[tuple[str, str, Any]] = []
     for name, split in zip(SPLITS, (data.train, data.test), strict=True):
         labels = [None] * len(split) if split.labels is None else split.labels.tolist()
@@ -205,14 +205,14 @@ def _contents(data: ImageData) -> list[tuple[str, str, Any]]:
     return texts
 
 
-def opened(folder: Path, kind: Kind) -> ImageData | None:
-    """Open a finished pack; None if there is none. A pack that is damaged counts as not finished from now on."""
+def opened(folder: Path, row_type: RowType) -> ImageData | None:
+    """Open a finished pack; None if there is none. A damaged pack loses its pack.json, and so counts as unfinished."""
     record = _record(folder)
     if record is None:
         return None
     try:
         texts = _texts(folder / CONTENTS, record["lines"])
-        train, test = (_split(folder / f"{name}.npy", kind, record[name], texts[name]) for name in SPLITS)
+        train, test = (_split(folder / f"{name}.npy", row_type, record[name], texts[name]) for name in SPLITS)
         return ImageData(
             train,
             test,
@@ -242,11 +242,11 @@ def _texts(path: Path, count: int) -> dict[str, list[tuple[Any, Any]]]:
     return texts
 
 
-def _split(path: Path, kind: Kind, count: int, rows: Sequence[tuple[Any, Any]]) -> Split:
+def _split(path: Path, row_type: RowType, count: int, rows: Sequence[tuple[Any, Any]]) -> Split:
     labels = [label for _, label in rows if label is not None]
     if len(rows) != count or len(labels) not in (0, count):
         raise ValueError(f"{len(rows):,} names and {len(labels):,} labels, expected {count:,}")
-    pixels = torch.from_numpy(open_array(path, kind, count))
+    pixels = torch.from_numpy(open_array(path, row_type, count))
     return Split(pixels, torch.tensor(labels, dtype=torch.int64) if labels else None, [str(name) for name, _ in rows])
 
 
@@ -260,8 +260,11 @@ def _record(folder: Path) -> dict[str, Any] | None:
     return record if record["format"] == FORMAT and is_pair else None
 
 
-def _is_sound(line: Line) -> bool:
-    """Return whether a line of the journal accounts for all of its images. Raises TypeError and the like, too."""
+def _is_valid(line: Line) -> bool:
+    """Return whether a line of the journal accounts for all of its images.
+
+    May raise TypeError, KeyError or ValueError on malformed lines.
+    """
     broken, scale = dict(line["broken"]), line["scale"]
     if scale is not None:
         black, white = scale

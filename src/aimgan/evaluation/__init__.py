@@ -1,1 +1,1 @@
-"""What scores a model: evaluation, feature networks, references, and codes found by optimisation."""
+"""The evaluation of models: scores, feature networks, references, and codes found by optimisation."""

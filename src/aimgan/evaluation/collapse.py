@@ -1,4 +1,4 @@
-"""Signs that a model has collapsed, measured while it trains: what the alarms read (training/alarms.py)."""
+"""Signs that a model has collapsed, measured while it trains; the alarms read them (training/alarms.py)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from aimgan.metrics import mode_metrics
 from aimgan.model import LatentVariableModel
 
 SAMPLES = 10_000  # enough to count the modes: the KL's floor is then 0.0012 (docs/science.md 4.10)
-AT_PRIOR = (
-    0.002  # nats, a dimension's KL from the prior: a collapsed VAE has 1e-7, an untrained E 3e-4, a young ALI 5e-3
-)
-FLOOR, CEILING = -20.0, 5.0  # log variances that no network needs: float32 hardly resolves such z; e^5 priors wide
-NEAR = 0.1  # `min_log_variance` is a smooth floor, which is not reached
+AT_PRIOR = 0.002  # nats, KL from the prior in one dimension: 1e-7 in a collapsed VAE, 5e-3 in ALI early in training
+# No useful log variance is outside: below -20 float32 hardly resolves z; e^5 is 148 times the prior's variance.
+FLOOR, CEILING = -20.0, 5.0
+NEAR = 0.1  # `min_log_variance` is a smooth lower bound, so log variances come close to it without reaching it
 
 
 def collapse_signs(model: LatentVariableModel, data: ImageSet | Mixture, seed: int) -> dict[str, Any]:
-    """Return the signs of collapse on the first thousand held-out samples x; those that are not finite are left out.
+    """Return the signs of collapse on the first thousand held-out samples x; values that are not finite are left out.
 
-    generated_spread          standard deviation over samples of G(z), mean over pixels, over that of x: 1 is the data's
-    generated_saturated       share of the values that should lie between black and white and are one of the two
-    codes_at_prior            share of the code's dimensions where q(z|x) is the prior, but for a shift, for all x
+    generated_spread          standard deviation of G(z) over samples, mean over pixels, divided by that of x
+    generated_saturated       excess share of pixels that are exactly black or white
+    codes_at_prior            share of the code's dimensions where the variance is the prior's and the mean does not
+                              depend on x
     posterior_log_variance    mean over x and dimensions
-    variance_at_floor, variance_at_ceiling    shares of log variances at the networks' floor, or above any use
-    modes, mode_kl            of a mixture, of 10,000 samples
+    variance_at_floor, variance_at_ceiling    shares of log variances near the lower bound, or above 5
+    modes, mode_kl            for a mixture, from 10,000 samples
     """
     x = next(iter(data.chunks()), torch.empty(0)).cpu()
     if len(x) < 2:

@@ -1,10 +1,10 @@
-"""Train the digit classifier (networks/digit_classifier.py), once for each set of digits: the next call finds it.
+"""Training of the digit classifier (networks/digit_classifier.py), once for each set of digits; the result is cached.
 
-Li et al. (2017) train on 55,000 of MNIST's 60,000 images, with rotations of +-15 degrees and shifts. What that leaves
-open is as in the public TensorFlow code of that description: the first 5,000 are held out, shifts are of two pixels at
-most, and one image in five stays as it is. Here the draws are anew in each epoch.
+Li et al. (2017) train on 55,000 of MNIST's 60,000 images, with rotations of +-15 degrees and shifts. Other details are
+those of the public TensorFlow code of that description: the first 5,000 are held out, shifts are at most two pixels,
+and one image in five stays as it is. Augmentation is redrawn in each epoch.
 
-This loop is the one place outside the engine where parameters move: a classifier is a measure, not a model to compare.
+This is the only training loop outside the engine: the classifier measures models and is not one of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from aimgan.files import cache_folder, replacing_file, save_tensors
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.training.run_dir import environment
 
-FORMAT = 1  # of the file, and of what training does: another number is another classifier
+FORMAT = 1  # of the file and the training: a new number makes earlier classifiers be trained again
 HELD_OUT = 12  # one in so many training digits: 5,000 of 60,000
 
 Progress = Callable[[int, int], None]
@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a classifier, besides its digits. The learning rate falls linearly to 0."""
+    """The settings that a classifier depends on, besides its digits. The learning rate falls linearly to 0."""
 
     seed: int = 0
     epochs: float = 4.0
@@ -69,25 +69,25 @@ def digit_classifier(
     progress: Progress | None = None,
     say: Callable[[str], None] = print,
 ) -> Trained:
-    """Return the classifier of these digits: kept from an earlier call, or trained now (minutes on a CPU) and kept.
+    """Return the classifier of these digits: cached by an earlier call, or trained now (minutes on a CPU) and cached.
 
-    It is kept in ~/.cache/aimgan, or the folder that AIMGAN_CACHE names. Raises AimganError for digits without labels.
+    The cache is ~/.cache/aimgan, or the folder that AIMGAN_CACHE names. Raises AimganError for digits without labels.
     """
     settings = settings or SETTINGS
-    path = kept_at(images, settings)
+    path = cache_path(images, settings)
     kept = _read(path, images)
     if kept is not None:
         return kept
     say(f"training a digit classifier ({settings.epochs:g} epochs), to be kept as {path}")
     trained = train(images, settings, progress)
-    with suppress(OSError):  # where it cannot be kept it is still good
+    with suppress(OSError):  # it can be used even if it cannot be cached
         _write(path, trained)
     return trained
 
 
 def train(images: ImageData, settings: Settings, progress: Progress | None = None) -> Trained:
-    """Train a classifier: a function of the digits and the settings, and of nothing else."""
-    begun = time.perf_counter()
+    """Train a classifier. The result depends on the digits and the settings only."""
+    began = time.perf_counter()
     pixels, labels = _labelled(images.train, images.source)
     held_out = len(pixels) // HELD_OUT
     with torch.random.fork_rng(devices=[]):
@@ -100,7 +100,7 @@ def train(images: ImageData, settings: Settings, progress: Progress | None = Non
         "digits": {"train": len(pixels) - held_out, "validation": held_out, "test": len(images.test)},
         "validation_accuracy": accuracy(network, pixels[:held_out], labels[:held_out]),
         "test_accuracy": accuracy(network, *_labelled(images.test, images.source)),
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds": round(time.perf_counter() - began, 1),
         "environment": environment(),
     }
     return Trained(network, record)
@@ -135,7 +135,7 @@ def _fit(
 
 
 def augmented(x: Float[Tensor, "n 1 s s"], settings: Settings, generator: torch.Generator) -> Float[Tensor, "n 1 s s"]:
-    """Turn and shift each image by random amounts, black coming in at the edges; some stay as they are."""
+    """Rotate and shift each image by random amounts, filling with black at the edges; some images stay as they are."""
     n, _, _, side = x.shape
     draws = 2 * torch.rand(n, 3, generator=generator) - 1
     moved = torch.rand(n, generator=generator) >= settings.untouched
@@ -156,7 +156,7 @@ def classify(network: DigitClassifier, x: Float[Tensor, "n 1 s s"]) -> Int[Tenso
 
 
 def accuracy(network: DigitClassifier, pixels: UInt8[Tensor, "n 1 s s"], labels: Int[Tensor, " n"]) -> float | None:
-    """Return the share of digits that are classified rightly; None where there are none."""
+    """Return the share of digits that are classified correctly; None if there are no digits."""
     return float((classify(network, as_float(pixels)) == labels).double().mean()) if len(pixels) else None
 
 
@@ -166,11 +166,11 @@ def _labelled(split: Split, source: str) -> tuple[UInt8[Tensor, "n 1 s s"], Int[
     return split.pixels, torch.zeros(0, dtype=torch.int64) if split.labels is None else split.labels
 
 
-# --- kept between runs --------------------------------------------------------------------------------------------
+# --- cache --------------------------------------------------------------------------------------------------------
 
 
-def kept_at(images: ImageData, settings: Settings) -> Path:
-    """Return where the classifier of these digits and settings is kept, or will be."""
+def cache_path(images: ImageData, settings: Settings) -> Path:
+    """Return the path of the cached classifier of these digits and settings."""
     digest = hashlib.blake2b(json.dumps([FORMAT, images.shape, asdict(settings)]).encode(), digest_size=8)
     for tensor in (images.train.pixels, images.train.labels):
         if tensor is not None:
@@ -179,15 +179,15 @@ def kept_at(images: ImageData, settings: Settings) -> Path:
 
 
 def _write(path: Path, trained: Trained) -> None:
-    """Write weights and record as one file, whole or not at all, whoever else writes it too."""
+    """Write weights and record as one file, replaced in one step; several processes may write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_file(path, shared=True) as fresh:
         save_tensors(fresh, trained.network.state_dict(), {"record": json.dumps(trained.record)})
 
 
 def _read(path: Path, images: ImageData) -> Trained | None:
-    """Return what is kept; None where nothing is, or nothing whole: it is trained again."""
-    with torch.random.fork_rng(devices=[]):  # the fresh weights' draws are not the caller's
+    """Return the cached classifier; None if there is none or the file is damaged, so that it is trained again."""
+    with torch.random.fork_rng(devices=[]):  # random weights are drawn, which must not move the caller's generator
         network = _fresh(images)
     try:
         with safe_open(path, "pt") as file:

@@ -1,4 +1,4 @@
-"""What a model scores: the numbers of `aimgan evaluate`, each only where it applies."""
+"""The scores of a model, as `aimgan evaluate` reports them; each is left out where it does not apply."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from aimgan.networks.batch_norm import batch_norms, reestimate
 
 SAMPLES = 50_000  # ours (docs/science.md 4.10)
 PROTOCOL_SAMPLES = 2_500  # of Srivastava et al. (2017)
-CODES = 10_000  # generated images with known codes, for calibration
+CODES = 10_000  # generated images, whose codes are known, for calibration
 
 
 def evaluate(
@@ -72,13 +72,13 @@ def _inference(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) 
         scores |= reconstruction(model, data)
         if isinstance(data, ImageSet):
             scores |= renormalised(model, data, seed)
-            scores |= anchors(data, model.dim)
+            scores |= baselines(data, model.dim)
         else:
             scores |= within_modes(model, data, seed)
-    if not model.config.deterministic:  # a point has no density that could be calibrated
+    if not model.config.deterministic:  # the posterior is a point: it has no density to calibrate
         scores |= calibration(model, seed)
     if sum(len(q.mean) for q in parts) > 1:
-        # q(z) is the mixture of all q(z|x): draws from it, not means, are what can match the prior.
+        # q(z) is the mixture of all q(z|x): its draws, not the means, can match the prior.
         q = Posterior(torch.cat([q.mean for q in parts]), torch.cat([q.log_variance for q in parts]))
         codes = q.sample(1, noise.generator(seed, "codes", device=model.device))[0].cpu()
         scores |= prior_matching(codes, noise.generator(seed, "prior matching"))
@@ -86,7 +86,7 @@ def _inference(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) 
 
 
 def evaluate_data(data: Mixture, seed: int = 0) -> dict[str, Any]:
-    """Score real samples as if a model had made them: the row that no model can beat."""
+    """Score real samples as if a model had made them: the best scores that a model can expect."""
     return modes(data.sample(SAMPLES, noise.generator(seed, "evaluate data")), data)
 
 
@@ -108,13 +108,14 @@ def reconstruction(model: LatentVariableModel, data: Mixture | ImageSet) -> dict
 
 
 def within_modes(model: LatentVariableModel, data: Mixture, seed: int) -> dict[str, float]:
-    """Return what reconstructions keep of held-out points, against the modes (metrics/within_modes.py).
+    """Return how well reconstructions keep the mode of held-out points, and the place in it (metrics/within_modes.py).
 
     mode_centre_mse, wrong_mode, within_mode_r2    of the same points as reconstruction_mse
     neighbour_mse, _diversity, _ratio              of 8 draws G(z), z ~ q(z|x), for 1,000 of them, as for images
-    neighbour_mode_variance                        the modes' own, a coordinate: draws of x's mode are twice that from x
+    neighbour_mode_variance                        variance of a mode per coordinate; independent draws from x's mode
+                                                   have twice this error
 
-    A point for a posterior has no draws, and no neighbours. The model must have an encoder.
+    Deterministic encoders have no neighbour scores. The model must have an encoder.
     """
     parts = [WithinModes.of(x, model.reconstruct(x).cpu(), data.means, data.covariances) for x in data.chunks()]
     whole = reduce(add, parts)
@@ -133,11 +134,11 @@ def image_errors(model: LatentVariableModel, data: ImageSet) -> Float[Tensor, "n
 
 
 def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, float]:
-    """Return the reconstruction error with G normalised by the codes mu(x) of training images, whatever G saw before.
+    """Return the reconstruction error with G normalised by the codes mu(x) of training images.
 
-    It stands beside `reconstruction_mse`, so that no method owes its place to its batch-norm statistics: objectives
-    such as AIM and ALI never show their G a code of data. Nothing where G has no batch norm, or where there is one
-    training image, which has no variance.
+    It is reported beside `reconstruction_mse` so that rankings do not depend on batch-norm statistics: with objectives
+    such as AIM and ALI, G never gets a code of data in training. Returns nothing if G has no batch norm, or if there is
+    only one training image, which has no variance.
     """
     if not batch_norms(model.G) or data.epoch_size < 2:
         return {}
@@ -149,12 +150,12 @@ def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[
     return {"reconstruction_mse_renormalised": reconstruction(model, data)["reconstruction_mse"]}
 
 
-def anchors(data: ImageSet, dim: int) -> dict[str, Any]:
-    """Return the errors that any error is read against, on the same test images.
+def baselines(data: ImageSet, dim: int) -> dict[str, Any]:
+    """Return baseline errors on the same test images.
 
-    mean_image_mse         of the mean of 10,000 training images, or of all whole thousands (or fewer) that there are
-    pca_mse                of `dim` principal components of the same images (evaluation/pca.py)
-    unrelated_pair_mse     of one image taken for another
+    mean_image_mse         of the mean of up to 10,000 training images (whole thousands, or all of fewer)
+    pca_mse                of `dim` principal components of 10,000 training images (evaluation/pca.py)
+    unrelated_pair_mse     between two different images
     """
     size = min(1_000, data.epoch_size)
     batches = range(min(10, data.epoch_size // size))
@@ -185,7 +186,7 @@ def calibration(model: LatentVariableModel, seed: int) -> dict[str, Any]:
 def progress_scores(
     model: LatentVariableModel, data: ImageSet | Mixture, seed: int, network: FeatureNetwork | None = None
 ) -> dict[str, float]:
-    """Return what is followed while a model trains: reconstruction error, coverage, and a quick Inception Score.
+    """Return the scores that are recorded while a model trains: reconstruction error, coverage, Inception Score.
 
     The last one needs a feature network, and is left out for networks that take minutes on a CPU.
     """

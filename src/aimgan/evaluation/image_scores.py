@@ -1,6 +1,6 @@
-"""Scores of models of images: by the features of a network, by the codes, and by the training images.
+"""Scores of image models from the features of a network, from the codes, and from distances to training images.
 
-Every score that a feature network has a part in is stored with the network's name, the checksum of its weights, its
+Every score that uses a feature network is stored with the network's name, the checksum of its weights, its
 resizer, the numbers of real and generated images, the split, and the seed.
 """
 
@@ -38,19 +38,23 @@ from aimgan.metrics import (
 from aimgan.model import LatentVariableModel
 
 CHUNK = 1_000
-KEPT = 5_000  # images whose features are compared one by one: KID, precision, recall, density, coverage
+KEPT = 5_000  # images whose features are kept to be compared: KID, precision, recall, density, coverage
 SUBSETS = 50  # of a thousand images, for the kernel distance
-PROBED = 10_000  # codes of training images that the probes learn from
+PROBED = 10_000  # codes of training images on which the probes are trained
 NEIGHBOURS = 8  # draws G(z), z ~ q(z|x), of each image ...
 WITH_NEIGHBOURS = 1_000  # ... of so many test images
-COPIES = 1_000  # samples whose nearest training image is looked for
-LEAST = 20  # images of each split: with fewer these scores do not exist, or mean nothing
+COPIES = 1_000  # samples whose nearest training images are searched
+LEAST = 20  # images of each split: with fewer, these scores are undefined or meaningless
 PROGRESS = 5_000  # generated images of a score while a model trains
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a feature network made of many images: features of the first KEPT, moments of all, all logits if any."""
+class FeatureStatistics:
+    """Features, moments and logits of a set of images.
+
+    `features` are those of the first KEPT images, `moments` and `logits` those of all; a network without classes has no
+    logits.
+    """
 
     features: Float[Tensor, "kept d"]
     moments: FeatureMoments
@@ -61,17 +65,17 @@ class Seen:
         """How many images there were."""
         return int(self.moments.count)
 
-    def joined(self, other: Seen) -> Seen:
-        """Return what the network made of these images and of others after them."""
+    def joined(self, other: FeatureStatistics) -> FeatureStatistics:
+        """Return the statistics of these images followed by those of `other`."""
         logits = None
         if self.logits is not None and other.logits is not None:
             logits = torch.cat([self.logits, other.logits])
         features = torch.cat([self.features, other.features])[:KEPT]
-        return Seen(features, self.moments + other.moments, logits)
+        return FeatureStatistics(features, self.moments + other.moments, logits)
 
 
-def seen(network: FeatureNetwork, chunks: Iterable[Tensor], kept: int = KEPT) -> Seen:
-    """Show images to a feature network, chunk by chunk."""
+def extract_features(network: FeatureNetwork, chunks: Iterable[Tensor], kept: int = KEPT) -> FeatureStatistics:
+    """Pass images through a feature network, chunk by chunk."""
     features: list[Tensor] = []
     logits: list[Tensor] = []
     moments: list[FeatureMoments] = []
@@ -83,7 +87,7 @@ def seen(network: FeatureNetwork, chunks: Iterable[Tensor], kept: int = KEPT) ->
         moments.append(FeatureMoments.of(f))
         if answer is not None:
             logits.append(answer.cpu())
-    return Seen(torch.cat(features), reduce(add, moments), torch.cat(logits) if logits else None)
+    return FeatureStatistics(torch.cat(features), reduce(add, moments), torch.cat(logits) if logits else None)
 
 
 def samples(model: LatentVariableModel, n: int, seed: int) -> Iterator[Tensor]:
@@ -96,7 +100,7 @@ def samples(model: LatentVariableModel, n: int, seed: int) -> Iterator[Tensor]:
 def feature_scores(
     model: LatentVariableModel, data: ImageSet, network: FeatureNetwork, n_fake: int, seed: int
 ) -> dict[str, Any]:
-    """Return the scores by a feature network, and those of real data beside them; nothing for fewer than 20 images.
+    """Return the scores from a feature network, and the same scores of real data; nothing for fewer than 20 images.
 
     inception_score, _std       10 splits
     frechet_distance            of samples to test images
@@ -110,14 +114,14 @@ def feature_scores(
     """
     if min(len(data.images.test), data.epoch_size) < LEAST:
         return {}
-    real = seen(network, data.chunks())
+    real = extract_features(network, data.chunks())
     n_matched = min(n_fake, real.count, data.epoch_size)
     first, rest = parted(samples(model, n_fake, seed), n_matched)
-    matched = seen(network, first)
+    matched = extract_features(network, first)
     fake = matched
     if n_matched < n_fake:
-        fake = matched.joined(seen(network, rest))
-    train = seen(network, data.chunks("train", n_matched))
+        fake = matched.joined(extract_features(network, rest))
+    train = extract_features(network, data.chunks("train", n_matched))
     scores: dict[str, Any] = {
         "feature_network": network.name,
         "feature_checksum": network.checksum,
@@ -129,7 +133,7 @@ def feature_scores(
         "split": "test",
         "feature_seed": seed,
     }
-    scores |= with_anchors(fake, matched, real, train)
+    scores |= with_baselines(fake, matched, real, train)
     draws = noise.generator(seed, "kernel distance")
     scores |= kernel_distance(real.features, fake.features, SUBSETS, generator=draws)
     scores |= manifold_metrics(real.features, matched.features)
@@ -137,12 +141,14 @@ def feature_scores(
     del of_real["coverage_expected"]
     scores |= renamed(of_real, "real")
     if model.E is not None:
-        scores |= preserved(real, seen(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+        scores |= preserved(real, extract_features(network, (model.reconstruct(x).cpu() for x in data.chunks())))
     return scores
 
 
-def with_anchors(fake: Seen, matched: Seen, real: Seen, train: Seen) -> dict[str, Any]:
-    """Return the scores of all samples `fake`, of `matched`, the first of them, and of as many real images."""
+def with_baselines(
+    fake: FeatureStatistics, matched: FeatureStatistics, real: FeatureStatistics, train: FeatureStatistics
+) -> dict[str, Any]:
+    """Return the scores of all samples `fake`, of the first ones `matched`, and of as many real images."""
     scores: dict[str, Any] = {}
     if fake.logits is not None and matched.logits is not None and real.logits is not None:
         scores |= inception_score(fake.logits)
@@ -174,8 +180,8 @@ def parted(chunks: Iterator[Tensor], n: int) -> tuple[Iterator[Tensor], Iterator
     return first(), chain(left, chunks)
 
 
-def preserved(real: Seen, reconstructed: Seen) -> dict[str, Any]:
-    """Return what reconstructions keep of images, in the eyes of a feature network: features and class."""
+def preserved(real: FeatureStatistics, reconstructed: FeatureStatistics) -> dict[str, Any]:
+    """Return how well reconstructions keep the features and the class that a feature network gives to images."""
     scores: dict[str, Any] = feature_error(real.features, reconstructed.features)
     if real.logits is not None and reconstructed.logits is not None:
         scores["class_preservation"] = class_preservation(real.logits, reconstructed.logits)
@@ -183,13 +189,13 @@ def preserved(real: Seen, reconstructed: Seen) -> dict[str, Any]:
 
 
 def scores_without_network(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
-    """Return whether samples are copies, how reconstructions and neighbours look, and what the codes know."""
+    """Return scores of copying, of reconstructions and neighbours, and of how well codes predict the class."""
     if not len(data.images.test):
         return {}
     scores = _copies(model, data, seed)
     if model.E is None:
         return scores
-    # Of as many training images as there are test images, so that the two errors can be compared.
+    # As many training images as there are test images, so that the two errors can be compared.
     train = data.chunks("train", len(data.images.test))
     errors = [ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in train]
     scores["reconstruction_mse_train"] = reduce(add, errors).mean
@@ -202,7 +208,7 @@ def scores_without_network(model: LatentVariableModel, data: ImageSet, seed: int
 
 
 def _probes(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
-    """Return how well classes are told from codes; nothing without labels, or of one class."""
+    """Return how well classes are predicted from codes; nothing without labels or with a single class."""
     train, test = data.images.train, data.images.test
     if train.labels is None or test.labels is None or len(test) < 2:
         return {}
@@ -219,7 +225,7 @@ def codes(model: LatentVariableModel, chunks: Iterable[Tensor]) -> Float[Tensor,
 
 
 def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
-    """Return how near samples are to the nearest training image, and how near test images are."""
+    """Return the distance of samples to the nearest training image, compared with that of test images."""
     near = _to_nearest(torch.cat(list(samples(model, COPIES, seed))), data)
     anchor = _to_nearest(next(data.chunks(size=COPIES)).cpu(), data)
     if not bool(anchor.any()):  # all test images are training images
@@ -235,7 +241,7 @@ def _to_nearest(x: Tensor, data: ImageSet) -> Tensor:
 
 def inception_score_so_far(model: LatentVariableModel, network: FeatureNetwork, seed: int) -> dict[str, float]:
     """Return the Inception Score of 5,000 samples in one split, since ten splits of 500 would be biased."""
-    logits = seen(network, samples(model, PROGRESS, seed), kept=0).logits
+    logits = extract_features(network, samples(model, PROGRESS, seed), kept=0).logits
     if logits is None:
         return {}
     return {"inception_score_5000": inception_score(logits, splits=1)["inception_score"]}

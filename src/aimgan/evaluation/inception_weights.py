@@ -1,13 +1,13 @@
-"""The weights of FID's Inception-v3: found in the cache folder, or downloaded there, and checked before they are read.
+"""The weights of FID's Inception-v3: they are read from the cache folder, or downloaded to it, and always checked.
 
 The folder is ~/.cache/aimgan, or the one that AIMGAN_CACHE names. It may hold one of
 
-    inception-2015-12-05.pt             NVIDIA's TorchScript file (stylegan2-ada-pytorch), which is what is downloaded
-    inception-2015-12-05.safetensors    pytorch-fid's weights, converted as docs/metrics.md#feature-networks tells
+    inception-2015-12-05.pt             NVIDIA's TorchScript file (stylegan2-ada-pytorch); this one is downloaded
+    inception-2015-12-05.safetensors    pytorch-fid's weights, converted as docs/metrics.md#feature-networks describes
 
-The checksum of the first is not the publisher's own: NVIDIA states none. It is the one that public projects pin for
-this address (k-diffusion among them) and that the Hub stores for copies of it. Only the weights are taken from the
-file: none of the code in it is run.
+NVIDIA publishes no checksum of the first. The one here is pinned for this address by public projects (k-diffusion
+among them), and the Hub stores it for copies of the file. Only the weights are taken from the file; its code is not
+run.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def cached() -> Path | None:
 
 
 def inception_weights(say: Say) -> Weights:
-    """Return the weights from the cache folder, downloaded first where they are not there.
+    """Return the weights from the cache folder; they are downloaded first if they are not there.
 
-    Raises AimganError where there is no way to get them, or the file is not what it should be.
+    Raises AimganError if they cannot be downloaded, or if the file is not the expected one.
     """
     path = cached() or download(cache_folder() / NAMES[0], say)
     return _from_torchscript(path) if path.suffix == ".pt" else _from_safetensors(path)
 
 
 def download(path: Path, say: Say) -> Path:
-    """Fetch NVIDIA's file to `path`, whole and checked or not at all."""
+    """Download NVIDIA's file to `path`. The file appears there only when it is complete and its checksum is right."""
     say(f"downloading Inception-v3 ({SIZE / 1e6:.0f} MB) from {URL} to {path}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def download(path: Path, say: Say) -> Path:
 
 
 def _fetch(path: Path, say: Say) -> None:
-    """Copy what URL holds, telling each quarter."""
+    """Download the file at URL, reporting progress after each quarter."""
     done = 0
     with urlopen(URL, timeout=TIMEOUT) as source, path.open("wb") as target:
         while block := source.read(BLOCK):
@@ -94,29 +94,29 @@ def _require(got: str, source: str | Path, fix: str) -> None:
 
 def _from_torchscript(path: Path) -> Weights:
     got = sha256_of(path)
-    _require(got, path, "remove it: it is downloaded anew")  # before anything in it is interpreted
+    _require(got, path, "remove it: it will be downloaded again")  # before anything in it is interpreted
     return Weights(dict(load_torchscript(path).state_dict()), path, got, official=True)
 
 
 def load_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Load a TorchScript file on the CPU. Raises AimganError for what is none."""
+    """Load a TorchScript file on the CPU. Raises AimganError if the file is not TorchScript."""
     try:
         with warnings.catch_warnings():  # newer torch calls TorchScript deprecated; the files are still there
             warnings.simplefilter("ignore", DeprecationWarning)
             return torch.jit.load(str(path), map_location="cpu")
     except (RuntimeError, ValueError, OSError) as error:
-        raise AimganError(f"got {path}, expected TorchScript; torch.jit.load says: {first_line(error)}") from None
+        raise AimganError(f"got {path}, expected TorchScript; torch.jit.load says: {without_trace(error)}") from None
 
 
-def first_line(error: Exception) -> str:
-    """Return what an error says, without the trace that torch puts in it."""
+def without_trace(error: Exception) -> str:
+    """Return an error's message in one line, without the TorchScript trace that torch puts before it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return next((line for line in lines if line.startswith("RuntimeError: ")), lines[0])
 
 
 def _from_safetensors(path: Path) -> Weights:
     try:
-        got = sha256_of(path)  # first: of a file that may not be read, safetensors says that there is none
+        got = sha256_of(path)  # first, because safetensors reports a file without read permission as missing
         with safe_open(path, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             converted_from = (file.metadata() or {}).get("converted_from_sha256")

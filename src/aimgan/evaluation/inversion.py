@@ -1,4 +1,4 @@
-"""Codes of images by optimisation, one code for each image (Zhu et al. 2016, equation 3), moved by the engine."""
+"""Codes of images found by optimisation, one code for each image (Zhu et al. 2016, equation 3)."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ class Projection:
     posterior: ClassVar[str | None] = None
 
     def step(self, x: Tensor) -> Iterator[Update]:
-        """Yield the update of all codes for the images x (n, *shape). In a sum each code has a gradient of its own."""
+        """Yield the update of all codes. The loss is a sum, so the gradients of different codes do not mix."""
         yield Update(self.Z, (x - self.G(self.Z.z)).square().sum())
 
 
 def invert(
     model: LatentVariableModel, x: Float[Tensor, "n ..."], steps: int = 200, lr: float = 0.05, starts: int = 64
 ) -> Float[Tensor, "n d"]:
-    """Return codes (n, d) whose images are as near to x (n, *shape) as `steps` steps of Adam bring them.
+    """Return codes (n, d) of the images x (n, *shape), found by minimising |x - G(z)|^2 with `steps` steps of Adam.
 
     They start at the encoder's means or, for a model without an encoder, at the nearest of `starts` draws of the prior.
-    Where the steps have led away from x, the start is returned. Raises AimganError for values of x outside [0, 1], and
-    for a negative number of steps.
+    If the steps have increased the error of an image, its starting code is returned. Raises AimganError for values of x
+    outside [0, 1], a negative number of steps, or fewer than one start.
     """
     if steps < 0 or starts < 1:
-        raise AimganError(f"steps is {steps} and starts is {starts}; expected at least 0 and 1")
+        raise AimganError(f"steps must be at least 0 (got {steps}), starts at least 1 (got {starts})")
     images = len(model.shape) == 3
     require_tensor(x, "x", model.shape, images)
     require_finite(x, x, "x", images)

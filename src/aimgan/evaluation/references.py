@@ -7,7 +7,7 @@ from typing import Any
 
 from aimgan.data import ImageSet
 from aimgan.evaluation.feature_networks import FeatureNetwork
-from aimgan.evaluation.image_scores import preserved, seen
+from aimgan.evaluation.image_scores import extract_features, preserved
 from aimgan.evaluation.inversion import invert
 from aimgan.evaluation.pca import principal_components, rebuilding_error
 from aimgan.metrics import ReconstructionError, with_signed_scale
@@ -28,7 +28,7 @@ def pca(data: ImageSet, dim: int, network: FeatureNetwork | None) -> dict[str, A
     scores = with_signed_scale(rebuilding_error(data, rebuild).compute())
     if network is not None:
         rebuilt = (rebuild(x.cpu()) for x in data.chunks())
-        scores |= preserved(seen(network, data.chunks()), seen(network, rebuilt))
+        scores |= preserved(extract_features(network, data.chunks()), extract_features(network, rebuilt))
     return {"dim": dim, **scores}
 
 

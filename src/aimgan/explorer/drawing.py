@@ -1,4 +1,4 @@
-"""How samples are drawn: images as tiles, 2-D points as dots in a plane on which a click can be located.
+"""Drawing of samples: images as tiles, 2-D points as dots in a plane on which a click can be located.
 
 Backgrounds are transparent and lines are grey, so that pictures suit a light page and a dark one.
 """
@@ -131,7 +131,7 @@ def canvas_for(model: LatentVariableModel) -> Canvas:
 def finite(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Return samples that can be drawn. Raises AimganError for NaN and infinite values."""
     if not bool(x.isfinite().all()):
-        raise AimganError("the model gives NaN or infinite values, which cannot be drawn: train it anew")
+        raise AimganError("the model gives NaN or infinite values, which cannot be drawn: train it again")
     return x
 
 

@@ -1,4 +1,4 @@
-"""What a page shows: a model with its name, its map, how its samples are drawn, and the images to choose from."""
+"""The subject of an explorer page: a model with its name, its map, the drawing of its samples, and images."""
 
 from __future__ import annotations
 

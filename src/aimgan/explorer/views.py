@@ -1,4 +1,4 @@
-"""What the explorer shows of a model, one function for each view: pictures, numbers, and arrays to download.
+"""The views of the explorer, one function for each: pictures, numbers, and arrays to download.
 
 Functions return what the parts of their tab show, in this order. Samples are x (*shape), codes z (d,).
 """

@@ -1,4 +1,4 @@
-"""What the figures of the paper share: sizes, colours, a page with its caption, and text that fits."""
+"""The common style of the paper's figures: sizes, colours, a page with its caption, and text that fits."""
 
 from __future__ import annotations
 

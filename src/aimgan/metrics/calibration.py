@@ -1,4 +1,4 @@
-"""Is the posterior q(z|x) right about its own uncertainty? For x = G(z), z ~ N(0, I), the true code z is known.
+"""The calibration of the posterior q(z|x), measured on x = G(z), z ~ N(0, I), for which the true code z is known.
 
 Simulation-based calibration (Talts et al., 2018): if q(z|x) = N(mean, diag(variance)) is the posterior, the probability
 integral transform u_i = Phi((z_i - mean_i) / std_i) is uniform in every dimension i. So its histogram is flat, a
@@ -44,7 +44,7 @@ class Calibration:
     def of(cls, z: Float[Tensor, "n d"], mean: Float[Tensor, "n d"], log_variance: Float[Tensor, "n d"]) -> Calibration:
         """Compare codes with the posteriors of the images made from them.
 
-        Raises AimganError for unlike shapes, and for codes or posteriors that are not finite.
+        Raises AimganError for different shapes, and for codes or posteriors that are not finite.
         """
         require_same_shape("posterior means", mean, z)
         require_same_shape("posterior log variances", log_variance, z)

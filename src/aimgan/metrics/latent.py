@@ -1,4 +1,4 @@
-"""What codes know of classes without having seen labels: a linear probe, nearest neighbours and clusters (section 5.4).
+"""Class information in codes, measured by a linear probe, nearest neighbours and clusters (section 5.4).
 
 Codes are vectors (n, d), one for each image, usually posterior means. The probe and the neighbours learn from training
 codes and labels and are scored on test codes; clusters are found in the test codes alone.
@@ -50,7 +50,9 @@ def linear_probe(train_codes: Codes, train_labels: Labels, test_codes: TestCodes
 
     classes = len(train_labels.unique())
     if classes < 2:
-        raise AimganError(f"got training labels of {classes} classes, expected at least 2; shuffle the data?")
+        raise AimganError(
+            f"got training labels of {classes} classes, expected at least 2; shuffle data that are sorted by class"
+        )
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return _accuracy(probe, train_codes, train_labels, test_codes, test_labels)
 
@@ -77,7 +79,7 @@ def cluster_scores(codes: Codes, labels: Labels, seed: int = 0) -> dict[str, flo
                        (Hungarian algorithm)
     kmeans_nmi         mutual information of clusters and labels over the mean of their entropies: 0 unrelated, 1 equal
 
-    Raises AimganError for no codes, labels of another shape, or numbers that are not finite.
+    Raises AimganError without codes, for labels of another shape, or for numbers that are not finite.
     """
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
@@ -104,7 +106,7 @@ def _accuracy(
 
 
 def _arrays(codes: Codes, labels: Labels) -> tuple[Float[np.ndarray, "n d"], Int[np.ndarray, "n"]]:
-    """Return both as arrays. Raises AimganError for no codes, unlike numbers of both, or values that are not finite."""
+    """Return both as arrays. Raises AimganError without codes, for unequal numbers of both, or non-finite values."""
     require_samples(len(codes))
     require_same_shape("labels", labels, codes[:, 0])
     require_finite("codes", codes)

@@ -1,4 +1,4 @@
-"""Are samples copies of training images? Their distance to the nearest, compared with that of unseen real images."""
+"""Copies of training images: distances of samples to the nearest one, compared with those of unseen real images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def nearest_distances(
 
     |a|^2 + |b|^2 - 2 a.b, in the images' precision, proposes four references; those are compared in float64 by
     subtraction, so a copy has exactly 0. The answer may be wrong where more than four references are equally near
-    within 1e-6 of an image's square (float32). Raises AimganError for an empty set, unlike shapes or numbers that are
-    not finite.
+    within 1e-6 of an image's square (float32). Raises AimganError for an empty set, different shapes or numbers that
+    are not finite.
     """
     require_same_dimension("queries", queries, references)
     for images in (queries, references):
@@ -43,7 +43,10 @@ def nearest_distances(
 def memorisation(
     samples: Float[Tensor, "n *shape"], held_out: Float[Tensor, "k *shape"], train: Float[Tensor, "m *shape"]
 ) -> dict[str, float]:
-    """Return `copying` for samples, held-out real images and training images. Raises AimganError as both functions."""
+    """Return `copying` for samples, held-out real images and training images.
+
+    Raises AimganError as `nearest_distances` and `copying` do.
+    """
     return copying(nearest_distances(samples, train)[0], nearest_distances(held_out, train)[0])
 
 
@@ -55,7 +58,7 @@ def copying(samples: Float[Tensor, "n"], held_out: Float[Tensor, "k"]) -> dict[s
     memorisation_ratio            the first over the second: about 1 for new images as varied as the data; well below 1
                                   for copies (or blur); above 1 for samples unlike the data
 
-    Raises AimganError for none of either, and where the held-out images are all training images.
+    Raises AimganError if either is empty, and if the held-out images are all training images.
     """
     for distances in (samples, held_out):
         require_samples(len(distances))

@@ -1,4 +1,4 @@
-"""Mode collapse on a Gaussian mixture (paper section 5.3, Table 2): which modes are sampled, how well and how wide.
+"""Mode collapse on a Gaussian mixture (paper section 5.3, Table 2): captured modes, sample quality, mode width.
 
 The definitions are Srivastava et al.'s (2017, VEEGAN): a sample is of *high quality* if it is within three standard
 deviations of the nearest mode; a mode is *captured* if it is nearest to at least one high quality sample. Distances are
@@ -124,7 +124,7 @@ def require_dimension(points: Tensor, means: Means) -> None:
     """Raise AimganError unless points have as many dimensions as the modes."""
     if points.shape[1:] != means.shape[1:]:
         raise AimganError(
-            f"got points of {points.shape[1]} dimensions, expected the modes' {means.shape[1]}; another data set?"
+            f"got points of {points.shape[1]} dimensions, expected {means.shape[1]}; use the model's data set"
         )
 
 
@@ -137,7 +137,7 @@ def whitened(samples: Points, means: Means, covariances: Covariances) -> Float[T
     if failed.any():
         raise AimganError(
             f"got a covariance of mode {int(failed.nonzero()[0])} that is not positive definite, "
-            "expected variances above 0; is it a standard deviation, or a mixture of points?"
+            "expected variances above 0; pass covariances, not standard deviations"
         )
     return torch.einsum("kij,nkj->nki", torch.linalg.inv(root), samples[:, None] - means)
 

@@ -1,4 +1,4 @@
-"""Is q(z|x) as wide as it should be for real x? It compares x with images G(z), z ~ q(z|x) (docs/science.md 4.9).
+"""The width of q(z|x) for real x, measured by comparing x with images G(z), z ~ q(z|x) (docs/science.md 4.9).
 
 If x is like one more draw, it is as far from the draws as they are from each other. With s^2 the draws' variance and b
 the distance of their mean from x, the ratio is 2 s^2 / (s^2 + b^2), from 0 to 2.
@@ -22,7 +22,7 @@ def posterior_images(x: Float[Tensor, "n *shape"], near: Float[Tensor, "n m *sha
     neighbour_ratio        the second over the first: 1 if the image is like one of its draws, less if the draws are too
                            close to each other (0: a point), more if they are too far; 0 for 0 / 0
 
-    Raises AimganError for no images, fewer than 2 draws of an image, unlike shapes or numbers that are not finite.
+    Raises AimganError for no images, fewer than 2 draws of an image, different shapes or numbers that are not finite.
     """
     require_samples(len(x))
     require_samples(near.shape[1], minimum=2)

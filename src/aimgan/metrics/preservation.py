@@ -1,4 +1,4 @@
-"""What a reconstruction keeps that pixels do not show: the class, and a classifier's features (paper section 5.2)."""
+"""Preservation of the class, and of a classifier's features, in reconstructions (paper section 5.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aimgan.metrics.sums import require_finite, require_same_shape, require_samp
 def class_preservation(logits_x: Float[Tensor, "n classes"], logits_x_z_x: Float[Tensor, "n classes"]) -> float:
     """Return the share of images whose reconstruction gets the same label as the image, right or wrong.
 
-    Raises AimganError for no images, unlike shapes or logits that are not finite.
+    Raises AimganError for no images, different shapes or logits that are not finite.
     """
     require_same_shape("reconstructions' logits", logits_x_z_x, logits_x)
     require_samples(len(logits_x))
@@ -26,13 +26,10 @@ def feature_error(features_x: Float[Tensor, "n d"], features_x_z_x: Float[Tensor
     """Return feature_error: the mean of ||f(x) - f(x_z_x)||^2 over that of two different images x.
 
     0 is perfect, 1 as far as another image. The denominator is over all n (n - 1) pairs (`unrelated_pair_mse`). Raises
-    AimganError for fewer than 2 images, images that all have the same features, unlike shapes or numbers that are not
-    finite.
+    AimganError for fewer than 2 images, images that all have the same features, different shapes or non-finite numbers.
     """
     error = ReconstructionError.of(features_x, features_x_z_x).mean
     unrelated = unrelated_pair_mse(features_x)
     if unrelated == 0:
-        raise AimganError(
-            "got images that all have the same features, expected different ones; is the network trained?"
-        )
+        raise AimganError("got images that all have the same features, expected different ones; use a trained network")
     return {"feature_error": error / unrelated}

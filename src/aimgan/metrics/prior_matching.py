@@ -1,4 +1,4 @@
-"""Are the codes of the data distributed as the prior, q(z) = p(z) = N(0, I)? (Paper section 5.3, Figure 3b.)
+"""The difference between the distribution q(z) of data codes and the prior N(0, I) (paper section 5.3, Figure 3b).
 
 q(z) is the mixture of the posteriors over the data, so codes must be *draws* from q(z|x), one for each image. Posterior
 means are too narrow by the mean posterior variance. All codes (n, d) are needed at once; everything is in float64.

@@ -26,7 +26,7 @@ class ReconstructionError:
 
     @classmethod
     def of(cls, x: Float[Tensor, "n *shape"], x_z_x: Float[Tensor, "n *shape"]) -> ReconstructionError:
-        """Compare images with their reconstructions. Raises AimganError for unlike shapes or non-finite numbers."""
+        """Compare images with their reconstructions. Raises AimganError for different shapes or non-finite numbers."""
         require_same_shape("reconstructions", x_z_x, x)
         require_finite("images or reconstructions", x_z_x - x)
         errors = (x_z_x.double() - x.double()).square().flatten(1).mean(1)

@@ -1,4 +1,4 @@
-"""How sharp reconstructions are, and how well they keep the background (paper sections 5.2 and A.1)."""
+"""The sharpness of reconstructions, and their error in the background (paper sections 5.2 and A.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Images = Float[Tensor, "n c h w"]
 
 
 def sharpness(x: Images, x_z_x: Images) -> dict[str, float]:
-    """Compare reconstructions' edges and borders with the images'. Raises AimganError for no images or unlike shapes.
+    """Compare reconstructions' edges and borders with the images'. Raises AimganError for no images or unequal shapes.
 
     edge_sharpness  mean absolute difference of neighbouring pixels of the reconstructions over that of the images: 1 is
                     as sharp, less is blurred, more is noisy; 0 where the images themselves are flat

@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 
 def added(a: S, b: S) -> S:
-    """Return the sums of two parts of the data. Raises AimganError for unlike shapes, which torch would broadcast."""
+    """Return the sums of two parts of the data. Raises AimganError for different shapes: torch would broadcast."""
     fields, others = vars(a), vars(b)
     shapes = {name: tuple(value.shape) for name, value in fields.items()}
     other_shapes = {name: tuple(value.shape) for name, value in others.items()}
@@ -33,7 +33,8 @@ def require_same_shape(what: str, got: Tensor, expected: Tensor) -> None:
     """Raise AimganError unless both shapes are equal. Broadcasting would silently compare the wrong rows."""
     if got.shape != expected.shape:
         raise AimganError(
-            f"got {what} of shape {tuple(got.shape)}, expected {tuple(expected.shape)}; pass one row for each row"
+            f"got {what} of shape {tuple(got.shape)}, expected {tuple(expected.shape)}; "
+            "both need the same number of rows"
         )
 
 
@@ -42,7 +43,8 @@ def require_finite(what: str, x: Tensor) -> None:
     bad = int((~x.isfinite()).sum())
     if bad > 0:
         raise AimganError(
-            f"got {what} with {bad} of {x.numel()} numbers not finite, expected finite ones; has training diverged?"
+            f"got {what} with {bad} of {x.numel()} numbers not finite, expected finite ones; "
+            "if training has diverged, lower its learning rate"
         )
 
 

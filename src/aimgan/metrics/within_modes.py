@@ -1,4 +1,4 @@
-"""Reconstruction of a Gaussian mixture: is the mode kept, and the position within the mode?
+"""Reconstruction of a Gaussian mixture: whether the mode is kept, and the position within the mode.
 
 - `mode_centre_mse` is the error of answering every x with its mode's centre, on the same samples.
 - `wrong_mode` is the share of x that come back in another mode.
@@ -33,7 +33,7 @@ class WithinModes:
     def of(cls, x: Points, x_z_x: Points, means: Means, covariances: Covariances) -> WithinModes:
         """Compare one batch of points with their reconstructions, in the mixture's own units.
 
-        n k d numbers are in memory at once: give a thousand points at a time. Raises AimganError for unlike shapes,
+        n k d numbers are in memory at once: give a thousand points at a time. Raises AimganError for different shapes,
         another dimension than the modes', and numbers that are not finite.
         """
         require_same_shape("reconstructions", x_z_x, x)

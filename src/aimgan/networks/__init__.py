@@ -1,4 +1,4 @@
-"""Networks map tensors. `NETWORKS` holds the families that a recipe can name: dataclasses with a method a player."""
+"""Networks. `NETWORKS` has the families that a recipe can name: dataclasses with one method per network."""
 
 from typing import Protocol, runtime_checkable
 

@@ -1,10 +1,11 @@
 """Batch-norm statistics for inference (docs/science.md 4.1).
 
-During training a network is normalised by the statistics of each batch that passes it. Batches come from two sides:
-codes of the prior and the images that G makes of them, or images of the data and the codes that E infers from them. The
-running averages mix both sides, and lag behind the moving weights. So before a model is saved or evaluated, the
-statistics are estimated anew: a plain average over batches of one side. A network that training shows both sides keeps
-a set of statistics for each (aimgan.model).
+There are two kinds of batches. A *prior* batch has codes of the prior, or the images that G makes from them. A *data*
+batch has images of the data, or the codes that E infers from them.
+
+During training a network is normalised by the statistics of each batch. The running averages mix both kinds, and lag
+behind the weights. So before a model is saved or evaluated, the statistics are estimated again, as a plain average over
+batches of one kind. A network that gets both kinds in training has one set of statistics for each (aimgan.model).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 PRIOR, DATA, BOTH = "prior", "data", "both"
-SIDES = {PRIOR: (PRIOR,), DATA: (DATA,), BOTH: (PRIOR, DATA)}  # the sides of an objective's `G_sees` or `E_sees`
+BATCHES = {PRIOR: (PRIOR,), DATA: (DATA,), BOTH: (PRIOR, DATA)}  # the kinds of batches for each `G_sees` or `E_sees`
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:

@@ -57,10 +57,10 @@ class Posterior:
         return self.mean + (0.5 * self.log_variance).exp() * eps.transpose(0, 1)
 
     def log_prob(self, z: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """Return log q(z|x) in nats. Raises AimganError where the encoder is deterministic."""
+        """Return log q(z|x) in nats. Raises AimganError if the encoder is deterministic."""
         if bool(self.log_variance.eq(POINT).any()):
             raise AimganError(
-                "log_prob of a deterministic encoder's q(z|x); expected one with a variance: train aim or ali"
+                "a deterministic encoder has no density: use a model whose encoder has a variance, such as aim or ali"
             )
         nll = (z - self.mean).square() / self.variance + self.log_variance + math.log(2 * math.pi)
         return -0.5 * nll.sum(dim=1)
@@ -70,7 +70,7 @@ class GaussianHead(nn.Module):
     """E's last layers: features -> q(z|x). `log_variance` is a network, or one number for every x (0: AIM-).
 
     `min_log_variance` is a smooth lower bound: bound + softplus(raw - bound), which unlike a clamp has a gradient below
-    the bound. There is none by default.
+    the bound. By default there is no bound.
     """
 
     def __init__(self, mean: nn.Module, log_variance: nn.Module | float, min_log_variance: float | None = None) -> None:

@@ -1,7 +1,7 @@
 """Inception-v3 of FID and the Inception Score: TensorFlow's graph of 2015-12-05, with 1,008 classes.
 
 The layers are those of Szegedy et al. (2016, Table 1). pytorch-fid and torch-fidelity (both Apache-2.0; read, then
-written anew) found where that graph differs from torchvision's network:
+written again) found where that graph differs from torchvision's network:
 
 - average pools leave the zeros of the padding out of the mean, and the last block pools by the maximum;
 - images of any size become 299 x 299 by TensorFlow 1's bilinear resizing, whose pixel i looks at i * side / 299: no

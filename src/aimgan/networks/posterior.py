@@ -1,4 +1,4 @@
-"""What an encoder can return: the last layers for each kind of q(z|x) that an objective asks for."""
+"""The kinds of q(z|x) that an encoder can return, and the last layers for each."""
 
 from __future__ import annotations
 

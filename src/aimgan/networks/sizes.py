@@ -1,4 +1,4 @@
-"""The sizes that networks can have, checked before memory is taken for them."""
+"""Checks of the sizes of networks, before memory is allocated for them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_width(width: int, side: int, count: int, unit: str) -> None:
     smallest = 8 * 2 ** (count - 1)
     if width < smallest or width % smallest != 0:
         raise AimganError(
-            f"width {width} at side {side}; expected a multiple of {smallest}, since each of the "
+            f"width is {width} at side {side}; expected a multiple of {smallest}, since each of the "
             f"{count} {unit} has half as many maps as the one before"
         )
 
@@ -59,5 +59,5 @@ def require_weights(networks: Any) -> None:
             count = sum(parameter.numel() for parameter in make().parameters())
         if count > MAX_WEIGHTS:
             raise AimganError(
-                f"a network would have {count:,} weights; expected at most {MAX_WEIGHTS:,}: a smaller width"
+                f"a network would have {count:,} weights; expected at most {MAX_WEIGHTS:,}: reduce networks.width"
             )

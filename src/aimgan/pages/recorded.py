@@ -1,4 +1,4 @@
-"""What a finished run has recorded in its folder: scores, curves, alarms, and the command that trains it again."""
+"""The records of a finished run in its folder: scores, curves, alarms, and the command that trains it again."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MAX_STEP, MAX_CHARTS = 2**53, 100
 def command(recipe: Recipe, seed: int) -> str | None:
     """Return the shortest command that trains this recipe, or None for a recipe that no command can name.
 
-    It is made from the settings, unlike the command in run.json: it has no --output, and a run that was started from
-    Python has one too.
+    It is made from the settings, unlike the command in run.json, so it has no --output, and a run started from Python
+    has a command too.
     """
     if recipe.name not in NAMES:
         return None
@@ -71,7 +71,7 @@ def _flag(name: str, value: Any) -> str:
 
 
 def charts(runs: Sequence[Sequence[Row]]) -> dict[str, Markup]:
-    """Return a chart by step of each number that the rows of some runs hold, as SVG, with a line for each run.
+    """Return a chart by step of each number in the rows of some runs, as SVG, with a line for each run.
 
     Losses and their terms come first, then scores. The steps at which an alarm was raised are shaded where there is one
     run only. There are at most MAX_CHARTS, which is more than any run of aimgan has.

@@ -44,7 +44,7 @@ def run_all(
             if outcomes[k].state == "stopped":
                 remove(run, folder)
                 outcomes[k] = Outcome("missing")
-    done = sum(found.settled for found in outcomes)
+    done = sum(found.has_result for found in outcomes)
     if done:
         screen.say(console, f"{done} of {len(runs)} runs are done already")
     if done < len(runs):
@@ -55,7 +55,7 @@ def run_all(
 
 def _train(runs: Sequence[TrainingRun], outcomes: list[Outcome], folder: Path, workers: int, console: Console) -> None:
     """Train the runs without a result, and put what they came to into `outcomes`."""
-    waiting = [k for k, found in enumerate(outcomes) if not found.settled]
+    waiting = [k for k, found in enumerate(outcomes) if not found.has_result]
     attempts: dict[int, Attempt] = {}  # by the run's number
     done = len(runs) - len(waiting)
     stop = Event()

@@ -1,7 +1,7 @@
-"""One training run of a table: the `aimgan train` command that makes it, and what it came to.
+"""One training run of a table: the `aimgan train` command that makes it, and its outcome.
 
-Beside the run's folder stands <name>.json with the time that all attempts took and, if training diverged, the error.
-Divergence is a result like any other, so such a run is not repeated unless that is asked for.
+Beside the run's folder is <name>.json with the time that all attempts took and, if training diverged, the error.
+Divergence is a result, so such a run is repeated only if that is asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM)
 
 
 class Outcome(NamedTuple):
-    """What a run came to: finished (it has scores), stopped (it diverged), failed (a user's mistake) or missing."""
+    """The outcome of a run: finished (it has scores), stopped (it diverged), failed (an error) or missing."""
 
     state: str
     scores: Mapping[str, Any] | None = None
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     error: str | None = None
 
     @property
-    def settled(self) -> bool:
+    def has_result(self) -> bool:
         """Whether there is a result."""
         return self.state in ("finished", "stopped")
 
@@ -139,7 +139,7 @@ def outcome(run: TrainingRun, folder: Path) -> Outcome:
         if record.get("stopped"):
             return Outcome("stopped", None, environment, seconds, record["stopped"])
         scores = json.loads(saved.evaluation.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the run was not begun or not finished, or a file is torn
+    except (OSError, ValueError):  # the run was not started or not finished, or a file is incomplete
         return Outcome("missing", seconds=seconds)
     if scores.pop("steps") == run.length and saved.model.exists():
         return Outcome("finished", scores, environment, seconds)
@@ -167,7 +167,7 @@ class Attempt:
     def __init__(self, run: TrainingRun, folder: Path) -> None:
         self.run = run
         self.folder = folder
-        self.begun = time.monotonic()
+        self.began = time.monotonic()
         self.log = folder / f"{run.name}.log"
         environment = dict(os.environ)
         if run.device == "cpu":
@@ -191,7 +191,7 @@ class Attempt:
         self.process.terminate()
 
     def outcome(self) -> Outcome:
-        """Wait for the process, record the attempt, and return what the run came to."""
+        """Wait for the process, record the attempt, and return the outcome."""
         code = self.process.wait()
         error = diverged = None
         if code:
@@ -202,7 +202,7 @@ class Attempt:
         record = {
             "command": shlex.join(self.run.command),
             "attempts": before.get("attempts", 0) + 1,
-            "seconds": round(before.get("seconds", 0.0) + time.monotonic() - self.begun, 2),
+            "seconds": round(before.get("seconds", 0.0) + time.monotonic() - self.began, 2),
             "stopped": diverged,
         }
         write_json(self.folder / f"{self.run.name}.json", record)
@@ -217,7 +217,7 @@ class Attempt:
         """Return why the process ended: the last line that it printed, unless it was killed."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if code < 0 or not lines:
-            return f"the process ended with code {code} (was it killed?)"
+            return f"the process ended with code {code}; it may have been killed"
         return lines[-1].removeprefix("aimgan: ")
 
 

@@ -47,5 +47,5 @@ def _unknown(name: str) -> AimganError:
 
 @cache
 def all_recipes() -> dict[str, Recipe]:
-    """Return every recipe by its name. There are 150, so they are made only when all are asked for."""
+    """Return all recipes by name: every objective on every data set."""
     return {name: recipe_named(name) for name in NAMES}

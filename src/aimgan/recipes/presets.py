@@ -1,4 +1,4 @@
-"""How large and how long: the same code path as the paper's runs, at a price that a smaller machine can pay.
+"""Presets of size and length: the code of the paper's runs, at a cost that smaller machines can afford.
 
 paper    the recipe as it stands: Tables 3 and 4, 400 and 300 epochs
 quick    the paper's networks, ten epochs
@@ -62,17 +62,19 @@ PRESETS: dict[str, dict[str, Settings]] = {
 
 
 def with_preset(recipe: Recipe, preset: str) -> Recipe:
-    """Return the recipe at a preset's size and length. Raises AimganError for a preset that its data have not."""
+    """Return the recipe with a preset's settings. Raises AimganError if the preset is not available for its data."""
     if preset not in PRESETS:
         raise near_miss("preset", preset, PRESETS)
     data = recipe.name.split("/")[0]
     if data not in PRESETS[preset]:
         having = ", ".join(PRESETS[preset])
-        raise AimganError(f"{recipe.name} has no preset {preset!r}; expected a recipe of {having}, or no --preset")
+        raise AimganError(
+            f"preset {preset!r} is not available for {recipe.name}; expected a recipe of {having}, or no --preset"
+        )
     settings = dict(PRESETS[preset][data])
     unknown = set(settings) & set(_R3GAN_OPTIONS) - objective_options(recipe.objective)
     if unknown:
-        raise AimganError(f"preset {preset!r} is of aim and gan: {recipe.objective} has no option {min(unknown)!r}")
+        raise AimganError(f"preset {preset!r} is for aim and gan: {recipe.objective} has no option {min(unknown)!r}")
     if data in ("folder", "stream") and preset == "cpu":
         settings["refit"] = REFIT.get(recipe.objective)
     return with_settings(replace(recipe, networks=settings.pop("networks", recipe.networks)), settings)

@@ -1,4 +1,4 @@
-"""A recipe is one run, written as the objects it uses."""
+"""The complete configuration of a run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aimgan.networks import NETWORKS, Networks
 from aimgan.networks.sizes import require_sizes, require_weights
 from aimgan.objectives import OBJECTIVES
 from aimgan.training.loop import SCHEDULES
+from aimgan.training.precision import PRECISIONS
 
 Limit = tuple[tuple[str, ...], Callable[[float], bool], str]
 LIMITS: tuple[Limit, ...] = (
@@ -23,7 +24,6 @@ LIMITS: tuple[Limit, ...] = (
     (("samples",), lambda value: value >= 100, "at least 100, since the score is a mean over ten splits of ten"),
     (("batch_size",), lambda value: value >= 2, "at least 2, since batch norm needs a batch"),
 )
-PRECISIONS = ("no", "bf16", "tf32")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _require_option(objective: str, name: str) -> None:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe by value, as run.json keeps it: all that decides the result."""
+    """Return a recipe as values for run.json: all settings that decide the result."""
     values = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.compare}
     values["data"] = _described(recipe.data, DATA)
     values["networks"] = _described(recipe.networks, NETWORKS)

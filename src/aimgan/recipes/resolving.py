@@ -1,4 +1,4 @@
-"""What is to be run, resolved once: a recipe with a command's flags applied, or the one that a run's folder records."""
+"""The plan of a run: a recipe with a command's flags applied, or the recipe that a run's folder records."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Plan:
     steps: int = 0  # known when the data are loaded
     minutes: float | None = None  # about how long to train; it decides the steps of a new run
     device: str = "cpu"  # or "cuda"
-    extend: bool = False  # more steps than the run was begun with are allowed
-    new_data: bool = False  # other images than the run was begun with are allowed
+    extend: bool = False  # more steps than at the run's start are allowed
+    new_data: bool = False  # other images than at the run's start are allowed
     trackers: tuple[str, ...] = ()
     note: str = ""  # what is said before the run, of what was chosen for it
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the result, as run.json keeps it."""
+        """The settings that decide the result, as run.json keeps them."""
         return settings_of(self.recipe, self.seed, self.steps)
 
     def with_steps(self, steps: int) -> Plan:
@@ -68,8 +68,8 @@ class Plan:
     def fitted(self, batches: Any, begun: Mapping[str, Any] | None) -> Plan:
         """Return the plan with networks, batch and length that fit the data.
 
-        A run that goes on with other images than it was begun with keeps its batch and, unless it is extended, its
-        length: `begun` is then its run.json. Raises AimganError for fewer images than a batch has.
+        A run that goes on with other images than at its start keeps its batch and, unless it is extended, its length:
+        `begun` is then its run.json. Raises AimganError for fewer images than a batch has.
         """
         recipe = fitted(self.recipe, batches)
         if begun is None:
@@ -77,7 +77,7 @@ class Plan:
         batch_size = begun["settings"].get("recipe", {}).get("batch_size", recipe.batch_size)
         if batches.epoch_size < batch_size:
             raise AimganError(
-                f"there are {batches.epoch_size:,} images to train on, and the run was begun with batches of "
+                f"there are {batches.epoch_size:,} images to train on, and the run has batches of "
                 f"{batch_size}: give it at least as many images, or choose another --output"
             )
         recipe = with_settings(recipe, {"batch_size": batch_size})
@@ -172,17 +172,17 @@ def fitted(recipe: Recipe, batches: Any) -> Recipe:
 
 
 def settings_of(recipe: Recipe, seed: int, steps: int) -> dict[str, Any]:
-    """Return what decides a run's result, as it comes back from JSON."""
+    """Return the settings that decide a run's result, as JSON gives them back."""
     return json.loads(json.dumps({"recipe": to_dict(recipe), "seed": seed, "steps": steps}))
 
 
 def recorded(run: RunDir) -> tuple[Recipe, int]:
-    """Return the recipe and the seed of a run from its folder. Raises AimganError where the folder holds no run."""
+    """Return the recipe and the seed of a run from its folder. Raises AimganError if it is not a run folder."""
     record = run.read()
     if record is None:
-        raise AimganError(f"{run.path} holds no run (no run.json): check the path, or train one")
+        raise AimganError(f"{run.path} is not a run folder (no run.json): check the path, or train a run")
     recipe = record["settings"].get("recipe")
     seed = record["settings"].get("seed")
     if not isinstance(recipe, dict) or type(seed) is not int:
-        raise AimganError(f"{run.record} has no recipe or no seed: train the run anew")
+        raise AimganError(f"{run.record} has no recipe or no seed: train the run again")
     return from_dict(recipe), seed

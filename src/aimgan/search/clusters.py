@@ -22,7 +22,7 @@ STARTS = 10  # of k-means, of which the best is kept
 SAMPLE = 10_000  # codes that HDBSCAN compares with each other, at most
 SCORED = 5_000  # codes for the silhouette
 BLOCK = 50_000  # codes in memory at a time
-LARGEST = 1e15  # of a code's numbers: their squares must be finite
+LARGEST = 1e15  # the largest number in a code whose square is surely finite
 
 Codes = Float32[np.ndarray, "n d"]
 Labels = Int64[np.ndarray, " n"]
@@ -59,7 +59,9 @@ def cluster(codes: Codes, k: int = 10, method: str = "kmeans", seed: int = 0) ->
             raise AimganError(f"k is {k}, but there are {len(codes):,} images: take a smaller --k")
     for part in _blocks(codes):
         if not (np.abs(part) <= LARGEST).all():  # also for NaN
-            raise AimganError(f"there are codes that are NaN or above {LARGEST:g}: is the model's training sound?")
+            raise AimganError(
+                f"there are codes that are NaN or above {LARGEST:g}: train the model again, with a lower learning rate"
+            )
     # One thread, because several add numbers in an order that varies; no warnings that an optimiser stops early.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -25,7 +25,7 @@ from aimgan.data.names import Skipped
 from aimgan.data.sources import find, state
 from aimgan.errors import AimganError
 from aimgan.files import recover, replacing_folder, unwritable, write_json
-from aimgan.growing import Growing, Kind, Line, open_array, read_lines
+from aimgan.growing import AppendOnlyArrays, Line, RowType, open_array, read_lines
 from aimgan.model import LatentVariableModel
 from aimgan.search.encoding import encoded, require_encoder
 from aimgan.search.nearest import exact
@@ -34,7 +34,7 @@ INSIDE = ".aimgan-index"  # the index in a folder of images, which readers of im
 RECORD, CODES, ROWS, FORMAT = "index.json", "codes", "rows.jsonl", 2
 NAMED = 1_000  # broken images that the record names
 LINE = 128  # images in a line of ROWS, when the index is finished
-FILES = {RECORD, f"{CODES}.npy", ROWS, "index.faiss", f".{RECORD}.new"}
+FILES = {RECORD, f"{CODES}.npy", ROWS, f".{RECORD}.new"}
 
 Progress = Callable[[int, int], None]
 
@@ -48,7 +48,7 @@ class Record:
     dim: int
     images: int | None = None
     fingerprint: str = ""  # of the source's files, by which a source that was moved is recognised
-    skipped: tuple[Skipped, ...] = ()  # the first NAMED of them
+    skipped: tuple[Skipped, ...] = ()  # the first NAMED broken images
     skipped_images: int = 0
 
 
@@ -86,8 +86,8 @@ def build(
 
     An existing index is updated: new and changed images are encoded, missing ones are dropped. After a kill at any
     moment, the same call continues and ends with the same bytes. `progress(done, total)` is called now and then.
-    Raises AimganError if the folder holds something else or codes of another model or source, for a model without an
-    encoder, and for a source without an image that can be used.
+    Raises AimganError if the folder has other files, or codes of another model or source, for a model without an
+    encoder, and for a source without a usable image.
     """
     require_encoder(model)
     folder, name = Path(folder), _identity(source)
@@ -100,7 +100,7 @@ def build(
         order, skipped = _add_missing(model, images, rows, name, progress)
         if not order:
             first = f": {skipped[0].name!r}, {skipped[0].reason}" if skipped else ""
-            raise AimganError(f"{name!r} has no image that can be used{first}")
+            raise AimganError(f"{name!r} has no usable image{first}")
         record = replace(record, images=len(order), skipped=tuple(skipped[:NAMED]), skipped_images=len(skipped))
         if record != read_record(folder) or not _is_finished(rows, order):
             _finish(folder, record, rows, order)
@@ -113,15 +113,18 @@ def _identity(source: str | Path) -> str:
     return os.path.realpath(path) if os.path.exists(path) else str(source)
 
 
-def _open_rows(folder: Path, dim: int) -> Growing:
+def _open_rows(folder: Path, dim: int) -> AppendOnlyArrays:
     try:
-        return Growing(folder, {CODES: Kind("<f4", (dim,))}, ROWS, _is_sound)
+        return AppendOnlyArrays(folder, {CODES: RowType("<f4", (dim,))}, ROWS, _is_valid)
     except OSError as reason:
         raise unwritable(folder, reason) from None
 
 
-def _is_sound(line: Line) -> bool:
-    """Return whether a line of ROWS names as many images as it has codes. Raises TypeError and the like, too."""
+def _is_valid(line: Line) -> bool:
+    """Return whether a line of ROWS names as many images as it has codes.
+
+    May raise TypeError, KeyError or ValueError on malformed lines.
+    """
     names, keys = line["names"], line["keys"]
     if not all(isinstance(name, str) for name in names) or not all(type(key) is int for key in keys):
         return False
@@ -129,7 +132,7 @@ def _is_sound(line: Line) -> bool:
 
 
 def _add_missing(
-    model: LatentVariableModel, images: Listing, rows: Growing, source: str, progress: Progress | None
+    model: LatentVariableModel, images: Listing, rows: AppendOnlyArrays, source: str, progress: Progress | None
 ) -> tuple[list[int], list[Skipped]]:
     """Append the codes of images that have no row yet; return the row of each good image in the source's order."""
     order: list[int] = []
@@ -157,16 +160,16 @@ def open_index(folder: str | Path) -> Index:
     recover(folder)
     record = read_record(folder)
     if record is None:
-        raise AimganError(f"{folder} holds no index: name the images that it is to be of (--images)")
+        raise AimganError(f"{folder} is not an index: pass --images to build it")
     if record.images is None:
         raise AimganError(f"the index in {folder} is not finished: repeat the command that builds it")
     names: list[str] = []
     try:
-        codes = open_array(folder / f"{CODES}.npy", Kind("<f4", (record.dim,)), record.images)
+        codes = open_array(folder / f"{CODES}.npy", RowType("<f4", (record.dim,)), record.images)
         with regular(folder / ROWS).open("rb") as file:
-            for line, _ in read_lines(file, (CODES,), _is_sound):
+            for line, _ in read_lines(file, (CODES,), _is_valid):
                 names += line["names"]
-        if len(names) < record.images:  # there are more while others are added
+        if len(names) < record.images:  # there may be more, while images are added
             raise ValueError(f"{len(names):,} names, expected {record.images:,}")
     except (OSError, ValueError, MemoryError) as reason:
         why = " ".join(str(reason).split())[:200]
@@ -190,14 +193,14 @@ def query(index: Index, z: Float[Tensor, " d"], k: int = 12) -> list[Hit]:
 
 
 def require_model(index: Index, model: LatentVariableModel) -> None:
-    """Raise AimganError for a model other than that of the index."""
+    """Raise AimganError unless the index was built with this model."""
     _require_same_model(index.folder, index.record, Record(checksum(model), index.record.source, model.dim))
 
 
 def _require_same_model(folder: Path, found: Record, wanted: Record) -> None:
     if (found.model, found.dim) != (wanted.model, wanted.dim):
         both = f"{found.model[:12]}, this one's {wanted.model[:12]}"
-        raise AimganError(f"{folder} holds codes of another model (weights {both}): build an index of its own for it")
+        raise AimganError(f"{folder} has codes of another model (weights {both}): build a new index for this model")
 
 
 def checksum(model: LatentVariableModel) -> str:
@@ -217,7 +220,7 @@ def read_record(folder: Path) -> Record | None:
     try:
         values = read_json(path)
         if values.pop("format") != FORMAT:
-            raise ValueError("of another format")
+            raise ValueError("it has another format")
         skipped = tuple(Skipped(str(item["name"]), str(item["reason"])) for item in values.pop("skipped"))
         return Record(**values_for(Record, values, "name in it"), skipped=skipped)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
@@ -235,13 +238,11 @@ def _begin(folder: Path, wanted: Record) -> None:
         _require_same_model(folder, found, wanted)
         is_moved = found.fingerprint == wanted.fingerprint or folder.resolve().parent == Path(wanted.source)
         if found.source != wanted.source and not is_moved:
-            raise AimganError(
-                f"{folder} is of {found.source!r}, and {wanted.source!r} holds other images: choose another folder"
-            )
+            raise AimganError(f"{folder} was built from {found.source!r}, not {wanted.source!r}: choose another folder")
         return
     others = sorted({path.name for path in folder.iterdir()} - FILES) if folder.is_dir() else []
     if others:
-        raise AimganError(f"{folder} holds {others[0]!r}, which is no part of an index: choose another folder")
+        raise AimganError(f"{folder} contains {others[0]!r}, which is not part of an index: choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_record(folder, wanted)
@@ -249,26 +250,26 @@ def _begin(folder: Path, wanted: Record) -> None:
         raise AimganError(f"cannot write {folder} ({reason.strerror}): choose another folder") from None
 
 
-def _is_finished(rows: Growing, order: Sequence[int]) -> bool:
+def _is_finished(rows: AppendOnlyArrays, order: Sequence[int]) -> bool:
     """Return whether the rows are as `_finish` leaves them: in the source's order, and LINE of them to a line."""
     count = rows.counts[CODES]
     if list(order) != list(range(count)):
         return False
     try:
-        open_array(rows.folder / f"{CODES}.npy", rows.kinds[CODES], count)
+        open_array(rows.folder / f"{CODES}.npy", rows.row_types[CODES], count)
     except (OSError, ValueError):
         return False
     lines = [line["rows"][CODES] for line in rows.lines]
     return lines == [min(LINE, count - start) for start in range(0, count, LINE)]
 
 
-def _finish(folder: Path, record: Record, rows: Growing, order: Sequence[int]) -> None:
-    """Write the index anew from its rows, in the source's order, and then replace the folder."""
+def _finish(folder: Path, record: Record, rows: AppendOnlyArrays, order: Sequence[int]) -> None:
+    """Write a new index from the rows, in the source's order, and replace the folder by it."""
     names = [name for line in rows.lines for name in line["names"]]
     keys = [key for line in rows.lines for key in line["keys"]]
     codes = rows.array(CODES)
     with replacing_folder(folder) as fresh:
-        with Growing(fresh, rows.kinds, ROWS) as kept:
+        with AppendOnlyArrays(fresh, rows.row_types, ROWS) as kept:
             for start in range(0, len(order), LINE):
                 part = order[start : start + LINE]
                 kept.append({CODES: codes[part]}, names=[names[k] for k in part], keys=[keys[k] for k in part])

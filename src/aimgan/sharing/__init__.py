@@ -1,1 +1,1 @@
-"""What leaves this machine: the Hub, and exports to other formats."""
+"""Sharing of models: the Hub, and exports to other formats."""

@@ -1,4 +1,4 @@
-"""A model for other programs: ONNX graphs or torch.export programs, each compared with the model when it is written.
+"""Export of a model to other programs, as ONNX graphs or torch.export programs, each compared with the model.
 
     generator        z (n, d) -> x (n, *shape), images in [0, 1]
     encoder          x -> mean, log_variance (n, d) of q(z|x) (equation 8)
@@ -74,7 +74,7 @@ class EncoderDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class Graph:
-    """What becomes one file: a module, the names of its input and outputs, and what it is compared with."""
+    """The content of one file: a module, the names of its input and outputs, and the model's answer to compare with."""
 
     module: nn.Module
     input: str
@@ -89,7 +89,7 @@ def export(model: LatentVariableModel, folder: Path | str, format: str = "onnx")
     The folder gets the files and a README with their inputs and outputs, all or nothing. An earlier export is
     replaced. Weights are float32, and the number of samples is free. Each file is compared with the model on the CPU at
     batches of 1, 7 and 64. Raises AimganError for a difference above 1e-4, a G that draws noise of its own, a missing
-    `aimgan[export]`, and a folder that cannot be written or holds any other file.
+    `aimgan[export]`, and a folder that cannot be written or contains other files.
     """
     if format not in SUFFIXES:
         raise near_miss("format", format, SUFFIXES)
@@ -155,8 +155,8 @@ def _written(name: str, graph: Graph, path: Path) -> float:
         raise AimganError(f"torch cannot export this {name} ({type(cause).__name__}: {line})") from reason
     if not difference <= TOLERANCE:
         raise AimganError(
-            f"{path.name} differs from the model by {difference:.2g}; expected at most {TOLERANCE:g}: does one of its "
-            "layers draw at random, or are its weights huge?"
+            f"{path.name} differs from the model by {difference:.2g}; expected at most {TOLERANCE:g}: remove layers "
+            "that draw at random, and make sure that training has not diverged"
         )
     return difference
 
@@ -222,7 +222,7 @@ def _require_packages(format: str) -> None:
 
 
 def _require_own(folder: Path) -> None:
-    """Raise AimganError for a folder that holds anything but an export."""
+    """Raise AimganError for a folder that contains anything but an export."""
     if not folder.exists():
         return
     own = {README}
@@ -230,7 +230,7 @@ def _require_own(folder: Path) -> None:
         own |= {name + suffix for name in NAMES}
     others = {path.name for path in folder.iterdir()} - own
     if others:
-        raise AimganError(f"{folder} holds {min(others)}, which no export has: choose another folder")
+        raise AimganError(f"{folder} contains {min(others)}, which is not a file of an export: choose another folder")
 
 
 def _readme(model: LatentVariableModel, graphs: Mapping[str, Graph], format: str) -> str:

@@ -56,7 +56,9 @@ def find(source: str | Path) -> Path:
     if Path(source, "run.json").exists():
         raise AimganError(f"{source} is a run that has no model yet: repeat its training command to finish it")
     if Path(source).exists() or not HUB_ID.fullmatch(str(source)):
-        raise AimganError(f"{source} holds no model ({CONFIG} and {WEIGHTS} expected): train one, or check the path")
+        raise AimganError(
+            f"{source} is not a model folder ({CONFIG} and {WEIGHTS} expected): train one, or check the path"
+        )
     return _download(str(source))
 
 
@@ -110,7 +112,7 @@ def described(source: str | Path) -> tuple[Card, Path]:
         if run.evaluation.exists():
             scores = read_json(run.evaluation)
     except (OSError, ValueError, OverflowError) as reason:
-        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run anew") from None
+        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run again") from None
     card = load_folder(folder).card()
     return replace(card, source=str(source), record=run.read() or {}, scores=scores), folder
 
@@ -212,11 +214,13 @@ def _pictures(folder: Path) -> list[Path]:
 
 @contextmanager
 def _replacing(folder: Path, model: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of an earlier page. Raises AimganError where it cannot."""
+    """Yield an empty folder that replaces an earlier page. Raises AimganError if it cannot."""
     try:
         others = {path.name for path in folder.glob("*")} - {CARD, CONFIG, WEIGHTS, FIGURES}
         if others:
-            raise AimganError(f"{folder} holds {min(others)}, which no dry run wrote: choose another folder")
+            raise AimganError(
+                f"{folder} contains {min(others)}, which is not a file of a dry run: choose another folder"
+            )
         if folder.resolve() == model.resolve():
             raise AimganError(f"{folder} is the model itself: choose another folder")
         with replacing_folder(folder) as fresh:

@@ -1,7 +1,7 @@
 """Alarms: signs in the rows of metrics.jsonl that a run goes wrong. They warn; only a non-finite loss stops a run.
 
-Each alarm depends on the rows so far and on nothing else, so a resumed run has the alarms of a run left alone. Log rows
-contain losses, evaluation rows the signs of collapse that `evaluation.evaluate` computes.
+Alarms depend on the rows so far only, so a resumed run raises the same alarms as an uninterrupted run. Log rows contain
+losses, evaluation rows the signs of collapse that evaluation/collapse.py computes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 Row = Mapping[str, Any]
 PAGE = "docs/troubleshooting.md"
 
-BEGINNING = 20  # log rows, which every run has: before that, codes without information may just be untrained
+BEGINNING = 20  # log rows at the start of a run: until then, codes without information may just be untrained
 ROWS = 5  # consecutive log rows: single ones fluctuate in every GAN
 SCORES = 2  # consecutive evaluations
-SATURATED = 0.01  # each of D's terms: D is 99 % sure of real and of generated samples. Sound runs have 0.09 and more
-CONSTANT = 1e-4  # of the loss: in five rows those of sound runs vary by 0.9 % and more, from the batches' noise alone
-GROWTH, AT_LEAST = 100.0, 10.0  # times the smallest size so far, which counts as at least 10: a loss may cross 0
-DEAD = 0.01  # of the data's spread; a single one of Table 2's 25 modes, where GANs begin, has 0.018
+SATURATED = 0.01  # each of D's terms: D is 99 % sure of real and of generated samples. Good runs have at least 0.09
+CONSTANT = 1e-4  # of the loss: in good runs it varies by at least 0.9 % over five rows, just because batches differ
+GROWTH, AT_LEAST = 100.0, 10.0  # times the smallest absolute loss so far, or 10 if that is less: a loss may cross 0
+DEAD = 0.01  # of the data's spread; samples from one of Table 2's 25 modes, as GANs make at first, have 0.018
 CLIPPED = 0.9  # of the values that should lie between black and white
-UNUSED = 0.9  # of the code's dimensions: a VAE leaves some at the prior, an InfoGAN half, neither nearly all
-MOST = 0.5  # of the posterior's log variances, at a bound
+UNUSED = 0.9  # of the code's dimensions: a good VAE leaves some at the prior and a good InfoGAN half of them
+MOST = 0.5  # share of the posterior's log variances that are at a bound
 RISEN = 0.5  # nats above the smallest KL so far: as if two fifths of the modes were lost, exp(-0.5) = 0.61
 
 ADVERSARIAL = ("adversarial", "of G", "ratio", "manifold", "symmetric kl")  # the terms of G against a discriminator
@@ -31,7 +31,7 @@ ADVERSARIAL = ("adversarial", "of G", "ratio", "manifold", "symmetric kl")  # th
 
 @dataclass
 class History:
-    """What the alarms need of all rows so far: the last few, and the smallest sizes."""
+    """The rows that the alarms need: the last few, and the smallest absolute value of each loss so far."""
 
     losses: deque[Row] = field(default_factory=lambda: deque(maxlen=ROWS))
     scores: deque[Row] = field(default_factory=lambda: deque(maxlen=SCORES))
@@ -62,13 +62,13 @@ class History:
         return values if len(values) == ROWS else []
 
     def last_scores(self, name: str) -> list[float]:
-        """Return the last SCORES values of a score, or an empty list if there are fewer or the run has just begun."""
+        """Return the last SCORES values of a score, or an empty list if there are fewer or the run has just started."""
         values = [row[name] for row in self.scores if name in row]
         return values if len(values) == SCORES and self.age >= BEGINNING else []
 
 
 def discriminator_saturated(seen: History) -> bool:
-    """Return whether all terms of a discriminator's loss are near 0, their least value."""
+    """Return whether all terms of a discriminator's loss are near 0, their lowest value."""
     for loss in seen.names():
         if loss.startswith("loss/D"):
             D = loss.removeprefix("loss/")
@@ -134,7 +134,7 @@ ALARMS: dict[str, tuple[Callable[[History], bool], str]] = {
 
 @dataclass
 class Watch:
-    """Reads rows one after another and keeps the names of the alarms that stand. `before` has the rows of earlier."""
+    """Reads rows one after another and keeps the names of active alarms. `before` are the rows already written."""
 
     before: Iterable[Row] = ()
     standing: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Checkpoints: one folder each, with a safetensors file and JSON. The newest one whose checksums are right counts."""
+"""Checkpoints: folders with a safetensors file and JSON. A run resumes from the newest one with correct checksums."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Checkpoint:
 def save(folder: Path, step: int, tensors: Mapping[str, Tensor], files: Iterable[Path] = ()) -> Path:
     """Write the state after `step` steps and copies of `files` to folder/<step>; remove all but the newest KEPT.
 
-    Raises OSError if the disk refuses; earlier checkpoints then stay.
+    Raises OSError if the disk refuses a write; earlier checkpoints are then kept.
     """
     target = folder / f"{step:09d}"
-    folder.mkdir(exist_ok=True)  # without its parents: a run whose folder was removed must end
+    folder.mkdir(exist_ok=True)  # without its parents: if the run's folder was removed, the run must fail
     with replacing_folder(target) as fresh:
         save_tensors(fresh / TENSORS, tensors)
         copies = {}
@@ -54,9 +54,9 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], files: Iterable
 
 
 def prune(folder: Path, step: int) -> None:
-    """Remove all checkpoints but the newest KEPT up to `step`, and what killed saves left behind.
+    """Remove all checkpoints but the newest KEPT up to `step`, and temporary folders of interrupted saves.
 
-    A checkpoint past `step` is a damaged one that was ignored.
+    A checkpoint after `step` is a damaged one that was ignored.
     """
     found = _checkpoints(folder)
     kept = [path for path in found if int(path.name) <= step][:KEPT]
@@ -67,7 +67,7 @@ def prune(folder: Path, step: int) -> None:
 def newest(folder: Path) -> Checkpoint | None:
     """Return the newest undamaged checkpoint, or None. Damaged ones are ignored with a warning.
 
-    Raises AimganError if the disk fails to read one: it may be sound, and training without it would remove it.
+    Raises AimganError if the disk fails to read one: it may be undamaged, and training without it would remove it.
     """
     found = _checkpoints(folder)
     for path in found:

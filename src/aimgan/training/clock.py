@@ -1,4 +1,4 @@
-"""A clock that runs while a model trains, and stands still while it is evaluated or saved."""
+"""A clock that measures training time and is paused while the model is evaluated or saved."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 class Clock:
     """Measures the speed of training on a device, from step `start` on.
 
-    A GPU works through a queue, which is waited for before and after a pause only. So `lap` is meant to be called just
-    after losses have been fetched from the device.
+    The clock synchronises with the GPU only before and after a pause. So call `lap` just after losses have been fetched
+    from the device.
     """
 
     def __init__(self, device: torch.device, start: int) -> None:

@@ -1,6 +1,6 @@
-"""The engine: the only place where an objective's parameters move, and where their gradients are taken.
+"""The engine computes the gradients of an objective's losses and updates its networks; nothing else updates them.
 
-Three gradients are taken elsewhere. Those of a gradient penalty (`objectives.terms`) and of the unrolled GAN's inner
+Three gradients are computed elsewhere. Those of a gradient penalty (`objectives.terms`) and of the unrolled GAN's inner
 steps are part of a loss. The digit classifier (`evaluation.digit_classifier`) belongs to no objective.
 """
 
@@ -34,17 +34,17 @@ def players(objective: Objective) -> dict[str, nn.Module]:
 
 
 def trainable(network: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that training moves, by name, without the frozen ones."""
+    """Return the parameters that are trained, by name, without the frozen ones."""
     return {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
 
 
 class Engine:
-    """Runs an objective's steps: takes the gradients of each update, averages them over processes, moves its networks.
+    """Runs an objective's steps: it computes each update's gradients, averages them over processes, and applies them.
 
-    `rule` moves parameters. All random numbers of a step depend on (seed, step) only, so a run can go on at any step.
+    `rule` updates parameters. All random numbers of a step depend on (seed, step) only, so a run can go on at any step.
     If `ema` is above zero, the engine keeps exponential moving averages of all weights with that decay (and with a
     smaller one in the first steps, so that the initial weights are forgotten). `channels_last` keeps weights and images
-    in torch's channels-last memory format, which changes nothing but the order of additions.
+    in torch's channels-last memory format, which only changes the order of additions.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Engine:
         self._names = {id(network): name for name, network in self.networks.items()}
         self._parameters = {name: trainable(network) for name, network in self.networks.items()}
         self._averages: dict[str, nn.Module] = {}
-        self._averaged: list[Tensor] = []
-        self._live: list[Tensor] = []  # the weights whose averages are in the list before
+        self._ema_weights: list[Tensor] = []  # all averages in one list, for torch's foreach functions
+        self._weights: list[Tensor] = []  # the weights that they average, in the same order
         if ema:
             for name, network in self.networks.items():
                 self._averages[name] = deepcopy(network)
-                self._averaged += trainable(self._averages[name]).values()
-                self._live += self._parameters[name].values()
+                self._ema_weights += trainable(self._averages[name]).values()
+                self._weights += self._parameters[name].values()
         self._generator = torch.Generator(device=accelerator.device)
         self._static: StaticStep | None = None
 
@@ -81,7 +81,7 @@ class Engine:
         On a CPU the steps take the same path without a graph, with the same bits as eager ones.
         """
         assert self.accelerator.num_processes == 1
-        self._static = StaticStep(self._body, self._stream, self._share, self.accelerator.device)
+        self._static = StaticStep(self._run_step, self._stream, self._ema_rate, self.accelerator.device)
 
     @property
     def inference_networks(self) -> dict[str, nn.Module]:
@@ -94,18 +94,18 @@ class Engine:
             x = x.contiguous(memory_format=torch.channels_last)
         if self._static:
             return self._static(x, step, lr)
-        return self._body(x, self._stream(step), step_sizes(lr, self._share(step), self.accelerator.device))
+        return self._run_step(x, self._stream(step), step_sizes(lr, self._ema_rate(step), self.accelerator.device))
 
     def _stream(self, step: int) -> noise.Stream:
         source = noise.of_step(self._generator, self.seed, step)
         return noise.Stream(source, self.accelerator.process_index, self.accelerator.num_processes)
 
-    def _share(self, step: int) -> float:
-        """Return how far the averages move towards the weights: in the first steps they are plain means."""
+    def _ema_rate(self, step: int) -> float:
+        """Return the weight of the new values in the averages: 1 - decay, or 1/(step+1) at the start."""
         return max(1 - self.ema, 1 / (step + 1))
 
-    def _body(self, x: Tensor, source: noise.Source, sizes: StepSizes) -> dict[str, Tensor]:
-        """Take a step, given everything that changes from step to step: this is what a CUDA graph repeats."""
+    def _run_step(self, x: Tensor, source: noise.Source, sizes: StepSizes) -> dict[str, Tensor]:
+        """Take a step. Only its arguments differ between steps, so that a CUDA graph can repeat it."""
         log: dict[str, Tensor] = {}
         mixed = self.accelerator.mixed_precision != "no"
         with noise.instead(source):
@@ -121,7 +121,7 @@ class Engine:
         return log
 
     def _move(self, updates: tuple[Update, ...], sizes: StepSizes, log: dict[str, Tensor]) -> None:
-        """Take the gradients of simultaneous updates, then move their networks."""
+        """Compute the gradients of simultaneous updates, then update their networks."""
         moved: list[str] = []
         by_rate: dict[float, tuple[list[Tensor], list[Tensor]]] = {}  # usually there is one rate, hence one kernel
         for k, update in enumerate(updates, start=1):
@@ -136,13 +136,15 @@ class Engine:
             for term, value in update.terms.items():
                 log[f"{player}/{term}"] = value.detach()
         if len(moved) != len(set(moved)):
-            raise AimganError(f"simultaneous updates name {moved}: a network can be in one of them; add the losses")
+            raise AimganError(
+                f"simultaneous updates name {moved}: each network can be in one update only; add its losses"
+            )
         for rate, (parameters, gradients) in by_rate.items():
             self.rule.move(parameters, gradients, sizes.rate(rate))
 
     def _name(self, network: nn.Module) -> str:
         if id(network) not in self._names:
-            raise AimganError(f"an update names a network that is no player; the players are {sorted(self.networks)}")
+            raise AimganError(f"an update names a network that is not one of the players: {sorted(self.networks)}")
         return self._names[id(network)]
 
     def _gradients(self, update: Update, names: list[str], retain_graph: bool) -> list[Tensor]:
@@ -159,7 +161,7 @@ class Engine:
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise AimganError(
-                f"{type(self.objective).__name__}: an update moves {'+'.join(names)}, but its loss does not reach "
+                f"{type(self.objective).__name__}: an update trains {'+'.join(names)}, but its loss does not depend on "
                 f"{missing[0]}{more}: name another network, or remove the layer that the loss does not use"
             )
         gradients = [gradient for gradient in found if gradient is not None]
@@ -178,15 +180,15 @@ class Engine:
     def _average(self, share: float | Tensor) -> None:
         """Move the averages towards the weights, and copy the buffers."""
         if isinstance(share, Tensor):
-            torch._foreach_lerp_(self._averaged, self._live, [share.to(p.dtype) for p in self._averaged])
+            torch._foreach_lerp_(self._ema_weights, self._weights, [share.to(p.dtype) for p in self._ema_weights])
         else:
-            torch._foreach_lerp_(self._averaged, self._live, share)
+            torch._foreach_lerp_(self._ema_weights, self._weights, share)
         for name, average in self._averages.items():
             for own, live in zip(average.buffers(), self.networks[name].buffers(), strict=True):
                 own.copy_(live)
 
     def state(self) -> dict[str, Tensor]:
-        """Return everything that training moves, by name: parameters, buffers, averages and the rule's moments."""
+        """Return all tensors that training changes, by name: parameters, buffers, averages and the rule's moments."""
         tensors: dict[str, Tensor] = {}
         for name, module in self._modules():
             for key, value in module.state_dict().items():
@@ -206,12 +208,14 @@ class Engine:
         for name, value in own.items():
             shape = tuple(tensors[name].shape) if name in tensors else "nothing"
             if shape != tuple(value.shape):
-                raise AimganError(f"checkpoint has {shape} for {name}; expected {tuple(value.shape)}: another recipe?")
+                raise AimganError(
+                    f"checkpoint has {shape} for {name}; expected {tuple(value.shape)}: use its own recipe"
+                )
         for name, value in own.items():
             value.copy_(tensors[name])
 
-    def statistics(self) -> set[str]:
-        """Return the names in `state` of the modules' buffers, which on a CPU may differ between processes."""
+    def buffer_names(self) -> set[str]:
+        """Return the names of the modules' buffers in `state`. Buffers may differ between processes."""
         return {f"{name}.{key}" for name, module in self._modules() for key, _ in module.named_buffers()}
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:

@@ -1,7 +1,7 @@
 """A training step as one CUDA graph: recorded once, then replayed without Python, dispatch or kernel launches.
 
-A graph repeats the same kernels on the same memory. So whatever differs from step to step is copied into tensors that
-stay in place: the batch, the random draws (made outside the graph), the learning rates, and how far the averages move.
+A graph repeats the same kernels on the same memory. So all values that differ from step to step are copied into fixed
+tensors: the batch, the random draws (made outside the graph), the learning rates, and the rate of the averages.
 See "CUDA Graphs" (whole-network capture) in torch's notes on CUDA semantics.
 """
 
@@ -28,7 +28,7 @@ class EagerWarning(UserWarning):
 
 
 class Capture:
-    """The stand-in for a graph on a CPU: the warm-up changes nothing, and the "recording" is the function itself."""
+    """A substitute for a graph on a CPU: the warm-up does nothing special, and `record` returns the function itself."""
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:
@@ -48,7 +48,7 @@ class CudaCapture(Capture):
 
     @contextmanager
     def warm_up(self) -> Iterator[None]:
-        """Run the block on the side stream: it waits for the current stream, and the current stream for it."""
+        """Run the block on the side stream, synchronised with the current stream before and after."""
         current = torch.cuda.current_stream()
         self._side.wait_stream(current)
         with torch.cuda.stream(self._side):
@@ -56,7 +56,7 @@ class CudaCapture(Capture):
         current.wait_stream(self._side)
 
     def record(self, body: Callable[[], Log]) -> Callable[[], Log]:
-        """Record the body, whose kernels do not run meanwhile, and return a function that replays them.
+        """Record the body's kernels without running them, and return a function that replays them.
 
         Raises RuntimeError if the body cannot be recorded.
         """
@@ -73,17 +73,17 @@ class CudaCapture(Capture):
 
 
 def layout(tensor: Tensor) -> tuple[torch.Size, torch.dtype, tuple[int, ...]]:
-    """Return what a graph depends on in a tensor: shape, type and strides."""
+    """Return the properties of a tensor on which a graph depends: shape, type and strides."""
     return tensor.shape, tensor.dtype, tensor.stride()
 
 
 class StaticStep:
     """Runs `body(x, source of draws, step sizes)`: first eagerly, then as replays of a graph of it.
 
-    `stream(step)` gives the draws of a step and `share(step)` how far its averages move. The first WARM_UP steps are
+    `stream(step)` gives the draws of a step and `share(step)` the rate of its averages. The first WARM_UP steps are
     eager; they show which draws and learning rates a step asks for. A batch of another shape also runs eagerly. If the
-    body cannot be recorded, because it waits for a value or asks for other draws in each step, then there is one
-    warning, `why` has the reason, and all steps run eagerly.
+    body cannot be recorded, because it synchronises with the CPU (such as `.item()`) or asks for different draws in
+    each step, then there is one warning, `eager_reason` has the reason, and all steps run eagerly.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class StaticStep:
         self._needs: tuple | None = None  # the layouts of the batch and of the draws, and the updates' rates
         self._seen = 0  # warm-up steps
         self._replay: Callable[[], Log] | None = None
-        self.why: str | None = None
+        self.eager_reason: str | None = None
 
     def __call__(self, x: Tensor, step: int, lr: float) -> Log:
         """Take a step; return losses and terms in tensors that later steps do not overwrite."""
-        if self.why or (self._needs and layout(x) != self._needs[0]):
+        if self.eager_reason or (self._needs and layout(x) != self._needs[0]):
             return self._eager(x, step, lr)
         if self._seen < WARM_UP:
             return self._warm_up(x, step, lr)
@@ -111,7 +111,7 @@ class StaticStep:
         if self._replay is None:
             try:
                 self._replay = self._capture.record(self._static_body)
-            except (RuntimeError, KeyError, AssertionError) as reason:  # it waited, or asked for something new
+            except (RuntimeError, KeyError, AssertionError) as reason:  # it synchronised, or asked for other draws
                 self._give_up(f"{type(reason).__name__}: {first_line(reason)}")
                 return self._eager(x, step, lr)
         return {name: value.clone() for name, value in self._replay().items()}
@@ -156,6 +156,6 @@ class StaticStep:
     def _static_body(self) -> Log:
         return self._body(self._x, noise.Replay(self._draws), StepSizes(self._rates.__getitem__, self._moved))
 
-    def _give_up(self, why: str) -> None:
-        self.why = why
-        warnings.warn(f"the training step runs eagerly, not as one CUDA graph: {why}", EagerWarning, stacklevel=2)
+    def _give_up(self, reason: str) -> None:
+        self.eager_reason = reason
+        warnings.warn(f"the training step runs eagerly, not as one CUDA graph: {reason}", EagerWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""The training loop: steps, and between them log rows, evaluations, checkpoints and a stop on a signal."""
+"""The training loop: it takes steps, writes log rows, evaluates, saves checkpoints, and stops on a signal."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Loop:
 
     Every `log_every` steps a row of mean losses is written to metrics.jsonl, with the speed since the last such row
     (evaluations and checkpoints not counted); every `evaluate_every` steps a row with the numbers of `evaluate(step)`;
-    every `checkpoint_seconds` seconds a checkpoint, whose moment changes nothing in the result. `batch_size` is the
-    number of images in a step, for the speed. Rows contain the names of the alarms that stand (training/alarms.py).
+    every `checkpoint_seconds` seconds a checkpoint. When checkpoints are written does not affect the result.
+    `batch_size` is the number of images in a step, for the speed. Rows name the active alarms (training/alarms.py).
 
     `progress(step, row)` is called after each step, `report(row)` for each written row, and `warn(line)` when an alarm
     begins or ends. Of several processes the first one writes, evaluates, and reads checkpoints for all; all are
@@ -56,7 +56,7 @@ class Loop:
     batch_size: int = 0
     progress: Callable[[int, Mapping[str, Any] | None], None] = lambda step, row: None
     processes: Processes = field(default_factory=Processes)
-    saved_by: int | None = field(default=None, init=False)  # how many processes saved what `resume` loaded, if known
+    saved_by: int | None = field(default=None, init=False)  # how many processes saved the loaded checkpoint, if known
     signalled: bool = field(default=False, init=False)  # whether a signal came during the last step
     warn: Callable[[str], None] = lambda line: None
     report: Callable[[Mapping[str, Any]], None] = lambda row: None
@@ -85,14 +85,14 @@ class Loop:
             self.run.rewind(start, found.files)
             if self.run.metrics.exists():
                 self._watch = Watch(self.run.rows())
-        self._compare(self.engine.state(), start)  # finds processes with another seed or another version
+        self._compare(self.engine.state(), start)  # fails if processes have different seeds or versions
         return start
 
     def train(self, start: int = 0) -> None:
         """Train from step `start` (what `resume` returned) to the last. Raises Interrupted, with the state saved."""
         clock = Clock(self.engine.accelerator.device, start)
         saved = time.monotonic()
-        with on_signal(self._hear):
+        with on_signal(self._on_signal):
             for step in range(start, self.steps):
                 rate = self.rate(step)
                 self._pending.append(self.engine.step(self.batch(step), step, rate))
@@ -114,7 +114,7 @@ class Loop:
                     raise Interrupted(f"stopped after step {done} of {self.steps}")
                 self.signalled = request == STOP
 
-    def _hear(self) -> None:
+    def _on_signal(self) -> None:
         self._stop = True
 
     def _agreed_request(self, last: bool, checkpoint_is_due: bool) -> int:
@@ -125,7 +125,7 @@ class Loop:
         if self._stop:
             request = STOP
         agreed = self.processes.agreed(request)
-        if last and agreed == GO_ON:  # requests of several processes are answered one step later: ask once more
+        if last and agreed == GO_ON:  # with several processes the answer comes one step later: ask once more
             return self.processes.agreed(GO_ON)
         return agreed
 
@@ -197,7 +197,7 @@ class Loop:
 
     def _compare(self, state: Mapping[str, Tensor], done: int) -> None:
         """Raise AimganError if processes have different weights. Losses and batch-norm statistics may differ."""
-        own = self.engine.statistics()
+        own = self.engine.buffer_names()
         compared = {}
         for name, tensor in state.items():
             if name not in own and not name.startswith(PENDING):
@@ -205,7 +205,7 @@ class Loop:
         self.processes.compare(compared, f"after step {done}")
 
     def _write(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Write a row, with the alarms that stand, on the first process, and return it."""
+        """Write a row, with the active alarms, on the first process, and return it."""
         if not self.processes.first:
             return row
         for line in self._watch.see(row):

@@ -1,7 +1,7 @@
-"""The processes of one launch (torchrun, accelerate launch): what they exchange besides gradients.
+"""Communication between the processes of one launch (torchrun, accelerate launch), besides gradients.
 
-Everything goes over a gloo group between hosts, so that no GPU has to wait, and a process may wait for hours while the
-first one evaluates. With one process nothing is sent.
+All of it uses a gloo group on the CPUs, so that no GPU has to wait, and a process may wait for hours while the first
+one evaluates. With one process nothing is sent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from aimgan.errors import AimganError
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=7)  # longer than any evaluation; a process that ends is noticed at once
-GO_ON, SAVE, STOP = 0, 1, 2  # what a process can request after a step; all do the largest
+GO_ON, SAVE, STOP = 0, 1, 2  # what a process can request after a step; all processes do the largest request
 
 
 @dataclass
 class Processes:
-    """The number of this process among all, and the group over which they talk. `Processes()` is a single process."""
+    """Rank, world size and gloo group. `Processes()` is a single process."""
 
     rank: int = 0
     world: int = 1
@@ -50,10 +50,10 @@ class Processes:
         return self.rank == 0
 
     def agreed(self, request: int) -> int:
-        """Send a request, and return the maximum over processes of those of the step before (alone, of this one).
+        """Send a request, and return the largest request of the previous step; with one process, its own.
 
-        A signal may reach processes in different steps, but all must save and stop after the same one. The answer of
-        the step before has arrived while this step was computed, so that nobody waits.
+        A signal may reach processes in different steps, but all must save and stop after the same step. The requests of
+        the previous step have arrived while this step was computed, so that no process waits.
         """
         if self.world == 1:
             return request
@@ -61,7 +61,7 @@ class Processes:
             requests, work = self._sent
             work.wait()
             self._sent = None
-            if requests > GO_ON:  # what is done now must not be requested again
+            if requests > GO_ON:  # this request is done now and must not be sent again
                 return int(requests)
         requests = torch.tensor(request)
         work = distributed.all_reduce(requests, distributed.ReduceOp.MAX, self._group, async_op=True)
@@ -141,7 +141,7 @@ def accelerator_for(device: str, precision: str = "no") -> Accelerator:
     if state and (state["device"].type != device or state["_mixed_precision"] != precision):
         if state["num_processes"] > 1 and state["device"].type != device:
             raise AimganError(
-                f"this launch's processes are joined on {state['device'].type}, but device {device} was asked for: "
+                f"the processes of this launch use {state['device'].type}, but device {device} was asked for: "
                 "start another launch"
             )
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -150,11 +150,11 @@ def accelerator_for(device: str, precision: str = "no") -> Accelerator:
 
 
 def _join_after_restart(device: str) -> None:
-    """Join the other processes if torchrun has restarted them all; in a first attempt Accelerate does it.
+    """Join the other processes if torchrun has restarted them all; in the first attempt Accelerate does it.
 
-    torchrun keeps one store for all attempts, in which processes would find the addresses of the attempt before and
-    wait for them (pytorch issue 135712). So each attempt gets its own prefix. With several machines there is no common
-    count of attempts.
+    torchrun keeps one store for all attempts, in which processes would find the addresses of the previous attempt and
+    wait for them (pytorch issue 135712). So each attempt gets its own prefix. Several machines do not share a count of
+    attempts, so this is not possible there.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -162,8 +162,8 @@ def _join_after_restart(device: str) -> None:
         return
     if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
         raise AimganError(
-            "torchrun has started this job again over one store for all attempts, where machines cannot find each "
-            "other: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before torchrun, on every machine"
+            "torchrun has restarted this job with a shared store, which fails on several machines: set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before torchrun, on every machine"
         )
     store, rank, world = next(distributed.rendezvous("env://"))
     own = distributed.PrefixStore(f"attempt {attempt}", store)
@@ -173,7 +173,7 @@ def _join_after_restart(device: str) -> None:
 
 @contextmanager
 def ends_of_others(world: int) -> Iterator[None]:
-    """Turn the error of a connection that another process's end has closed into one line that says so."""
+    """Explain in one line the error raised when another process ends and its connection closes."""
     try:
         yield
     except RuntimeError as error:
@@ -181,6 +181,6 @@ def ends_of_others(world: int) -> Iterator[None]:
         if world == 1 or not from_connection:
             raise
         raise AimganError(
-            "another process of this launch has ended: its own error, or the launcher's report, says why; mend that "
+            "another process of this launch has ended: its own error, or the launcher's report, says why; fix that "
             "and run the same command again"
         ) from None

@@ -26,7 +26,7 @@ from aimgan.training import checkpoint
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
 NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
-LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" is what counts
+LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" decides
 
 
 class RunDir:
@@ -68,8 +68,8 @@ class RunDir:
     def held(self) -> Iterator[None]:
         """Create the folder if there is none, and lock it while a run is trained in it.
 
-        The lock is on the folder itself: it leaves no file behind, and ends with the process. Raises AimganError if
-        another process holds it, and if the disk refuses a write inside the block.
+        The lock is on the folder itself: it needs no file, and ends with the process. Raises AimganError if another
+        process has locked the folder, and if the disk refuses a write inside the block.
         """
         self._make()
         folder = None
@@ -116,7 +116,7 @@ class RunDir:
         return reason
 
     def _holds_no_run(self) -> AimganError:
-        return AimganError(f"{self.path} exists and holds no run: choose another --output")
+        return AimganError(f"{self.path} exists and is not a run folder: choose another --output")
 
     def begin(
         self,
@@ -145,7 +145,7 @@ class RunDir:
                 changed.append(f"{name}: {then.get(name)} then, {value} now")
         if not changed:
             return []
-        return [f"this machine differs, so the run may not continue bit for bit ({'; '.join(changed)})"]
+        return [f"the environment has changed, so results may not be bit-identical ({'; '.join(changed)})"]
 
     def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
         if self.path.exists() and not self._is_empty():
@@ -164,7 +164,7 @@ class RunDir:
             raise unwritable(self.record, reason) from None
 
     def _is_empty(self) -> bool:
-        """Return whether the folder is empty, but for what a kill may have left of the first write of run.json."""
+        """Return whether the folder is empty, except for a temporary file of an interrupted first write of run.json."""
         return self.path.is_dir() and all(path.name == f".{self.record.name}.new" for path in self.path.iterdir())
 
     def _keep(self, record: Mapping[str, Any]) -> None:
@@ -173,7 +173,7 @@ class RunDir:
             write_json(self.record, record)
 
     def _data_record(self, recorded: Mapping[str, Any], data: Mapping[str, Any] | None, new_data: bool) -> dict:
-        """Return what run.json says of the data from now on, with the data of earlier steps if they were others."""
+        """Return new entries of run.json about the data; data that earlier steps used become `earlier_data`."""
         if data is None:
             return {}
         then = recorded.get("data")
@@ -181,19 +181,19 @@ class RunDir:
             return {"data": dict(data)}
         if not new_data:
             raise AimganError(
-                f"{self.path} holds a run on other images: {then.get('images'):,} then, {data['images']:,} now, and "
-                "their pixels differ; give it the images that it was begun with, pass --new-data to go on with these, "
-                "or choose another --output"
+                f"the run in {self.path} has other images: {then.get('images'):,} then, {data['images']:,} now, and "
+                "their pixels differ; pass the images of its start, --new-data to go on with these, or choose another "
+                "--output"
             )
         found = checkpoint.newest(self.checkpoints)
         earlier = {**then, "until_step": found.step if found else 0}
         return {"data": dict(data), "earlier_data": [*recorded.get("earlier_data", []), earlier]}
 
     def _require_same(self, recorded: Mapping[str, Any], settings: Mapping[str, Any], extend: bool) -> None:
-        """Raise AimganError if settings differ: with another schedule it is another run (docs/science.md 4.6)."""
+        """Raise AimganError if settings differ; another schedule makes another run, too (docs/science.md 4.6)."""
         different = [name for name in differing(recorded, settings) if name not in LENGTH]
         more = settings.get("steps", 0) - recorded.get("steps", 0)
-        hint = "repeat its command"
+        hint = "use that run's settings"
         if not different:
             if more == 0 or (more > 0 and extend):
                 return
@@ -208,7 +208,7 @@ class RunDir:
         )
 
     def records(self) -> list[Path]:
-        """Return the files of which a checkpoint keeps copies: run.json and metrics.jsonl, if they exist."""
+        """Return the files that a checkpoint copies: run.json and metrics.jsonl, if they exist."""
         return [path for path in (self.record, self.metrics) if path.exists()]
 
     def rewind(self, step: int, files: Mapping[str, Path] | None = None) -> None:
@@ -228,7 +228,7 @@ class RunDir:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl, without a last line that a kill left half written."""
+        """Return the rows of metrics.jsonl, without a last line that a kill has left incomplete."""
         found = []
         for line in regular(self.metrics).read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
@@ -262,7 +262,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def environment() -> dict[str, Any]:
-    """Return everything that the bits of a run depend on: versions, processor, threads (docs/science.md 4.5)."""
+    """Return everything on which bit-identical results depend: versions, processor, threads (docs/science.md 4.5)."""
     return {
         "aimgan": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, answered by a function instead of an exception at a random place."""
+"""Handle SIGINT and SIGTERM by a callback."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Trackers (TensorBoard and others), driven through Accelerate: they get what a run writes while it trains.
+"""Trackers (TensorBoard and others), used through Accelerate: they receive the rows and pictures of a training run.
 
-Each works in a thread of its own, so that training does not wait for a network. One that fails is reported in one line
-and training goes on without it. docs/training.md says what is sent and what is promised.
+Each has its own thread, so that training does not wait for a network. If one fails, this is reported in one line and
+training goes on without it. docs/training.md says what is sent and what is guaranteed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def trackers(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 class Message(NamedTuple):
-    """Numbers, and pictures (h, w, 3) of uint8, at a step; and for a row of metrics.jsonl, its number from 1."""
+    """Numbers, and pictures (h, w, 3) of uint8, at a step. `row`: line number in metrics.jsonl (from 1), or None."""
 
     step: int
     row: int | None
@@ -65,7 +65,7 @@ class Tracking:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Send what the run writes inside the block, after the rows that it has already; then wait for the trackers."""
+        """Send the rows that are already written, then those written inside the block; then wait for the trackers."""
         rows = self.run.rows() if self.names and self.run.metrics.exists() else []
         self._threads = [TrackerThread(name, self.run, rows, self.warn) for name in self.names]
         for row in rows:
@@ -108,9 +108,9 @@ class Tracking:
 
 
 class TrackerThread(Thread):
-    """A tracker and the one thread that uses it: MLflow's runs belong to a thread.
+    """A tracker and the only thread that uses it, since a run of MLflow belongs to a thread.
 
-    A run that goes on after a kill writes some rows again, and most trackers would show them twice, or as a new run.
+    A run that is resumed after a kill writes some rows again, and most trackers would show them twice, or as a new run.
     So RUN/tracking/NAME.json keeps how many rows a tracker was sent, and the identifier of its run. TensorBoard needs
     none: its files have the rows before the step that the run goes on from, and it hides those after that step.
     """
@@ -146,7 +146,7 @@ class TrackerThread(Thread):
             self.warn(f"{self.kind} failed ({line}): training goes on without it, all rows are in {rows}")
 
     def _open(self) -> GeneralTracker:
-        """Open the tracker at its run of this folder, or at a new run, which gets the settings."""
+        """Open the tracker at its earlier run for this folder, or at a new one, which gets the settings."""
         if self.kind == "tensorboard":
             self.sent = len(self.rows) if (self.folder.path / self.kind).exists() else 0
         else:
@@ -170,7 +170,7 @@ class TrackerThread(Thread):
         if self.kind == "tensorboard":
             after = self.rows[-1]["step"] + 1 if self.sent else 0
             return {"run_name": self.kind, "logging_dir": str(path), "purge_step": after}
-        if self.kind == "mlflow":  # makes the identifier itself
+        if self.kind == "mlflow":  # it makes the identifier itself
             return {"experiment_name": "aimgan", "run_name": path.name, "run_id": self.id or None}
         self.id = self.id or uuid4().hex[:12]
         if self.kind == "wandb":
@@ -178,11 +178,11 @@ class TrackerThread(Thread):
         return {"run_name": "aimgan", "name": f"{path.name}-{self.id}", "resume": "allow"}
 
     def _log(self, tracker: GeneralTracker, message: Message) -> None:
-        """Send a message. A row is recorded as sent before it is: a missing row is better than one that comes twice."""
+        """Send a message. The row is recorded first: after a crash one may be missing, never duplicated."""
         if message.row is not None and self.kind != "tensorboard":
             write_json(self.record, {"id": self.id, "rows": message.row})
         values = message.values
-        if self.kind == "mlflow":  # allows no + in a name
+        if self.kind == "mlflow":  # it does not allow + in a name
             values = {re.sub(r"[^\w./ -]", "_", name): value for name, value in values.items()}
         tracker.log(values, step=message.step)
         if message.pictures and hasattr(tracker, "log_images"):
