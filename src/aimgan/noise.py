@@ -28,7 +28,7 @@ _NEGATIVE = _MASK - 1  # stands before the absolute value of a negative integer;
 
 
 @dataclass(frozen=True)
-class Stream:
+class RankSource:
     """A source of draws: a generator, and this process's share of the global batch."""
 
     generator: torch.Generator
@@ -58,7 +58,7 @@ class Replay:
 class Listener:
     """Draws from `source` and records the draws, for a step that is repeated later with the same tensors."""
 
-    source: Stream
+    source: RankSource
     draws: list[Tensor] = field(default_factory=list)
 
     def normal(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
@@ -67,7 +67,7 @@ class Listener:
         return self.draws[-1]
 
 
-Source = Stream | Replay | Listener
+Source = RankSource | Replay | Listener
 _STREAM: ContextVar[Source | None] = ContextVar("aimgan_noise_stream", default=None)
 
 
@@ -130,7 +130,7 @@ def instead(source: Source) -> Iterator[None]:
 
 def stream(source: torch.Generator, rank: int = 0, world: int = 1) -> AbstractContextManager[None]:
     """Let `normal` draw this rank's share of a batch of `world` processes from `source` inside the block."""
-    return instead(Stream(source, rank, world))
+    return instead(RankSource(source, rank, world))
 
 
 def normal(

@@ -8,6 +8,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,25 @@ def test_files_and_functions_keep_to_their_budgets():
     assert statistics.median(length for _, length in functions()) < 10
     algorithms = [Path(sys.modules[cls.__module__].__file__ or "") for cls in OBJECTIVES.values()]
     assert [file.name for file in algorithms if lines(file) >= 80] == []
+
+
+def test_no_function_takes_more_than_six_parameters():
+    """Verbs of the command line, which typer reads, and a scikit-learn constructor cannot help it."""
+    found = []
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and not any(
+                "app.command" in ast.unparse(d) for d in node.decorator_list
+            ):
+                names = [one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                if len({*names} - {"self", "cls"}) > 6:
+                    found.append(f"{name_of(file)}:{node.name}")
+    assert found == ["sklearn.py:__init__"]
+
+
+def test_each_class_name_lives_in_one_file():
+    names = [node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 def test_the_command_line_is_frozen():

@@ -31,7 +31,7 @@ Opener = Callable[[str], BinaryIO]
 
 
 @dataclass(frozen=True)
-class Table:
+class ParquetTable:
     """A parquet file without its images: its footer, the rows of its row groups, the label and the name of each row."""
 
     path: str
@@ -88,7 +88,7 @@ def _require_one_folder(source: str, paths: Sequence[str], splits: Sequence[str 
             raise AimganError(f"{source!r} holds several data sets; name the folder of one: {listed}")
 
 
-def _names(tables: Sequence[Table], counts: Sequence[int], splits: Sequence[str | None]) -> Sequence[str]:
+def _names(tables: Sequence[ParquetTable], counts: Sequence[int], splits: Sequence[str | None]) -> Sequence[str]:
     """Return the names that the rows give their images if those all differ; otherwise the number of the row."""
     own = [name for table in tables for name in table.names]
     if len(set(own)) == len(own) and all(isinstance(name, str) and name for name in own):
@@ -105,7 +105,7 @@ def _names(tables: Sequence[Table], counts: Sequence[int], splits: Sequence[str 
 class _Rows:
     """The stored images of tables; the last KEPT row groups stay in memory."""
 
-    def __init__(self, tables: Sequence[Table], opener: Opener) -> None:
+    def __init__(self, tables: Sequence[ParquetTable], opener: Opener) -> None:
         self.opener = opener
         self.groups = [(table, number) for table in tables for number in range(len(table.rows))]
         self.begins = [0, *accumulate(rows for table in tables for rows in table.rows)]
@@ -127,7 +127,7 @@ class _Rows:
             raise UndecodableError(first_line(error)) from error
         return blob(_image_bytes(value))
 
-    def _read(self, table: Table, number: int) -> Any:
+    def _read(self, table: ParquetTable, number: int) -> Any:
         with _opened(table.path, self.opener, table.footer) as file:
             column = file.read_row_group(number, [table.image]).column(0)
             if len(column) != table.rows[number]:
@@ -149,7 +149,7 @@ def _image_bytes(value: Any) -> bytes | None:
     raise UndecodableError(f"the row holds {got}, expected the bytes of an image file")
 
 
-def _table(path: str, opener: Opener) -> Table:
+def _table(path: str, opener: Opener) -> ParquetTable:
     with _opened(path, opener) as file:
         schema = file.schema_arrow
         image, label = _columns(schema, path)
@@ -167,7 +167,7 @@ def _table(path: str, opener: Opener) -> Table:
             for name in (*COLUMNS, "coarse_label")
             if name in schema.names and name != label
         ]
-        return Table(path, file.metadata, image, rows, labels, names, _class_names(schema, label), unused)
+        return ParquetTable(path, file.metadata, image, rows, labels, names, _class_names(schema, label), unused)
 
 
 def _columns(schema: Any, path: str) -> tuple[str, str | None]:

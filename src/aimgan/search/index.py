@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Record:
+class IndexRecord:
     """index.json: the model and the source of the codes. `images` is None until the index is finished."""
 
     model: str  # SHA-256 of its weights
@@ -65,7 +65,7 @@ class Index:
     """A finished index; `codes` (n, d) stay on the disk until they are read."""
 
     folder: Path
-    record: Record
+    record: IndexRecord
     names: list[str]
     codes: Float[np.ndarray, "n d"]
 
@@ -94,7 +94,7 @@ def build(
     recover(folder)
     with ExitStack() as stack:
         images = find(name, stack)
-        record = Record(checksum(model), name, model.dim, fingerprint=state(name))
+        record = IndexRecord(checksum(model), name, model.dim, fingerprint=state(name))
         _begin(folder, record)
         rows = stack.enter_context(_open_rows(folder, model.dim))
         order, skipped = _add_missing(model, images, rows, name, progress)
@@ -194,10 +194,10 @@ def query(index: Index, z: Float[Tensor, " d"], k: int = 12) -> list[Hit]:
 
 def require_model(index: Index, model: LatentVariableModel) -> None:
     """Raise AimganError unless the index was built with this model."""
-    _require_same_model(index.folder, index.record, Record(checksum(model), index.record.source, model.dim))
+    _require_same_model(index.folder, index.record, IndexRecord(checksum(model), index.record.source, model.dim))
 
 
-def _require_same_model(folder: Path, found: Record, wanted: Record) -> None:
+def _require_same_model(folder: Path, found: IndexRecord, wanted: IndexRecord) -> None:
     if (found.model, found.dim) != (wanted.model, wanted.dim):
         both = f"{found.model[:12]}, this one's {wanted.model[:12]}"
         raise AimganError(f"{folder} has codes of another model (weights {both}): build a new index for this model")
@@ -212,7 +212,7 @@ def checksum(model: LatentVariableModel) -> str:
     return digest.hexdigest()
 
 
-def read_record(folder: Path) -> Record | None:
+def read_record(folder: Path) -> IndexRecord | None:
     """Read index.json; None if there is none. Raises AimganError if it is damaged."""
     path = folder / RECORD
     if not path.exists():
@@ -222,12 +222,12 @@ def read_record(folder: Path) -> Record | None:
         if values.pop("format") != FORMAT:
             raise ValueError("it has another format")
         skipped = tuple(Skipped(str(item["name"]), str(item["reason"])) for item in values.pop("skipped"))
-        return Record(**values_for(Record, values, "name in it"), skipped=skipped)
+        return IndexRecord(**values_for(IndexRecord, values, "name in it"), skipped=skipped)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as reason:
         raise AimganError(f"{path} cannot be read ({reason}): remove that folder and build the index again") from None
 
 
-def _begin(folder: Path, wanted: Record) -> None:
+def _begin(folder: Path, wanted: IndexRecord) -> None:
     """Make the folder and its record, or check that an existing index is of this model and source.
 
     The same images may have been moved since then, alone or with an index inside their folder.
@@ -263,7 +263,7 @@ def _is_finished(rows: AppendOnlyArrays, order: Sequence[int]) -> bool:
     return lines == [min(LINE, count - start) for start in range(0, count, LINE)]
 
 
-def _finish(folder: Path, record: Record, rows: AppendOnlyArrays, order: Sequence[int]) -> None:
+def _finish(folder: Path, record: IndexRecord, rows: AppendOnlyArrays, order: Sequence[int]) -> None:
     """Write a new index from the rows, in the source's order, and replace the folder by it."""
     names = [name for line in rows.lines for name in line["names"]]
     keys = [key for line in rows.lines for key in line["keys"]]
@@ -277,5 +277,5 @@ def _finish(folder: Path, record: Record, rows: AppendOnlyArrays, order: Sequenc
         _write_record(fresh, record)
 
 
-def _write_record(folder: Path, record: Record) -> None:
+def _write_record(folder: Path, record: IndexRecord) -> None:
     write_json(folder / RECORD, {"format": FORMAT, **asdict(record)})

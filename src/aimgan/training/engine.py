@@ -96,9 +96,9 @@ class Engine:
             return self._static(x, step, lr)
         return self._run_step(x, self._stream(step), step_sizes(lr, self._ema_rate(step), self.accelerator.device))
 
-    def _stream(self, step: int) -> noise.Stream:
+    def _stream(self, step: int) -> noise.RankSource:
         source = noise.of_step(self._generator, self.seed, step)
-        return noise.Stream(source, self.accelerator.process_index, self.accelerator.num_processes)
+        return noise.RankSource(source, self.accelerator.process_index, self.accelerator.num_processes)
 
     def _ema_rate(self, step: int) -> float:
         """Return the weight of the new values in the averages: 1 - decay, or 1/(step+1) at the start."""

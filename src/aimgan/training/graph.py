@@ -89,7 +89,7 @@ class StaticStep:
     def __init__(
         self,
         body: Body,
-        stream: Callable[[int], noise.Stream],
+        stream: Callable[[int], noise.RankSource],
         share: Callable[[int], float],
         device: torch.device,
         capture: Capture | None = None,
