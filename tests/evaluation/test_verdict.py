@@ -19,7 +19,7 @@ def mixture(modes: int, quality: float) -> dict:
         (images(0.09), 5_000, False, "Reconstruction error 0.09: worse than the mean image (0.05). Not ready: train "
          "longer (--minutes 30), or take folder/vae."),
         (images(0.05), 5_000, False, "worse than the mean image"),
-        (images(0.031), 5_000, False, "better than the mean image (0.05), but far from usable. A first look: train"),
+        (images(0.031), 5_000, False, "better than the mean image (0.05), but not usable yet: train"),
         (images(0.031), 100, False, "take more images (100 are few) or train longer"),
         (images(0.029), 5_000, True, "58% of the mean image (0.05). Usable."),
         (images(0.029, pca_mse=0.01), 5_000, True, "Usable, though principal components of as many numbers reach 0.01"),

@@ -106,7 +106,8 @@ def test_train_on_points(trained, home):
     picture(f"{folder}/figures/curves.png")
     assert [row["step"] for row in RunDir(folder).rows()] == list(range(2, 41, 2))
     report = Path(folder, "report.md").read_text()
-    assert report.startswith("# grid/aim, seed 0\n")
+    assert report.startswith("# grid/aim, seed 0\n\n**")  # the verdict comes first
+    assert "modes were found" in report.split("\n\n")[1]
     assert all(Path(folder, link).is_file() for link in ("figures/curves.png", "figures/figure3.png") if link in report)
     said = (home / "grid-aim.txt").read_text()
     for text in ("step      40 of 40", "AIM (the paper)", f"wrote {folder}/model"):

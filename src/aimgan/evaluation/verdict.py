@@ -86,7 +86,7 @@ def _of_reconstructions(scores: Mapping[str, Any], training_images: int | None, 
     if error >= mean_image:
         return Verdict(False, f"{line}: worse than {anchor}. Not ready: {longer}.")
     if error >= USABLE * mean_image:
-        return Verdict(False, f"{line}: better than {anchor}, but far from usable. A first look: {longer}.")
+        return Verdict(False, f"{line}: better than {anchor}, but not usable yet: {longer}.")
     pca = scores.get("pca_mse")
     if pca is None:
         return Verdict(True, f"{line}: {error / mean_image:.0%} of {anchor}. Usable.")

@@ -42,7 +42,7 @@ def write_report(
     environment = {**record.get("environment", {}), "git commit": record.get("git")}
     page = {
         "title": f"{recipe.name}, seed {seed}",
-        "about": [("lead", _lead(recipe, settings, record)), *_data(record), *_alarms(rows)],
+        "about": [*_verdict(scores), ("lead", _lead(recipe, settings, record)), *_data(record), *_alarms(rows)],
         "figures": list(_figures(run)),
         **_scores(recipe, scores, real),
         "charts": charts([rows]),
@@ -56,6 +56,12 @@ def write_report(
     for path in paths:
         write_text(path, render(path.name, **page))
     return paths
+
+
+def _verdict(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield whether the model is of use, and what to do: the first thing to read."""
+    if scores.get("verdict"):
+        yield "verdict", f"**{words(str(scores['verdict']))}**"
 
 
 def _lead(recipe: Recipe, settings: Mapping[str, Any], record: Row) -> str:
