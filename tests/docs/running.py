@@ -162,6 +162,7 @@ def shrink() -> None:
         return replace(with_settings(recipe, narrow | small), steps=STEPS)
 
     resolving.prepared = few
+    resolving.MINUTES = None  # of folders on a CPU
     LatentVariableModel.reestimate_batch_norm.__defaults__ = (0, 2, BATCH, None)  # seed, batches, batch_size, data
     # The curves and figure 3 take matplotlib a second each.
     finish.draw = lambda model, data, run, plan: [
