@@ -42,9 +42,9 @@ class Job:
             console = Console(quiet=True)
         folder = RunDir(plan.output)
         data = loaded(plan.recipe.data, console, accelerator.device)
+        plan = plan.fitted(data, folder.read() if plan.new_data else None)
         if plan.note:
             screen.say(console, plan.note)
-        plan = plan.fitted(data, folder.read() if plan.new_data else None)
         processes.share(plan.recipe.batch_size)
         if plan.minutes is not None:
             plan = plan.with_steps(processes.integer(_steps_of(plan, data, folder, accelerator)))
