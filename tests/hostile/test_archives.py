@@ -215,7 +215,7 @@ def lying(members: dict[str, bytes], size: int, compression: int = zipfile.ZIP_D
 def test_a_zip_that_says_another_size_than_it_unpacks_to(tmp_path, compression, size):
     zeros = bytes(200 * 2**20)
     (tmp_path / "x.zip").write_bytes(lying({"a.png": zeros, "b.png": PICTURE}, size, compression))
-    refused(r"has no usable image .the first broken one, 'a\.png'", tmp_path / "x.zip", 160)
+    refused(r"the first.*, 'a\.png'", tmp_path / "x.zip", 160)
     (tmp_path / "x.npz").write_bytes(lying({"images.npy": zeros}, size, compression))
     with light(160), pytest.raises(AimganError):
         read_arrays(tmp_path / "x.npz")
