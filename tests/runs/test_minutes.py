@@ -25,7 +25,7 @@ def test_the_first_call_measures_and_later_calls_keep_its_steps(tmp_path, monkey
     assert steps == settings["recipe"]["steps"] > 0
     assert int(float(f"{steps:.2g}")) == steps
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
-    monkeypatch.setattr("aimgan.runs.job.steps_in", lambda *_: 10**6)
+    monkeypatch.setattr("aimgan.runs.timing.steps_in", lambda *_: 10**6)
     aimgan.train("digits/aim", tmp_path, minutes=0.002, device="cpu")
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     again = aimgan.train("digits/aim", tmp_path / "again", steps=steps, device="cpu")

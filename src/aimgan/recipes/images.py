@@ -43,21 +43,11 @@ CIFAR10 = Recipe(  # Table 4, images scaled to 64 x 64
     epochs=300,
     evaluate_every=1,
 )
-CELEBA = Recipe(  # Table 4, the aligned faces' shorter side scaled to 64, then their centre; a folder does as well
-    name="celeba/aim",
-    data=Images("flwrlabs/celeba", size=64, channels=3),
-    networks=Table4(),
-    objective="aim",
-    epochs=300,
-    evaluate_every=1,
+CELEBA = replace(  # the aligned faces' shorter side scaled to 64, then their centre; a folder does as well
+    CIFAR10, name="celeba/aim", data=Images("flwrlabs/celeba", size=64, channels=3)
 )
-FOLDER = Recipe(  # Table 4 at a quarter of its width
-    name="folder/aim",
-    data=Images(size=64, channels=3),
-    networks=Table4(width=256),
-    objective="aim",
-    epochs=300,
-    evaluate_every=10,
+FOLDER = replace(  # Table 4 at a quarter of its width
+    CIFAR10, name="folder/aim", data=Images(size=64, channels=3), networks=Table4(width=256), evaluate_every=10
 )
 STREAM = replace(FOLDER, name="stream/aim")  # what data larger than memory once needed; the same as folder/*
 

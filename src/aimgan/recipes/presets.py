@@ -35,7 +35,7 @@ _CPU_COLOUR: Settings = {
     "samples": 10_000,
     "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
 }
-_CPU_FOLDER: Settings = {  # benchmarks/results/folders.md
+_CPU_FOLDER: Settings = {  # tried on 1,500 faces (docs/objectives/aim.md)
     "data.size": 32,
     "networks.width": 64,
     "networks.dim": 16,

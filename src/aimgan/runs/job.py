@@ -9,15 +9,15 @@ from typing import Any
 
 from accelerate import Accelerator
 from rich.console import Console
+from torch import Tensor
 
 from aimgan import console as screen
 from aimgan.checked import read_json
 from aimgan.evaluation.feature_networks import FeatureNetwork
-from aimgan.model import LatentVariableModel
+from aimgan.model import LatentVariableModel, to_range
 from aimgan.recipes.assemble import config_of
 from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
-from aimgan.runs.timing import steps_in
 from aimgan.sharing.hub import load
 from aimgan.training.processes import Processes
 from aimgan.training.run_dir import RunDir
@@ -46,10 +46,13 @@ class Job:
         if plan.note:
             screen.say(console, plan.note)
         processes.share(plan.recipe.batch_size)
-        if plan.minutes is not None:
-            plan = plan.with_steps(processes.integer(_steps_of(plan, data, folder, accelerator)))
-            screen.say(console, f"about {plan.minutes:g} minutes are {plan.steps:,} steps")
         return cls(plan, data, folder, accelerator, processes, console)
+
+    def batch(self, step: int) -> Tensor:
+        """Return this process's share of the batch of a step, in the range of the networks."""
+        recipe, processes = self.plan.recipe, self.processes
+        x = self.data.batch(self.plan.seed, step, recipe.batch_size, processes.rank, processes.world)
+        return to_range(x.to(self.accelerator.device), recipe.networks.value_range)
 
     def feature_network(self) -> FeatureNetwork | None:
         """Return the network that generated images are scored by, on the process that scores them."""
@@ -93,11 +96,3 @@ class Job:
         model = LatentVariableModel.build(config_of(self.plan.recipe, {}))
         model.load_state_dict(self.processes.tensors(tensors))
         return model
-
-
-def _steps_of(plan: Plan, data: Any, folder: RunDir, accelerator: Accelerator) -> int:
-    """Return the steps of the run in the folder, or of a new run, how many take so many minutes."""
-    begun = folder.read()
-    if begun is not None:
-        return int(begun["settings"].get("steps", plan.steps))
-    return steps_in(plan, data, accelerator)

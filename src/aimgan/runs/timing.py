@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import replace
 
-import torch
-from accelerate import Accelerator
-
-from aimgan.model_inputs import to_range
+from aimgan import console as screen
 from aimgan.recipes.assemble import assemble, engine_of
-from aimgan.recipes.resolving import Plan
+from aimgan.runs.job import Job
 
 WARM_UP = 3  # steps
 SECONDS = 5.0  # of steps that are timed
@@ -18,28 +15,35 @@ REFIT_COST = 0.6  # of a step of the last phase, in steps of AIM
 SHARE = 0.8  # of the time is for steps; the rest is for evaluation, figures and the report
 
 
-def steps_in(plan: Plan, data: Any, accelerator: Accelerator) -> int:
-    """Return how many steps take `plan.minutes`, rounded to two digits; the networks of the run are not touched."""
-    assert plan.minutes is not None
-    recipe = plan.recipe
-    engine = engine_of(recipe, assemble(recipe, plan.seed, accelerator.device), accelerator, plan.seed)
-    share = recipe.batch_size // accelerator.num_processes
-    x = data.batch(plan.seed, 0, recipe.batch_size)[:share]
-    x = to_range(x.to(accelerator.device), recipe.networks.value_range)
-    for step in range(WARM_UP):
-        engine.step(x, step, recipe.lr)
-    _wait(accelerator)
+def with_length(job: Job) -> Job:
+    """Return the job with as many steps as its plan's minutes allow; a run that has been started keeps its steps."""
+    minutes = job.plan.minutes
+    if minutes is None:
+        return job
+    begun = job.folder.read()
+    steps = begun["settings"].get("steps", job.plan.steps) if begun is not None else steps_in(minutes, job)
+    plan = job.plan.with_steps(job.processes.integer(steps))
+    screen.say(job.console, f"about {minutes:g} minutes are {plan.steps:,} steps")
+    return replace(job, plan=plan)
+
+
+def steps_in(minutes: float, job: Job) -> int:
+    """Return how many steps take so many minutes, rounded to two digits; the networks of the run are not touched."""
+    recipe, accelerator = job.plan.recipe, job.accelerator
+    engine = engine_of(recipe, assemble(recipe, job.plan.seed, accelerator.device), accelerator, job.plan.seed)
+    x = job.batch(0)
+
+    def step(number: int) -> None:
+        for loss in engine.step(x, number, recipe.lr).values():
+            loss.item()  # waits for a GPU
+
+    for number in range(WARM_UP):
+        step(number)
     begin = time.perf_counter()
     done = 0
     while time.perf_counter() - begin < SECONDS:
-        engine.step(x, WARM_UP + done, recipe.lr)
-        _wait(accelerator)
+        step(WARM_UP + done)
         done += 1
     speed = done / (time.perf_counter() - begin)
-    steps = SHARE * 60 * plan.minutes * speed / (1 + REFIT_COST * (recipe.refit or 0))
+    steps = SHARE * 60 * minutes * speed / (1 + REFIT_COST * (recipe.refit or 0))
     return max(1, int(float(f"{steps:.2g}")))
-
-
-def _wait(accelerator: Accelerator) -> None:
-    if accelerator.device.type == "cuda":
-        torch.cuda.synchronize()

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from rich.console import Console
 
 from aimgan import console as screen
@@ -15,7 +14,7 @@ from aimgan.data import ImageSet
 from aimgan.evaluation.collapse import collapse_signs
 from aimgan.evaluation.evaluate import progress_scores
 from aimgan.evaluation.feature_networks import FeatureNetwork
-from aimgan.model import LatentVariableModel, to_range
+from aimgan.model import LatentVariableModel
 from aimgan.objectives import Objective
 from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of, synchronise_batch_norm
 from aimgan.recipes.recipe import Recipe
@@ -23,6 +22,7 @@ from aimgan.recipes.resolving import Flags, Plan, resolve
 from aimgan.runs.finish import batch_of, drawn, finish, pictures
 from aimgan.runs.job import Job
 from aimgan.runs.refit import refitted
+from aimgan.runs.timing import with_length
 from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.precision import float32_products, mixed
@@ -66,7 +66,7 @@ def train(
     plan = resolve(recipe, output, flags)
     accelerator = accelerator_for(plan.device, mixed(plan.recipe.precision))
     with ends_of_others(accelerator.num_processes):
-        job = Job.begun(plan, accelerator, console)
+        job = with_length(Job.begun(plan, accelerator, console))
         objective = assemble(job.plan.recipe, plan.seed, accelerator.device)  # refuses a wrong option before the folder
         network = job.feature_network()
         with job.locked_folder():
@@ -127,16 +127,12 @@ def about(plan: Plan, data: Any) -> dict[str, Any]:
 
 def training_loop(job: Job, engine: Engine) -> Loop:
     """Return the loop that takes an engine through a plan's steps."""
-    plan, recipe, processes = job.plan, job.plan.recipe, job.processes
+    plan, recipe = job.plan, job.plan.recipe
     epoch = job.data.epoch_size // recipe.batch_size  # steps
-
-    def batch(step: int) -> torch.Tensor:
-        x = job.data.batch(plan.seed, step, recipe.batch_size, processes.rank, processes.world)
-        return to_range(x.to(job.accelerator.device), recipe.networks.value_range)
 
     return Loop(
         engine=engine,
-        batch=batch,
+        batch=job.batch,
         rate=learning_rate(recipe.schedule, recipe.lr, plan.steps, epoch, recipe.final_lr),
         steps=plan.steps,
         run=job.folder,
@@ -144,7 +140,7 @@ def training_loop(job: Job, engine: Engine) -> Loop:
         log_every=max(1, min(100, epoch, plan.steps // 20)),
         evaluate_every=round(recipe.evaluate_every * epoch),
         checkpoint_seconds=recipe.checkpoint_seconds,
-        processes=processes,
+        processes=job.processes,
     )
 
 
