@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,11 @@ class ModelConfig:
         family = cls(**values_for(cls, self.arguments, f"argument of {self.networks}"))
         require_sizes(family)
         return family
+
+
+def with_own_encoder(config: ModelConfig, width: int) -> ModelConfig:
+    """Return the config of a model whose encoder is replaced by one with a trunk of its own."""
+    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width)
 
 
 def read_config(path: Path) -> ModelConfig:

@@ -78,3 +78,9 @@ def test_stopped_in_the_phase_it_ends_with_the_same_bytes(tmp_path, monkeypatch)
 def test_steps_of_a_phase_are_above_zero(tmp_path):
     with pytest.raises(AimganError, match=r"refit is 0.*; expected a number above zero"):
         aimgan.train("digits/aim", tmp_path, steps=3, settings={"refit": 0})
+
+
+def test_points_have_no_encoder_of_images(tmp_path):
+    with pytest.raises(AimganError, match=r"refit is 0\.5; expected none, since grid/aim has no images"):
+        aimgan.train("grid/aim", tmp_path / "run", steps=3, settings={"refit": 0.5}, device="cpu")
+    assert not (tmp_path / "run").exists()

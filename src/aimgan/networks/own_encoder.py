@@ -6,11 +6,12 @@ from torch import nn
 
 from aimgan.networks.gaussian import GaussianHead
 
+WIDTH = 64  # maps of the first layer
 GROUPS = 8
 SMALLEST = 4  # pixels: the side at which halving ends
 
 
-def own_encoder(shape: tuple[int, ...], dim: int, width: int = 64) -> nn.Module:
+def own_encoder(shape: tuple[int, ...], dim: int, width: int = WIDTH) -> nn.Module:
     """Return a network x (n, c, h, w) -> q(z|x), a Gaussian of `dim` dimensions.
 
     Each convolution halves the side and doubles the maps, from `width` to 4 `width`, until the side is 4 pixels or

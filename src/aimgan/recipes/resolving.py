@@ -167,6 +167,8 @@ def fitted(recipe: Recipe, batches: Any) -> Recipe:
     """Return the recipe with networks of the data's shape, and a batch that a small data set can fill."""
     if batches.epoch_size < 2:
         raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
+    if recipe.refit and len(batches.shape) != 3:
+        raise AimganError(f"refit is {recipe.refit}; expected none, since {recipe.name} has no images")
     recipe = fit_networks(recipe, batches.shape)
     return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
 

@@ -15,6 +15,8 @@ from aimgan import console as screen
 from aimgan.checked import read_json
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.model import LatentVariableModel, to_range
+from aimgan.model_config import with_own_encoder
+from aimgan.networks.own_encoder import WIDTH
 from aimgan.recipes.assemble import config_of
 from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
@@ -93,6 +95,9 @@ class Job:
         if self.processes.world == 1:
             return load(self.folder.path)
         tensors = load(self.folder.path).state_dict() if self.processes.first else {}
-        model = LatentVariableModel.build(config_of(self.plan.recipe, {}))
+        config = config_of(self.plan.recipe, {})
+        if self.plan.recipe.refit:
+            config = with_own_encoder(config, WIDTH)
+        model = LatentVariableModel.build(config)
         model.load_state_dict(self.processes.tensors(tensors))
         return model

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from aimgan import console as screen
 from aimgan import noise
 from aimgan.model import LatentVariableModel
-from aimgan.networks.own_encoder import own_encoder
+from aimgan.model_config import with_own_encoder
+from aimgan.networks.own_encoder import WIDTH, own_encoder
 from aimgan.objectives import Update
 from aimgan.objectives.base import Prior
 from aimgan.objectives.terms import gaussian_nll, likelihood_loss
@@ -29,7 +30,6 @@ from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.run_dir import RunDir
 
-WIDTH = 64  # maps of the encoder's first layer
 BATCH = 128
 LR = 1e-3
 NOISE = 0.1  # standard deviation, of pixels in [0, 1]
@@ -66,7 +66,7 @@ def refitted(model: LatentVariableModel, job: Job, steps: int) -> LatentVariable
 
     The statistics of G's batch norm must be final. Every process of a launch must come here.
     """
-    config = replace(model.config, posterior="gaussian", reads_features=False, own_encoder=WIDTH)
+    config = with_own_encoder(model.config, WIDTH)
     seed = job.plan.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(noise.mix(seed, "weights", "own encoder") >> 1)
