@@ -13,7 +13,7 @@ from aimgan.explorer import tabs
 from aimgan.explorer.drawing import Scatter
 from aimgan.explorer.parts import frame, gallery, on, picture
 from aimgan.explorer.subject import Subject
-from aimgan.explorer.uploads import MAX_BYTES, read_upload
+from aimgan.explorer.uploads import MAX_BYTES, read_upload, remove_upload
 
 KEPT = 3_600  # seconds for which files to download are kept
 
@@ -70,7 +70,10 @@ def _image_chooser(subject: Subject, chosen: gr.State) -> None:
     offered = gallery(label=label, columns=4, elem_id="picks", height=240, value=thumbnails)
 
     def take(path: str) -> tuple[Tensor, None]:
-        return read_upload(path, subject.model.shape, subject.model.config.scale), None
+        try:
+            return read_upload(path, subject.model.shape, subject.model.config.scale), None
+        finally:
+            remove_upload(path)
 
     def pick(event: gr.SelectData) -> Tensor:
         return subject.picks[event.index]

@@ -12,8 +12,9 @@ from unittest.mock import patch
 
 import typer
 
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, plain
 from aimgan.explorer.folder import indexed
+from aimgan.explorer.guard import Guard, ended_by_signals
 from aimgan.explorer.subject import Subject, require_alike, subject
 from aimgan.sharing.hub import load
 
@@ -47,13 +48,13 @@ def explore(
     if compare is not None:
         other = _subject(compare, None, device)
         require_alike(shown, other)
-    with tempfile.TemporaryDirectory(prefix="aimgan-explorer-") as folder, private(folder):
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="aimgan-explorer-") as folder, private(folder):
         from aimgan.explorer.page import build
 
         page = build(shown, other)
         try:
             launch(page, host, port)
-            typer.echo(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)")
+            typer.echo(plain(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)"))
             page.block_thread()
         finally:
             page.close(verbose=False)
@@ -83,7 +84,12 @@ def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
     from aimgan.explorer.uploads import MAX_BYTES
 
     names = LOCAL if host in LOCAL else ["*"]
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=names), Middleware(with_policy)]
+    folder = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    middleware: list[Any] = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=names),
+        Middleware(with_policy),
+        Middleware(Guard, folder=folder),
+    ]
     try:
         if not host.strip():
             raise OSError("no host; an empty one would be every address of this machine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -35,3 +36,10 @@ def read_upload(path: str | Path, shape: tuple[int, ...], scale: Scale | None = 
     except UndecodableError as reason:
         raise AimganError(f"{file.name} cannot be read as an image: {reason}") from None
     return as_float(torch.tensor(pixels)[None])[0]
+
+
+def remove_upload(path: str | Path) -> None:
+    """Remove an upload that has been read, and no file outside the folder of uploads."""
+    folder = Path(os.environ.get("GRADIO_TEMP_DIR", "nowhere")).resolve()
+    if folder in Path(path).resolve().parents:
+        Path(path).unlink(missing_ok=True)
