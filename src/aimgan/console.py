@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from rich.progress import (
 )
 
 from aimgan.data import Skipped
-from aimgan.errors import plain
+from aimgan.errors import AimganError, plain
 
 Report = Callable[[int, Mapping[str, Any] | None], None]
 CellsReport = Callable[[int, Mapping[str, tuple[int, int]]], None]
@@ -27,10 +28,25 @@ LINES = 10  # of a run's progress without a terminal
 
 
 def say(console: Console, text: str, mark: str = "") -> None:
-    """Print a line without markup or wrapping, after an optional mark in yellow."""
+    """Print a line without markup or wrapping, after an optional mark in yellow.
+
+    Text from anywhere is safe here: what would control the terminal is escaped.
+    """
     if mark:
         console.print(mark, style="yellow", end=" ")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def require_consent(console: Console, what: str, flag: str) -> None:
+    """Ask in a terminal whether to go on in spite of `what`. Raises AimganError if not, and without a terminal.
+
+    `flag` is what says yes on the command line.
+    """
+    if console.is_terminal and sys.stdin.isatty():
+        say(console, what, "warning:")
+        if console.input("Go on? [y/N] ", markup=False).strip().lower() in ("y", "yes"):
+            return
+    raise AimganError(f"{what}: pass {flag}, if you trust it")
 
 
 def say_where(console: Console, start: int, steps: int, before: int | None, now: int) -> None:
@@ -49,7 +65,7 @@ def say_where(console: Console, start: int, steps: int, before: int | None, now:
 def say_skipped(console: Console, skipped: Sequence[Skipped], used: int) -> None:
     """Print the names of images that were skipped, why, and how many images are used."""
     for item in skipped[:SHOWN]:
-        say(console, f"{item.name!r}: {plain(item.reason)}", "skipped")
+        say(console, f"{item.name!r}: {item.reason}", "skipped")
     if len(skipped) > SHOWN:
         say(console, f"and {len(skipped) - SHOWN:,} more")
     if skipped:
@@ -79,7 +95,7 @@ def training(console: Console, name: str, start: int, steps: int) -> Iterator[Re
         yield _line_printer(console, steps)
         return
     with bar(console) as progress:
-        task = progress.add_task(name, total=steps, completed=start, note="")
+        task = progress.add_task(plain(name), total=steps, completed=start, note="")
 
         def report(step: int, row: Mapping[str, Any] | None) -> None:
             progress.update(task, completed=step)
@@ -147,7 +163,7 @@ def cells(console: Console, total: int, done: int) -> Iterator[CellsReport]:
                 progress.remove_task(tasks.pop(name))
             for name, (step, steps) in running.items():
                 if name not in tasks:
-                    tasks[name] = progress.add_task(name, total=steps, note="")
+                    tasks[name] = progress.add_task(plain(name), total=steps, note="")
                 progress.update(tasks[name], completed=step)
             progress.update(whole, completed=done + sum(step / steps for step, steps in running.values()))
 

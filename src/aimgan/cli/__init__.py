@@ -12,7 +12,7 @@ import typer
 
 from aimgan.cli import running, using  # noqa: F401 - they put their verbs into the app, in the order of --help
 from aimgan.cli.options import app
-from aimgan.errors import AimganError, Interrupted
+from aimgan.errors import AimganError, Interrupted, plain
 
 # isort: split
 from aimgan.cli import sharing  # noqa: F401
@@ -24,7 +24,7 @@ def main() -> None:
     """Run a command: exit 0 when done, 1 with one line for a user's mistake, 130 when interrupted."""
     # Typer carries click inside since 0.2x and used the package before: this is its base of all usage errors in both.
     usage_error: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
-    warnings.formatwarning = lambda message, *_: f"aimgan: {message}\n"
+    warnings.formatwarning = lambda message, *_: f"aimgan: {plain(str(message))}\n"
     with suppress(AttributeError):  # a file's name may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -50,5 +50,5 @@ def _fail(message: str, code: int) -> None:
     rank = os.environ.get("RANK", "0")  # of a launch's processes, which all say their errors; the first says a stop
     if rank == "0" or code == 1:
         name = "aimgan" if rank == "0" else f"aimgan (process {rank})"
-        print(f"{name}: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+        print(f"{name}: {plain(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     sys.exit(code)

@@ -79,11 +79,12 @@ def _table(title: str, parts: list[Rows]) -> Table:
 
 def _print_page(path: Path, console: Console) -> None:
     """Print a card's text without its header: rendered on a terminal, as it is in a pipe."""
-    text = "\n".join(_lines(path))
+    lines = list(_lines(path))
     if console.is_terminal:
-        console.print(Markdown(text, hyperlinks=False))
+        console.print(Markdown("\n".join(lines), hyperlinks=False))
     else:
-        screen.say(console, text)
+        for line in lines:
+            screen.say(console, line)
 
 
 def _lines(path: Path) -> Iterator[str]:

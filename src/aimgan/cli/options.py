@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aimgan._version import __version__
+from aimgan.errors import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,4 +51,4 @@ def console() -> Console:
 
 def wrote(path: Path) -> None:
     """Say which file was written."""
-    typer.echo(f"wrote {path}")
+    typer.echo(plain(f"wrote {path}"))

@@ -72,10 +72,11 @@ def doctor(
     """
     if remove_pack is not None:
         from aimgan.checked import shown_bytes
+        from aimgan.console import say
         from aimgan.data.packed import remove
 
         for pack in remove(remove_pack):
-            typer.echo(f"removed {pack.folder}, {shown_bytes(pack.size)}")
+            say(console(), f"removed {pack.folder}, {shown_bytes(pack.size)}")
         return
     from aimgan.cli.doctor import doctor as look
 

@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from aimgan.checked import numbers
+from aimgan.errors import plain
 from aimgan.recipes.images import TABLE_1
 from aimgan.recipes.mixtures import TABLE_2
 from aimgan.recipes.recipe import Recipe
@@ -47,7 +48,9 @@ class Table:
         lines = [[_for_terminal(cell) for cell in line] for line in (self.columns, *self.rows)]
         columns = list(zip(*lines, strict=True))
         wide = sum(max(map(len, column)) + 2 for column in columns) >= TERMINAL
-        table = RichTable(title=self.title, caption=self.note, box=box.SIMPLE_HEAD, show_edge=not wide)
+        table = RichTable(box=box.SIMPLE_HEAD, show_edge=not wide)
+        table.title = Text(plain(self.title), "table.title")
+        table.caption = Text(plain(self.note), "table.caption")
         table.title_justify = table.caption_justify = "left"
         table.padding = (0, 0 if wide else 1, 0, 0)
         for head, *cells in columns:
@@ -65,7 +68,7 @@ class Table:
 
 
 def _for_terminal(cell: str) -> Text:
-    return Text.from_markup(STRONG.sub(r"[bold]\1[/bold]", escape(cell.replace("`", ""))))
+    return Text.from_markup(STRONG.sub(r"[bold]\1[/bold]", escape(plain(cell).replace("`", ""))))
 
 
 def pipes(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
