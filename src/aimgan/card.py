@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from aimgan.errors import plain
 from aimgan.markdown import code, words
 from aimgan.score_meanings import MEANINGS, explained
 
-# A path that begins with /, ./, ../ or ~, perhaps after --option=.
-PATH = re.compile(r"([\w.-]+=)?(?:~[^/]*|\.{0,2})/(?:.*/)?([^/]+)/?")
+HOME = re.compile(r"(?:/root|(?:/home|/Users|\w:[/\\]Users)[/\\][^/\\]+|~[^/\\]*)[/\\]?")
 TASK = "unconditional-image-generation"  # the Hub's name for it
 TEMPLATE = Path(__file__).with_name("card.md")
 
@@ -53,31 +53,37 @@ class Card:
         return _part(self.record, "settings", "recipe", "data")
 
     def data(self) -> tuple[str, str | None]:
-        """Return the name of the data (the last part of a path), and their id on the Hub, if they have one."""
+        """Return the name of the data (the last part of a path), and their id on the Hub if they came from there."""
         settings = self.data_settings()
         path = str(settings.get("path") or "")
         hub = HUB_ID.fullmatch(path)
-        if hub and not os.path.exists(path):
+        if hub and _part(self.record, "data").get("hub") is True:
             return path, hub[1]
-        return Path(path).name or str(settings.get("kind") or "not recorded"), None
+        return last_part(path) or str(settings.get("kind") or "not recorded"), None
 
     def versions(self) -> dict[str, str]:
         """Return the run's environment, by name."""
         return {plain(name): plain(str(value)) for name, value in _part(self.record, "environment").items()}
 
     def command(self) -> str:
-        """Return the command that made the model, without the folders of the machine that it ran on."""
-        program, *arguments = str(self.record.get("command") or "").split(" ")
-        name = Path(program).name
-        if name == "__main__.py":
-            name = "aimgan"
-        return plain(" ".join([name, *map(_without_folders, arguments)]))
+        """Return the command that made the model as a shell takes it. Only the last part of each path is in it."""
+        recipe = str(_part(self.record, "settings", "recipe").get("name"))
+        words = self.record.get("command")
+        if isinstance(words, str):
+            words = _earlier(words, recipe)
+        if not isinstance(words, list) or not words:
+            return "not recorded"
+        names = {recipe, self.data()[0]}  # they may have a slash, and are no paths
+        shown = [_without_folders(str(word), names) for word in words]
+        if shown[0] == "__main__.py":
+            shown[0] = "aimgan"
+        return plain(shlex.join(shown))
 
     def markdown(self) -> str:
         """Return the card as a page: the Hub's YAML header, then text."""
         from huggingface_hub import ModelCard
 
-        figures = {words(Path(path).stem): quote(path, errors="replace") for path in self.figures}
+        figures = {words(Path(path).stem): link_to(path) for path in self.figures}
         scores = explained(self.scores)
         page = ModelCard.from_template(
             self._header(), str(TEMPLATE), card=self, scores=scores, figures=figures, code=code, words=words
@@ -107,6 +113,11 @@ class Card:
         return ModelCardData(**values)
 
 
+def link_to(path: str) -> str:
+    """Return the path of a figure as a link on a card's page, in its parentheses."""
+    return f"({quote(path, errors='replace')})"
+
+
 def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     """Return a mapping inside run.json, or an empty one if there is none."""
     for name in names:
@@ -116,9 +127,29 @@ def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return record
 
 
-def _without_folders(word: str) -> str:
-    """Shorten absolute paths to their last part."""
-    match = PATH.fullmatch(word)
-    if not match:
-        return word
-    return (match[1] or "") + match[2]
+def last_part(path: str) -> str:
+    """Return the last part of a path; ~ for a home folder, whose name is that of a person."""
+    if HOME.fullmatch(path) or path.rstrip("/") == os.path.expanduser("~"):
+        return "~"
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+
+def _without_folders(word: str, names: Collection[str]) -> str:
+    """Shorten a path in a word of a command, perhaps after --option= or the name of a setting, to its last part."""
+    match = re.fullmatch(r"(--[\w-]+=)?((?:data\.path|features)=)?(.*)", word, re.DOTALL)
+    assert match is not None
+    rest = match[3] if match[3] in names else last_part(match[3])
+    return f"{match[1] or ''}{match[2] or ''}{rest}"
+
+
+def _earlier(command: str, recipe: str) -> list[str]:
+    """Return the words of a command that an earlier version joined with spaces, up to the first path.
+
+    Where a path ends cannot be known, since it may have spaces.
+    """
+    words = ["aimgan", "train"]
+    for word in command.partition(" train ")[2].split(" "):
+        if word != recipe and re.search(r"[/\\~]", word):
+            return [*words, "..."]
+        words.append(word)
+    return words

@@ -1,4 +1,8 @@
-"""Atomic file writes: each file is written under another name, flushed to the disk, then renamed."""
+"""Atomic file writes: each file is written under another name, flushed to the disk, then renamed.
+
+A folder may come from a stranger, with links in it that lead to any file of this user. So nothing is written through a
+link: a new file gets a random name and must not exist, and a target that is a link is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +39,14 @@ REMEDIES = {  # how to fix each error of a refused write
     errno.EPERM: "make it writable",
     errno.ENOENT: "put its folder back",
     errno.EIO: "check the disk",
+    errno.ELOOP: "remove it",
+    errno.EEXIST: "remove it",
 }
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag
+LEFTOVER = re.compile(r"\..*\.[0-9a-f]{16}\.new")  # the name of an unfinished write
+KEPT = 50  # characters of a target's name in it, since a name has at most 255 bytes
+FOREIGN = ("wandb", "mlruns")  # folders in a run that trackers write, with links of their own
+MARKED = 2**20  # bytes at the beginning of a file in which its mark is looked for
 
 
 def cache_folder() -> Path:
@@ -64,9 +77,8 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     A kill between the two renames leaves the old folder under another name; `recover` puts it back.
     """
     target = target.resolve()  # "." has no name, and a link must stay a link
-    fresh = target.parent / f".{target.name}.new"
-    old = _set_aside(target)
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh, old = _unfinished(target), _set_aside(target)
+    sweep(target.parent, f".{escape(target.name[:KEPT])}.*.new")
     fresh.mkdir(parents=True)
     try:
         yield fresh
@@ -97,14 +109,35 @@ def _set_aside(target: Path) -> Path:
     return target.parent / f".{target.name}.old"
 
 
-@contextmanager
-def replacing_file(target: Path, shared: bool = False) -> Iterator[Path]:
-    """Yield the path of a file to write; when the block ends without an error, it replaces the target.
+def _unfinished(target: Path) -> Path:
+    """Return a random name beside a target, at which nobody can have put a link."""
+    return target.with_name(f".{target.name[:KEPT]}.{secrets.token_hex(8)}.new")
 
-    With `shared`, several processes may write the same target at once: each writes a file of its own.
+
+def sweep(folder: Path, pattern: str = "**/.*.new") -> None:
+    """Remove what kills have left of unfinished writes in a folder, by default anywhere in it."""
+    for path in list(folder.glob(pattern)):
+        if not LEFTOVER.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):  # the folder of a complete run may be read-only
+                path.unlink()
+
+
+@contextmanager
+def replacing_file(target: Path) -> Iterator[Path]:
+    """Yield the path of an empty file to write; when the block ends without an error, it replaces the target.
+
+    Several processes may write the same target at once. Raises OSError for a target that is a link, a pipe or a device.
     """
-    mark = str(os.getpid()) if shared else "new"
-    fresh = target.with_name(f".{target.name}.{mark}")
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EEXIST, "it is not a regular file", str(target))
+    fresh = _unfinished(target)
+    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666))
     try:
         yield fresh
         _flush(fresh)
@@ -113,6 +146,55 @@ def replacing_file(target: Path, shared: bool = False) -> Iterator[Path]:
         fresh.unlink(missing_ok=True)
         raise
     _flush(target.parent)
+
+
+def appending(path: Path) -> IO[bytes]:
+    """Open a file for reading and appending. Raises OSError for a link."""
+    return open(path, "a+b", opener=lambda name, flags: os.open(name, flags | NO_LINK, 0o666))
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise AimganError if a folder of ours, which is to be written into, is a link or has one anywhere inside."""
+    found = [folder]
+    for root, folders, names in os.walk(folder):
+        found += [Path(root, name) for name in (*folders, *names)]
+        folders[:] = set(folders) - {*FOREIGN}
+    for path in found:
+        if path.is_symlink():
+            raise AimganError(
+                f"{path} is a link, through which other files could be overwritten: remove it, or choose another folder"
+            )
+
+
+def require_own(folder: Path, what: str, marks: Mapping[str, str], others: Collection[str] = ()) -> None:
+    """Raise AimganError unless a folder is missing, empty, or was written by aimgan, so that it may be replaced.
+
+    The folder may hold the files of `marks`, each of which must contain its mark, and files named in `others`, which
+    have none. The first file of `marks` must be there: it tells whose the others are. `what` the folder would be is
+    for the message.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    strange = names - {*marks, *others}
+    first = next(iter(marks))
+    if names and first not in names:
+        strange = strange or names
+    if strange:
+        raise AimganError(f"{folder} contains {min(strange)}, which is not {what}: choose another folder")
+    for name in names & {*marks}:
+        require_mark(folder / name, marks[name])
+
+
+def require_mark(path: Path, mark: str) -> None:
+    """Raise AimganError if there is a file without this text, by which aimgan knows the files that it has written."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        text = ""
+    elif path.exists():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(MARKED)
+    else:
+        return
+    if mark not in text:
+        raise AimganError(f"{path} was not written by aimgan: move it elsewhere, or choose another place to write to")
 
 
 def write_text(target: Path, text: str) -> None:

@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format
 
 from aimgan.checked import regular
 from aimgan.errors import AimganError
-from aimgan.files import lock
+from aimgan.files import appending, lock, refuse_links
 
 MAX_LINE = 2**24  # bytes: a longer line of a journal counts as damaged
 
@@ -51,7 +51,8 @@ class RowType(NamedTuple):
 class AppendOnlyArrays:
     """The arrays `<name>.npy` of a folder, and the lines of their journal up to the first invalid one.
 
-    Only one process at a time can open a folder: another one waits if `wait` is set, else it gets an AimganError.
+    Only one process at a time can open a folder: another one waits if `wait` is set, else it gets an AimganError. A
+    folder with a link in it is refused.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class AppendOnlyArrays:
         self.folder, self.row_types = folder, dict(row_types)
         self.lines: list[Line] = []
         self.counts = dict.fromkeys(row_types, 0)
-        self._files: dict[str, BinaryIO] = {}
-        self._journal = _open(folder / journal)
+        self._files: dict[str, IO[bytes]] = {}
+        refuse_links(folder)
+        self._journal = appending(regular(folder / journal))
         try:
             self._lock(wait)
             for name in row_types:
-                self._files[name] = _open(folder / f"{name}.npy")
+                self._files[name] = appending(regular(folder / f"{name}.npy"))
             self._recover(is_valid)
         except BaseException:
             self.close()
@@ -146,14 +148,7 @@ class AppendOnlyArrays:
                 os.fsync(file.fileno())
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a file for appending. Raises OSError for a link, which may lead to any file of the user."""
-    if path.is_symlink():
-        raise OSError(0, "it is a link")
-    return regular(path).open("a+b")
-
-
-def _room(file: BinaryIO, row_type: RowType) -> int:
+def _room(file: IO[bytes], row_type: RowType) -> int:
     """Return how many rows the file holds; a file of another kind is reset."""
     file.seek(0)
     with suppress(Exception):  # a new file, or an incomplete header: numpy raises nearly any error for it
@@ -169,7 +164,7 @@ def _room(file: BinaryIO, row_type: RowType) -> int:
     return 0
 
 
-def read_lines(file: BinaryIO, arrays: Collection[str], is_valid: IsValid = bool) -> Iterator[tuple[Line, int]]:
+def read_lines(file: IO[bytes], arrays: Collection[str], is_valid: IsValid = bool) -> Iterator[tuple[Line, int]]:
     """Yield each line of a journal of these arrays and where it ends, up to the first incomplete or invalid one."""
     file.seek(0)
     end = 0

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from aimgan import noise
 from aimgan.checked import positive, require_memory, shown
 from aimgan.errors import AimganError
-from aimgan.files import replacing_folder, save_tensors, unreadable, unwritable, write_json, write_text
+from aimgan.files import replacing_folder, require_own, save_tensors, unreadable, unwritable, write_json, write_text
 from aimgan.model_config import FORMAT, ModelConfig, read_config
 from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
 from aimgan.networks import Posterior, StandardNormal, generator_for
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aimgan.card import Card
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+MARKS = {CONFIG: '"reads_features": ', CARD: "library_name: aimgan"}  # by which a saved model is known
 
 
 class LatentVariableModel(nn.Module):
@@ -247,7 +248,8 @@ class LatentVariableModel(nn.Module):
         """Write config.json, model.safetensors and README.md (the card) into a folder, all or nothing.
 
         The files contain no pickle, times or paths, so equal models give equal bytes. A model that is already in
-        the folder is replaced. Raises AimganError where the folder cannot be written, or contains other files.
+        the folder is replaced. Raises AimganError where the folder cannot be written, or contains other files, such as
+        a README.md that aimgan has not written.
         """
         try:
             self._save(Path(os.fspath(folder)))
@@ -259,10 +261,7 @@ class LatentVariableModel(nn.Module):
             raise AimganError(f"cannot write {shown(folder)} ({reason}): choose another folder") from None
 
     def _save(self, folder: Path) -> None:
-        if folder.exists():
-            others = {path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, CARD}
-            if others:
-                raise AimganError(f"{folder} contains {min(others)}, which is not a model file: choose another folder")
+        require_own(folder, "a model file", MARKS, [WEIGHTS])
         with replacing_folder(folder) as fresh:
             save_tensors(fresh / WEIGHTS, self.state_dict())
             write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})

@@ -29,7 +29,7 @@ LAYERS = (
     ("errors", "_version"),
     ("checked",),
     ("noise", "files", "devices", "weights", "markdown", "score_meanings"),
-    ("growing", "model_inputs", "card"),
+    ("growing", "model_inputs", "card", "named"),
     ("objectives", "networks", "data", "metrics", "figures"),
     ("training", "model_config", "console"),
     ("model",),

@@ -28,6 +28,7 @@ def test_all_that_was_read_and_what_was_not(tmp_path):
         "images": 20,
         "train": 10,
         "test": 10,
+        "hub": False,
         "split_by": "folder",
         "classes": {"cat": 5, "dog": 5},
         "skipped": 2,

@@ -6,12 +6,14 @@ import ast
 import io
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import files
 import numpy as np
 import pytest
 import torch
+from folders import tree
 
 import aimgan
 from aimgan.cli import inputs
@@ -19,9 +21,14 @@ from aimgan.data.images import load_images
 from aimgan.errors import AimganError
 from aimgan.evaluation.feature_networks import torchscript
 from aimgan.files import write_json
+from aimgan.recipes.recipe import with_settings
 from aimgan.recipes.resolving import settings_of
+from aimgan.runs import evaluate as evaluation
 from aimgan.runs.evaluate import Options, evaluate_run
+from aimgan.search import build
+from aimgan.search.images import require_own
 from aimgan.training import checkpoint
+from aimgan.training.run_dir import RunDir
 
 SOURCE = Path(__file__).parents[2] / "src" / "aimgan"
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "code", "runpy", "imp"}
@@ -126,6 +133,41 @@ def test_a_run_cannot_name_code_that_its_evaluation_would_load(tmp_path):
 
     with pytest.raises(AimganError, match=r"theirs\.pt, which is code: pass --features, if you trust it"):
         evaluate_run(tmp_path / "run", Options(device="cpu"), Console(quiet=True))
+
+
+def test_a_run_or_an_index_of_a_stranger_does_not_say_what_is_read(tmp_path, monkeypatch):
+    """Its images may be any folder here, or private data on the Hub: who uses it names them, or agrees."""
+    from rich.console import Console
+
+    monkeypatch.setenv("AIMGAN_CACHE", str(tmp_path / "cache"))
+    quiet, run = Console(quiet=True), RunDir(tmp_path / "run")
+    recipe = with_settings(aimgan.RECIPES["folder/aim"], {"data.path": "me/private"})
+    files.model().save(run.model)
+    settings = settings_of(recipe, 0, 3)
+    write_json(run.record, {"settings": settings, "data_signature": "0" * 64})
+    asked = []
+    monkeypatch.setattr(evaluation, "loaded", lambda source, console: asked.append(source.path) or 1 / 0)
+    refused = r"was not trained by you here, .*'me/private': pass --data me/private, if you trust it"
+    with pytest.raises(AimganError, match=refused):
+        evaluate_run(run.path, Options(device="cpu"), quiet)
+    assert asked == []
+    with pytest.raises(ZeroDivisionError):
+        evaluate_run(run.path, Options(data="me/private", device="cpu"), quiet)
+    run.begin(settings)  # by the command that trains it further, which names the data
+    with pytest.raises(ZeroDivisionError):
+        evaluate_run(run.path, Options(device="cpu"), quiet)
+
+    index = build(files.model(), tree(), tmp_path / "index")
+    assert index.is_own
+    theirs = replace(index, record=replace(index.record, source=str(tmp_path / "mine")))
+    with pytest.raises(AimganError, match=r"was not built by you here, .*: pass --images .* to `aimgan search`"):
+        require_own(theirs, quiet)
+    terminal = Console(force_terminal=True, file=io.StringIO())
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\nn\n"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    require_own(theirs, terminal)
+    with pytest.raises(AimganError, match="was not built by you here"):
+        require_own(theirs, terminal)
 
 
 def test_members_of_a_zip_are_written_nowhere(tmp_path, monkeypatch):

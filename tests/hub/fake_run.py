@@ -16,7 +16,7 @@ RECORD = {
     "settings": {"recipe": {"name": "folder/aim", "data": {"kind": "images", "path": "/home/alice/photos", "size": 8}}},
     "environment": {"aimgan": "0.1.0", "torch": "2.13.0"},
     "git": "0123abc",
-    "command": "/home/alice/.venv/bin/aimgan train folder/aim --data /home/alice/photos --set data.path=~alice/photos",
+    "command": ["/home/alice/.venv/bin/aimgan", "train", "folder/aim", "--data", "/home/alice/photos"],
 }
 SCORES = {"steps": 20, "reconstruction_mse": 0.0325, "frechet_distance": 12.5, "feature_network": "/home/alice/net.pt",
           "n_fake": 100, "rank_histogram": [0.5, 0.5], "frechet_distance_std": 0.1}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import resource
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def test_the_hub_reads_what_the_card_says(run, tmp_path):
 
 def test_people_read_how_it_was_made_what_it_scores_and_what_it_is_not_for(run, tmp_path):
     text = page(run, tmp_path)
-    assert "aimgan train folder/aim --data photos --set data.path=photos\n" in text
+    assert "aimgan train folder/aim --data photos\n" in text
     assert "aimgan 0.1.0, torch 2.13.0." in text
     assert "Commit 0123abc." in text
     assert "| `frechet_distance` | 12.5 |  | Fréchet distance between the features" in text
@@ -53,14 +54,37 @@ def test_people_read_how_it_was_made_what_it_scores_and_what_it_is_not_for(run, 
     assert "rank_histogram" not in text
 
 
-def test_data_of_the_hub_are_named_as_such(run, tmp_path, monkeypatch):
-    (run / "run.json").write_text((run / "run.json").read_text().replace("/home/alice/photos", "ylecun/mnist"))
-    assert ModelCard(page(run, tmp_path)).data.datasets == ["ylecun/mnist"]
-    (tmp_path / "ylecun" / "mnist").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    text = page(run, tmp_path)
-    assert ModelCard(text).data.datasets is None
-    assert "`mnist`, size 8." in text
+def test_data_of_the_hub_are_named_as_such(run, tmp_path):
+    """A relative path looks like an id: whether the data came from the Hub is recorded in training."""
+    record = (run / "run.json").read_text().replace("/home/alice/photos", "ylecun/mnist")
+    for hub, expected in ((True, "ylecun/mnist"), (False, "mnist"), (None, "mnist")):
+        (run / "run.json").write_text(json.dumps(json.loads(record) | {"data": {"hub": hub}}))
+        text = page(run, tmp_path)
+        assert ModelCard(text).data.datasets == (["ylecun/mnist"] if hub else None)
+        assert f"aimgan train folder/aim --data {expected}\n" in text
+        assert ("[ylecun/mnist](https" if hub else "`mnist`, size 8.") in text
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--data", "/home/alice smith/Secret/my photos"], "--data 'my photos'"),
+        (["--data=../Secret/it's"], "'--data=it'\"'\"'s'"),
+        (["--set", "data.path=/a=b/c d", "-o", "runs/x/"], "--set 'data.path=c d' -o x"),
+        (["--data", "/home/alice", "--output=~alice/"], "--data '~' '--output=~'"),
+        (["--data", "C:\\Users\\alice"], "--data '~'"),
+        (["--data", "alice/photos"], "--data photos"),
+        (" --size 8 --data /home/alice smith/Secret/my photos", "--size 8 --data ..."),  # of an earlier version
+    ],
+)
+def test_a_command_is_quoted_and_shows_no_folder(run, words, shown):
+    record = json.loads((run / "run.json").read_text())
+    if isinstance(words, list):
+        words = ["/home/a b/__main__.py", "train", "folder/aim", *words]
+    else:
+        words = f"/home/a b/aimgan train folder/aim{words}"
+    (run / "run.json").write_text(json.dumps(record | {"command": words}))
+    assert described(run)[0].command() == f"aimgan train folder/aim {shown}"
 
 
 @pytest.mark.parametrize(("posterior", "arguments"), [("gaussian", SHAPE), (None, SHAPE), ("gaussian", POINTS)])

@@ -53,6 +53,20 @@ def test_figures_with_images_of_the_data_go_along_only_when_asked_for_and_leave_
     assert hub.files("me/photos").keys() == OWN | SAFE
 
 
+def test_a_card_and_figures_of_the_user_on_the_hub_stay(hub, run):
+    def commit(name: str, content: bytes) -> None:
+        hub.repos["me/photos"].commit("main", {**hub.files("me/photos"), name: content})
+
+    push(run, "me/photos")
+    commit("figures/mine.png", b"mine")
+    push(run, "me/photos")
+    assert hub.files("me/photos")["figures/mine.png"] == b"mine"
+    commit("README.md", b"---\nlicense: mit\n---\nMy measurements.")
+    refused("me/photos has a README.md that aimgan has not written", lambda: push(run, "me/photos"))
+    commit("README.md", b"---\nlicense: mit\n---\n")
+    push(run, "me/photos")
+
+
 def test_nothing_of_the_machine_is_sent(hub, run):
     push(run, "me/photos", figures=True)
     sent = b"".join(hub.files("me/photos").values())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from aimgan.errors import AimganError
 from aimgan.training import checkpoint, run_dir
+from aimgan.training import environment as here
 from aimgan.training.run_dir import RunDir, environment
 
 SETTINGS = {
@@ -50,9 +52,10 @@ def test_a_run_is_begun_once_and_found_again(run):
 
 def test_an_empty_folder_and_a_torn_first_write_are_places_to_begin(tmp_path):
     assert RunDir(tmp_path).begin(SETTINGS) == []
-    (tmp_path / "run.json").rename(tmp_path / ".run.json.new")  # killed before the rename
+    (tmp_path / "run.json").rename(tmp_path / ".run.json.0123456789abcdef.new")  # killed before the rename
     assert RunDir(tmp_path).begin(SETTINGS) == []
     assert RunDir(tmp_path).read()["settings"] == SETTINGS
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +184,31 @@ def test_rows_are_rewound_to_a_step_and_torn_lines_dropped(run):
     assert run.rows() == []
 
 
-def test_the_commit_and_processor_are_text_or_nothing(monkeypatch, tmp_path):
+def test_the_processor_is_text(monkeypatch):
     assert environment()["processor"]
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert run_dir._git_commit() is None
     monkeypatch.setattr(Path, "read_text", lambda *args, **kwargs: "no such line")
-    assert run_dir._processor() is not None
+    assert here._processor() is not None
+
+
+def test_the_commit_is_that_of_a_tracked_file_in_a_checkout_of_aimgan(monkeypatch, tmp_path):
+    """An aimgan that is installed inside another repository does not record that one's commit."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    inside = [
+        tmp_path / "src" / "aimgan" / "training" / "environment.py",
+        tmp_path / ".venv" / "a" / "b" / "c" / "d.py",
+    ]
+    for file in inside:
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    (tmp_path / ".venv" / "pyproject.toml").write_text('[project]\nname = "aimgan"\n')
+    for command in (["init", "-q"], ["add", "pyproject.toml"], ["commit", "-q", "-m", "private"]):
+        subprocess.run([*git, *command], check=True)
+    assert [here.git_commit(file) for file in inside] == [None, None]
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "aimgan"\n')
+    assert here.git_commit(inside[0]) is None  # not tracked
+    subprocess.run([*git, "add", "src"], check=True)
+    assert len(here.git_commit(inside[0])) == 40
+    assert here.git_commit(inside[1]) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert here.git_commit(inside[0]) is None

@@ -12,15 +12,17 @@ from aimgan import console as screen
 from aimgan.cli.command import Command
 from aimgan.cli.output import writing
 from aimgan.cli.search_verbs import built, opened, scale_of
-from aimgan.files import write_json, write_text
+from aimgan.figures import save
+from aimgan.files import refuse_links, replacing_file, require_mark, write_json, write_text
 from aimgan.pages.contact_sheet import Section, Tile, figure, page
-from aimgan.runs.finish import save
 from aimgan.search.clusters import NOISE, Clusters
 from aimgan.search.clusters import cluster as find_clusters
-from aimgan.search.images import named
+from aimgan.search.images import named, require_own
 from aimgan.search.index import RECORD, Index
 
 SHOWN = 24  # images of a cluster on its sheet
+HEAD = "name,cluster,distance\n"  # of labels.csv
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet's formula begins
 
 
 def cluster(command: Command, source: str, output: Path, k: int, method: str, seed: int) -> Clusters:
@@ -29,8 +31,11 @@ def cluster(command: Command, source: str, output: Path, k: int, method: str, se
     `source` may be an index of this model, which is then used as it is. A stopped call goes on where it was.
     """
     model, console = command.model(), command.console
+    require_mark(output / "labels.csv", HEAD)
+    refuse_links(output / "sheets")
     if (Path(source) / RECORD).exists():
         index = opened(model, Path(source), None, console)
+        require_own(index, console)
     else:
         index = built(model, source, output / "index", console)
     with console.status("clustering"):
@@ -53,8 +58,8 @@ def _write(output: Path, index: Index, found: Clusters, sections: dict[str, Sect
         path = output / "sheets" / f"{name}.png"
         with writing(path):
             save(figure([section], caption), path)
-    with writing(output / "labels.csv"):
-        (output / "labels.csv").write_bytes(_labels(index, found))
+    with writing(output / "labels.csv"), replacing_file(output / "labels.csv") as fresh:
+        fresh.write_bytes(_labels(index, found))
     title = f"{len(found.centres)} clusters of {len(index):,} images"
     with writing(output / "clusters.html"):
         write_text(output / "clusters.html", page(title, line, list(sections.values())))
@@ -117,10 +122,14 @@ def _summary(index: Index, found: Clusters, method: str, seed: int) -> dict[str,
 
 
 def _labels(index: Index, found: Clusters) -> bytes:
-    """Return name, cluster and distance of every image as CSV; names byte for byte, also those that are not text."""
-    text = io.StringIO()
+    """Return name, cluster and distance of every image as CSV; names byte for byte, also those that are not text.
+
+    Only a name that a spreadsheet would calculate as a formula gets an apostrophe before it.
+    """
+    text = io.StringIO(HEAD)
+    text.seek(0, io.SEEK_END)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "cluster", "distance"))
     for name, label, distance in zip(index.names, found.labels.tolist(), found.distances.tolist(), strict=True):
-        writer.writerow((name, label, _distance(distance)))
+        harmless = f"'{name}" if name.startswith(FORMULA) else name
+        writer.writerow((harmless, label, _distance(distance)))
     return text.getvalue().encode("utf-8", "surrogateescape")

@@ -75,11 +75,17 @@ def doctor(console: Console, online: bool = False, output: Path | None = None) -
         report = {"problems": states.count(PROBLEM), "findings": [asdict(finding) for finding in findings]}
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            with open(output, "w", encoding="utf-8", opener=_without_links) as file:
+                file.write(json.dumps(report, indent=2) + "\n")
         except (OSError, ValueError) as reason:  # ValueError: a null character in the name
             cause = getattr(reason, "strerror", None) or reason
             raise AimganError(f"cannot write {output} ({cause}): choose another path") from None
     return int(PROBLEM in states)
+
+
+def _without_links(name: str, flags: int) -> int:
+    """Open a file that is no link. aimgan.files has the usual writer, but needs packages that may be broken here."""
+    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _python() -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from aimgan.errors import AimganError
+from aimgan.files import replacing_file
 
 MAX_SHOWN = 10_000  # images in one picture
 
@@ -42,19 +43,19 @@ def write(output: Path, arrays: Mapping[str, Tensor], picture: Tensor, columns: 
         raise AimganError(
             "the model gives NaN or infinite values, which cannot be drawn: train it again, or write .npz"
         )
-    from aimgan.figures import grid, points_figure  # here: matplotlib takes half a second
+    from aimgan.figures import grid, points_figure, save  # here: matplotlib takes half a second
 
     with writing(output):
         if is_images:
-            grid(picture.cpu(), columns).save(output)
+            save(grid(picture.cpu(), columns), output)
         else:
-            points_figure({name: points.cpu().reshape(-1, 2) for name, points in arrays.items()}).savefig(output)
+            save(points_figure({name: points.cpu().reshape(-1, 2) for name, points in arrays.items()}), output)
     return output
 
 
 def write_arrays(output: Path, arrays: Mapping[str, Tensor], **more: Any) -> Path:
     """Write an .npz of tensors and arrays."""
     values: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
-    with writing(output):
-        np.savez(output, **values, **more)
+    with writing(output), replacing_file(output) as fresh, fresh.open("wb") as file:
+        np.savez(file, **values, **more)
     return output

@@ -16,10 +16,10 @@ from aimgan import console as screen
 from aimgan.cli.command import Command
 from aimgan.cli.inputs import read
 from aimgan.cli.output import writing
-from aimgan.errors import AimganError, plain
+from aimgan.errors import AimganError
 from aimgan.files import write_json, write_text
 from aimgan.model import LatentVariableModel
-from aimgan.search.images import named
+from aimgan.search.images import named, require_own
 from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, query, require_model
 
 ENDINGS = (".html", ".png", ".json")
@@ -58,8 +58,10 @@ def search(command: Command, folder: Path, images: str | None, asked: Query, out
     code, picture, name = _code_and_picture(model, asked)
     hits = query(index, code, asked.k)
     for place, hit in enumerate(hits, 1):
-        screen.say(console, f"{place:>4}  {hit.distance:>8.3f}  {plain(hit.name)}")
+        screen.say(console, f"{place:>4}  {hit.distance:>8.3f}  {hit.name}")
     if output is not None:
+        if output.suffix.lower() != ".json":
+            require_own(index, console)
         with writing(output):
             _write_hits(output, index, hits, picture, name)
         screen.say(console, f"wrote {output}")
@@ -115,8 +117,8 @@ def _numbers(text: str, dim: int) -> Tensor:
 
 
 def _write_hits(output: Path, index: Index, hits: Sequence[Hit], picture: Tensor, name: str) -> None:
+    from aimgan.figures import save
     from aimgan.pages.contact_sheet import Section, Tile, figure, page
-    from aimgan.runs.finish import save
 
     source = index.record.source
     if output.suffix.lower() == ".json":

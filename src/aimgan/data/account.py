@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aimgan.data.image_data import ImageData
+from aimgan.data.sources import is_on_hub
 from aimgan.errors import plain
 
 NAMED = 8  # classes in the line
@@ -17,14 +18,15 @@ LOW = 64  # of 255: if no pixel is brighter, the line says that the images look 
 def account(images: ImageData) -> dict[str, Any]:
     """Return what was read: counts, splits, classes, what was left out, the range of the pixels, a fingerprint.
 
-    `classes` are the numbers of training images by class; empty without labels. The fingerprint depends on all pixels
-    and labels, and on nothing else.
+    `hub` is whether they came from the Hub. `classes` are the numbers of training images by class; empty without
+    labels. The fingerprint depends on all pixels and labels, and on nothing else.
     """
     train, test = images.train, images.test
     return {
         "images": len(train) + len(test),
         "train": len(train),
         "test": len(test),
+        "hub": is_on_hub(images.source),
         "split_by": images.by,
         "classes": _classes(images),
         "skipped": len(images.skipped),

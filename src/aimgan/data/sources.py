@@ -62,6 +62,11 @@ def state(source: str) -> str:
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
+def is_on_hub(source: str) -> bool:
+    """Return whether `find` would look for a source on the Hub: an id that is no path here."""
+    return not _paths(source) and HUB_ID.fullmatch(source) is not None
+
+
 def _paths(source: str) -> list[Path]:
     """Return the file or folder that a source names, or all that it matches as a pattern such as shards/*.tar."""
     expanded = os.path.expanduser(source)

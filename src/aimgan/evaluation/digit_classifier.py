@@ -32,7 +32,7 @@ from aimgan.data.sampler import indices
 from aimgan.errors import AimganError
 from aimgan.files import cache_folder, replacing_file, save_tensors
 from aimgan.networks.digit_classifier import DigitClassifier
-from aimgan.training.run_dir import environment
+from aimgan.training.environment import environment
 
 FORMAT = 1  # of the file and the training: a new number makes earlier classifiers be trained again
 HELD_OUT = 12  # one in so many training digits: 5,000 of 60,000
@@ -181,7 +181,7 @@ def cache_path(images: ImageData, settings: Settings) -> Path:
 def _write(path: Path, trained: Trained) -> None:
     """Write weights and record as one file, replaced in one step; several processes may write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_file(path, shared=True) as fresh:
+    with replacing_file(path) as fresh:
         save_tensors(fresh, trained.network.state_dict(), {"record": json.dumps(trained.record)})
 
 

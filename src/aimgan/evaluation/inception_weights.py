@@ -65,7 +65,7 @@ def download(path: Path, say: Say) -> Path:
     say(f"downloading Inception-v3 ({SIZE / 1e6:.0f} MB) from {URL} to {path}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_file(path, shared=True) as fresh:
+        with replacing_file(path) as fresh:
             _fetch(fresh, say)
             fix = "try again later, or take the other file (docs/metrics.md#feature-networks)"
             _require(sha256_of(fresh), URL, fix)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
+from rich.console import Console
 from torch import Tensor
 
 from aimgan import noise
@@ -17,7 +18,7 @@ from aimgan.errors import AimganError, plain
 from aimgan.explorer.drawing import finite
 from aimgan.model import LatentVariableModel
 from aimgan.search import Index, build, open_index, query
-from aimgan.search.images import named
+from aimgan.search.images import named, require_own
 from aimgan.search.index import INSIDE, RECORD, require_model
 
 OFFERED = 12  # images to choose from
@@ -27,13 +28,15 @@ NEAREST = 8
 def indexed(model: LatentVariableModel, folder: str | Path) -> Index:
     """Open an index, or the index inside a folder of images, which is built or brought up to date.
 
-    Raises AimganError where the folder is neither, and for an index of another model.
+    Raises AimganError where the folder is neither, and for an index of another model; and for a stranger's index,
+    unless the user agrees in a terminal.
     """
     folder = Path(folder)
     if folder.is_dir() and not (folder / RECORD).exists():
         return build(model, folder, folder / INSIDE)
     index = open_index(folder)
     require_model(index, model)
+    require_own(index, Console())
     return index
 
 

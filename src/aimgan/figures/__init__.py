@@ -7,6 +7,7 @@ from aimgan.figures.images import grid, pairs
 from aimgan.figures.latent import code_grid, figure4
 from aimgan.figures.points import Figure3Row, figure3, figure3_rows, points_figure
 from aimgan.figures.reconstructions import ImageRow, reconstructions, reconstructions_by_weight
+from aimgan.figures.saving import save
 from aimgan.figures.tradeoff import TradeOff, error_against_distance
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "reconstructions",
     "reconstructions_by_weight",
     "samples",
+    "save",
 ]

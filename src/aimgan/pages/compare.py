@@ -16,7 +16,7 @@ from aimgan.checked import numbers, regular
 from aimgan.console import say
 from aimgan.errors import AimganError
 from aimgan.figures.charts import COLOURS
-from aimgan.files import unwritable, write_json, write_text
+from aimgan.files import require_mark, unwritable, write_json, write_text
 from aimgan.markdown import code
 from aimgan.pages.recorded import alarms, charts, scores_of
 from aimgan.pages.rendering import render
@@ -59,6 +59,9 @@ def compare(paths: Sequence[str | Path], output: Path | None, console: Console) 
     if output is not None and output.suffix.lower() != ".html":
         raise AimganError(f"--output is {output}; expected a name that ends in .html (.md and .json are put beside it)")
     runs = _read([Path(path) for path in paths])
+    if output is not None:
+        require_mark(output.with_suffix(".md"), "# Comparison")
+        require_mark(output.with_suffix(".json"), '"differing": ')
     differing = _differing(runs)
     ranked, notes = _ranked(runs, differing)
     tables = {"summary": _summary(runs), "settings": _settings(runs, differing), "scores": _scores(runs, ranked)}

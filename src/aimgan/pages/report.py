@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aimgan.card import last_part
 from aimgan.data.account import line
 from aimgan.files import write_text
 from aimgan.markdown import code, words
 from aimgan.pages.recorded import Row, alarms, charts, command
 from aimgan.pages.rendering import render
 from aimgan.pages.tables import Table, of_run, paper_numbers
-from aimgan.recipes.recipe import Recipe, to_dict
+from aimgan.recipes.recipe import Recipe, to_dict, with_settings
 from aimgan.score_meanings import explained, unexplained
 from aimgan.training.alarms import ALARMS, PAGE
 from aimgan.training.run_dir import RunDir, flat
@@ -38,6 +39,7 @@ def write_report(
     machine are read from the run's folder.
     """
     rows, record = run.rows(), run.read() or {}
+    recipe = _without_folders(recipe, record)
     settings = dict(flat(to_dict(recipe)))
     environment = {**record.get("environment", {}), "git commit": record.get("git")}
     page = {
@@ -56,6 +58,14 @@ def write_report(
     for path in paths:
         write_text(path, render(path.name, **page))
     return paths
+
+
+def _without_folders(recipe: Recipe, record: Row) -> Recipe:
+    """Return a recipe with the last part of the path of its data, unless that is an id on the Hub."""
+    path = getattr(recipe.data, "path", None)
+    if path is None or record.get("data", {}).get("hub"):
+        return recipe
+    return with_settings(recipe, {"data.path": last_part(path)})
 
 
 def _verdict(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

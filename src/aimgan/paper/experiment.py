@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from aimgan.errors import AimganError
-from aimgan.files import write_json, write_text
+from aimgan.files import refuse_links, write_json, write_text
 from aimgan.paper.methods import Method
 from aimgan.paper.training_run import Outcome, TrainingRun
 from aimgan.recipes.assemble import assemble
@@ -96,9 +96,10 @@ class Experiment:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder to write into. Raises AimganError where that is not possible."""
+    """Make a folder to write into. Raises AimganError where that is not possible, or if there is a link in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_links(folder.resolve())
     except OSError as reason:
         raise AimganError(f"cannot write in {folder} ({reason.strerror}): choose another --output") from None
 

@@ -28,6 +28,7 @@ from aimgan.figures import (
     reconstructions,
     reconstructions_by_weight,
     samples,
+    save,
 )
 from aimgan.model import LatentVariableModel
 from aimgan.objectives import OBJECTIVES
@@ -35,7 +36,7 @@ from aimgan.paper.experiment import Experiment
 from aimgan.paper.methods import Method
 from aimgan.paper.table1 import epochs_of
 from aimgan.paper.training_run import Outcome, TrainingRun
-from aimgan.runs.finish import data_points, points_of, save
+from aimgan.runs.finish import data_points, points_of
 from aimgan.sharing.hub import load
 
 LIMIT, SIDE = 2.0, 20  # the manifold of figure 4: from -2 to 2 along each dimension, 20 images a side

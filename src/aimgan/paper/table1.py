@@ -15,7 +15,7 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan.evaluation import references
-from aimgan.figures import TradeOff, error_against_distance
+from aimgan.figures import TradeOff, error_against_distance, save
 from aimgan.files import write_json
 from aimgan.paper import claims, table1_page
 from aimgan.paper.experiment import Experiment, Results, write_results
@@ -24,7 +24,6 @@ from aimgan.paper.statistics import by_image
 from aimgan.paper.training_run import Outcome
 from aimgan.recipes.images import TABLE_1
 from aimgan.recipes.recipe import to_dict
-from aimgan.runs.finish import save
 from aimgan.runs.loading import network_for
 from aimgan.sharing.hub import load
 from aimgan.training.run_dir import RunDir

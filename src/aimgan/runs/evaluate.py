@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from aimgan import console as screen
+from aimgan.checked import shown
 from aimgan.data import Images, Mixture
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
@@ -18,11 +19,12 @@ from aimgan.model import LatentVariableModel
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.objectives import OBJECTIVES
 from aimgan.pages import tables
+from aimgan.recipes.catalogue import NAMES, recipe_named
 from aimgan.recipes.recipe import Recipe, with_settings
 from aimgan.recipes.resolving import recorded
 from aimgan.runs.loading import loaded, network_for
 from aimgan.sharing.hub import load
-from aimgan.training.run_dir import RunDir
+from aimgan.training.run_dir import RunDir, names_own_data
 
 EARLIER_STATISTICS = (
     "an earlier version saved this model, with batch-norm statistics of the prior's codes for every use of G; this "
@@ -42,7 +44,11 @@ class Options:
 
 
 def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any]:
-    """Score a run's model, print the table, and return the scores. Raises AimganError for data of another shape."""
+    """Score a run's model, print the table, and return the scores.
+
+    Raises AimganError for data of another shape, and where a run that was not trained by this user names images or code
+    that the options do not name.
+    """
     recipe, seed = recorded(RunDir(run))
     if options.features is None and (recipe.features or "").endswith(".pt"):  # a stranger's run, a stranger's code
         raise AimganError(f"{run} was scored by {recipe.features}, which is code: pass --features, if you trust it")
@@ -51,8 +57,12 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     given = {"features": options.features, "samples": options.samples}
     recipe = with_settings(recipe, {name: value for name, value in given.items() if value is not None})
     source = recipe.data
-    if options.data is not None:
+    named = getattr(source, "path", None)
+    if options.data not in (None, named):
         source = images_for(recipe, options.data)
+    elif options.data is None and not _is_own(run, recipe):
+        what = f"{run} was not trained by you here, and says that its images are {shown(named)}"
+        screen.require_consent(console, what, f"--data {named}")
     data = loaded(source, console)
     model = load(run, resolved_device(options.device))
     if data.shape != model.shape:
@@ -63,9 +73,17 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     scores = evaluate(model, data, seed, network, recipe.samples)
     scores["verdict"] = judged(model, data, scores, seed, recipe.name).sentence
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
-    console.print(scores["verdict"], markup=False, highlight=False)
+    screen.say(console, scores["verdict"])
     console.print(tables.of_run(recipe, scores, real).rich())
     return scores
+
+
+def _is_own(run: Path, recipe: Recipe) -> bool:
+    """Return whether a run's images are those that its recipe names by default, or that this user has named."""
+    default = recipe_named(recipe.name).data if recipe.name in NAMES else None
+    if getattr(recipe.data, "path", None) == getattr(default, "path", None):
+        return True
+    return names_own_data(RunDir(run).read() or {"settings": {}})
 
 
 def images_for(recipe: Recipe, path: str) -> Images:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
@@ -18,7 +17,7 @@ from aimgan.data import ImageSet, Mixture
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.evaluation.verdict import judged
-from aimgan.figures import curves, figure3, grid, pairs
+from aimgan.figures import curves, figure3, grid, pairs, save
 from aimgan.files import save_array, write_json
 from aimgan.model import LatentVariableModel
 from aimgan.pages import tables
@@ -54,7 +53,7 @@ def finish(
     table = tables.of_run(recipe, scores, real)
     paths += write_report(run, recipe, seed, scores, model.E is not None, real)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
-    console.print(sentence, markup=False, highlight=False)
+    screen.say(console, sentence)
     console.print(table.rich())
     for path in [run.model, *paths]:
         screen.say(console, f"wrote {path}")  # brackets in a path are not markup
@@ -111,14 +110,3 @@ def points_of(
         return None, None, samples
     codes = model.encode(data.test(OTHER_POINTS)).mean
     return codes, model.decode(codes, inferred=True), samples
-
-
-def save(figure: Figure | Image.Image, path: Path) -> Path:
-    """Write a picture without its writer's version and the date, so that the same run gives the same bytes."""
-    if isinstance(figure, Image.Image):
-        figure.save(path)
-        return path
-    dated = ("CreationDate", "Creator", "Producer") if path.suffix == ".pdf" else ("Software",)
-    with rc_context({"pdf.fonttype": 42}):  # letters stay letters, which printers ask for
-        figure.savefig(path, metadata=dict.fromkeys(dated))
-    return path

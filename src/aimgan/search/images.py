@@ -9,13 +9,25 @@ from functools import partial
 
 import numpy as np
 from PIL import Image
+from rich.console import Console
 
+from aimgan.checked import shown
+from aimgan.console import require_consent
 from aimgan.data.decode import FORMATS, Opener, Pixels, UndecodableError, quiet
 from aimgan.data.decoding import Decoder, Form
 from aimgan.data.sources import find
 from aimgan.errors import AimganError
+from aimgan.search.index import Index
 
 THUMBNAIL = 128  # pixels to a side, at most
+
+
+def require_own(index: Index, console: Console) -> None:
+    """Ask before the images that a stranger's index names are read. Raises AimganError where the answer is no."""
+    source = index.record.source
+    if not index.is_own:
+        what = f"{index.folder} was not built by you here, and says that its images are {shown(source)}"
+        require_consent(console, what, f"--images {source} to `aimgan search`")
 
 
 def named(source: str, names: Collection[str], form: Form | None = None) -> dict[str, Pixels]:

@@ -24,9 +24,10 @@ from aimgan.data.listing import Listing
 from aimgan.data.names import Skipped
 from aimgan.data.sources import find, state
 from aimgan.errors import AimganError
-from aimgan.files import recover, replacing_folder, unwritable, write_json
+from aimgan.files import LEFTOVER, recover, refuse_links, replacing_folder, unwritable, write_json
 from aimgan.growing import AppendOnlyArrays, Line, RowType, open_array, read_lines
 from aimgan.model import LatentVariableModel
+from aimgan.named import is_signed, signature
 from aimgan.search.encoding import encoded, require_encoder
 from aimgan.search.nearest import exact
 
@@ -34,7 +35,7 @@ INSIDE = ".aimgan-index"  # the index in a folder of images, which readers of im
 RECORD, CODES, ROWS, FORMAT = "index.json", "codes", "rows.jsonl", 2
 NAMED = 1_000  # broken images that the record names
 LINE = 128  # images in a line of ROWS, when the index is finished
-FILES = {RECORD, f"{CODES}.npy", ROWS, f".{RECORD}.new"}
+FILES = {RECORD, f"{CODES}.npy", ROWS}
 
 Progress = Callable[[int, int], None]
 
@@ -50,6 +51,7 @@ class IndexRecord:
     fingerprint: str = ""  # of the source's files, by which a source that was moved is recognised
     skipped: tuple[Skipped, ...] = ()  # the first NAMED broken images
     skipped_images: int = 0
+    signature: str = ""  # of the source, by the user who has built the index
 
 
 class Hit(NamedTuple):
@@ -78,6 +80,12 @@ class Index:
         """The distance of two codes drawn from the prior (root mean square)."""
         return math.sqrt(2 * self.record.dim)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this user has built the index, or it lies in the folder of its images."""
+        source = self.record.source
+        return source == str(self.folder.resolve().parent) or is_signed(source, self.record.signature)
+
 
 def build(
     model: LatentVariableModel, source: str | Path, folder: str | Path, progress: Progress | None = None
@@ -92,9 +100,10 @@ def build(
     require_encoder(model)
     folder, name = Path(folder), _identity(source)
     recover(folder)
+    refuse_links(folder)
     with ExitStack() as stack:
         images = find(name, stack)
-        record = IndexRecord(checksum(model), name, model.dim, fingerprint=state(name))
+        record = IndexRecord(checksum(model), name, model.dim, fingerprint=state(name), signature=signature(name))
         _begin(folder, record)
         rows = stack.enter_context(_open_rows(folder, model.dim))
         order, skipped = _add_missing(model, images, rows, name, progress)
@@ -194,7 +203,7 @@ def query(index: Index, z: Float[Tensor, " d"], k: int = 12) -> list[Hit]:
 
 def require_model(index: Index, model: LatentVariableModel) -> None:
     """Raise AimganError unless the index was built with this model."""
-    _require_same_model(index.folder, index.record, IndexRecord(checksum(model), index.record.source, model.dim))
+    _require_same_model(index.folder, index.record, replace(index.record, model=checksum(model), dim=model.dim))
 
 
 def _require_same_model(folder: Path, found: IndexRecord, wanted: IndexRecord) -> None:
@@ -240,7 +249,8 @@ def _begin(folder: Path, wanted: IndexRecord) -> None:
         if found.source != wanted.source and not is_moved:
             raise AimganError(f"{folder} was built from {found.source!r}, not {wanted.source!r}: choose another folder")
         return
-    others = sorted({path.name for path in folder.iterdir()} - FILES) if folder.is_dir() else []
+    names = sorted({path.name for path in folder.iterdir()} - FILES) if folder.is_dir() else []
+    others = [name for name in names if not LEFTOVER.fullmatch(name)]
     if others:
         raise AimganError(f"{folder} contains {others[0]!r}, which is not part of an index: choose another folder")
     try:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.errors import AimganError, near_miss, plain
-from aimgan.files import replacing_folder, write_text
+from aimgan.files import replacing_folder, require_own, write_text
 from aimgan.model import LatentVariableModel, from_range, to_range
 from aimgan.networks import StochasticGenerator
 
@@ -98,7 +98,8 @@ def export(model: LatentVariableModel, folder: Path | str, format: str = "onnx")
     folder, suffix = Path(folder), SUFFIXES[format]
     differences = {}
     try:
-        _require_own(folder)
+        others = [name + suffix for name in NAMES for suffix in SUFFIXES.values()]
+        require_own(folder, "a file of an export", {README: ", exported by aimgan\n"}, others)
         with replacing_folder(folder) as fresh:
             for name, graph in graphs.items():
                 differences[name] = _written(name, graph, fresh / f"{name}{suffix}")
@@ -219,18 +220,6 @@ def _require_packages(format: str) -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if format == "onnx" and missing:
         raise AimganError(f"exporting to ONNX needs {', '.join(missing)}: pip install 'aimgan[export]'")
-
-
-def _require_own(folder: Path) -> None:
-    """Raise AimganError for a folder that contains anything but an export."""
-    if not folder.exists():
-        return
-    own = {README}
-    for suffix in SUFFIXES.values():
-        own |= {name + suffix for name in NAMES}
-    others = {path.name for path in folder.iterdir()} - own
-    if others:
-        raise AimganError(f"{folder} contains {min(others)}, which is not a file of an export: choose another folder")
 
 
 def _readme(model: LatentVariableModel, graphs: Mapping[str, Graph], format: str) -> str:

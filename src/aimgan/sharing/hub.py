@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aimgan._version import __version__
+from aimgan.card import Card, link_to
 from aimgan.checked import HUB_ID, read_json, regular, shown
 from aimgan.errors import AimganError, plain
-from aimgan.files import copy_file, recover, replacing_folder, unreadable, unwritable, write_text
-from aimgan.model import CARD, CONFIG, WEIGHTS, LatentVariableModel, load_folder
-
-if TYPE_CHECKING:
-    from aimgan.card import Card
+from aimgan.files import copy_file, recover, replacing_folder, require_own, unreadable, unwritable, write_text
+from aimgan.model import CARD, CONFIG, MARKS, WEIGHTS, LatentVariableModel, load_folder
 
 SHIPPED = "pretrained"  # names of models that come with aimgan begin with this
 HOMES = (Path(__file__).parents[1], Path(__file__).parents[3])  # they are in the package; in a checkout beside src
 FIGURES = "figures"
+HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # of a card; the Hub's website makes cards of a header only
 WITHOUT_DATA = ("curves", "figure3", "samples")  # the figures that show no real images
 REFUSALS = {  # HTTP statuses with which the Hub refuses a push
     401: "the Hub does not know this token (401); run `hf auth login`, or set HF_TOKEN to one that may write",
@@ -167,7 +167,7 @@ def write_page(
     """Write the files that `push` would send into a folder, and send nothing.
 
     Raises AimganError for a name that is not valid on the Hub, and for a folder that cannot be written or holds
-    anything else than an earlier page.
+    anything that aimgan has not written, such as a README.md or figures of the user.
     """
     from aimgan.training.run_dir import RunDir
 
@@ -215,14 +215,16 @@ def _pictures(folder: Path) -> list[Path]:
 @contextmanager
 def _replacing(folder: Path, model: Path) -> Iterator[Path]:
     """Yield an empty folder that replaces an earlier page. Raises AimganError if it cannot."""
+    what = "a file of a dry run"
     try:
-        others = {path.name for path in folder.glob("*")} - {CARD, CONFIG, WEIGHTS, FIGURES}
-        if others:
-            raise AimganError(
-                f"{folder} contains {min(others)}, which is not a file of a dry run: choose another folder"
-            )
         if folder.resolve() == model.resolve():
             raise AimganError(f"{folder} is the model itself: choose another folder")
+        require_own(folder, what, MARKS, [WEIGHTS, FIGURES])
+        for path in (folder / FIGURES).glob("*"):
+            if link_to(f"{FIGURES}/{path.name}") not in (folder / CARD).read_text(encoding="utf-8"):
+                raise AimganError(
+                    f"{folder} contains {FIGURES}/{path.name}, which is not {what}: choose another folder"
+                )
         with replacing_folder(folder) as fresh:
             yield fresh
     except OSError as reason:
@@ -230,7 +232,7 @@ def _replacing(folder: Path, model: Path) -> Iterator[Path]:
 
 
 def _send(page: Path, names: list[str], repo: str, private: bool, revision: str | None) -> str:
-    """Create the repository if necessary, and commit these files and no other figures. Return its address.
+    """Create the repository if necessary, and commit these files and no other figures of a card. Return its address.
 
     Not HfApi.upload_folder: it may split one upload into several commits, and does not have the card's metadata
     checked before the weights are sent.
@@ -246,8 +248,16 @@ def _send(page: Path, names: list[str], repo: str, private: bool, revision: str 
     if revision is not None:
         api.create_branch(repo, branch=revision, exist_ok=True)
     operations: list[Any] = [CommitOperationAdd(name, page / name) for name in names]
-    for name in api.list_repo_files(repo, revision=revision):
-        if name.startswith(f"{FIGURES}/") and name not in names:
+    there = api.list_repo_files(repo, revision=revision)
+    card = ""
+    if CARD in there:
+        card = Path(api.hf_hub_download(repo, CARD, revision=revision)).read_text(encoding="utf-8", errors="replace")
+    if MARKS[CARD] not in card and HEADER.sub("", card).strip():
+        raise AimganError(
+            f"{repo} has a {CARD} that aimgan has not written: choose another name, or another --revision"
+        )
+    for name in there:
+        if name.startswith(f"{FIGURES}/") and name not in names and link_to(name) in card:
             operations.append(CommitOperationDelete(name))
     api.create_commit(repo, operations, commit_message=f"aimgan {__version__}", revision=revision)
     return str(url) if revision is None else f"{url}/tree/{revision}"

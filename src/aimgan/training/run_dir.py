@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from aimgan._version import __version__
 from aimgan.checked import parse_json, read_json, regular
 from aimgan.errors import AimganError
-from aimgan.files import REMEDIES, as_json, copy_file, lock, unwritable, write_json, write_text
+from aimgan.files import (
+    LEFTOVER,
+    REMEDIES,
+    appending,
+    as_json,
+    copy_file,
+    lock,
+    refuse_links,
+    sweep,
+    unwritable,
+    write_json,
+    write_text,
+)
+from aimgan.named import is_signed, signature
 from aimgan.training import checkpoint
+from aimgan.training.environment import environment, git_commit
 
-PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
 NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" decides
 
@@ -128,16 +135,18 @@ class RunDir:
         """Prepare the folder for a run with these settings, a new one or one to be resumed, and return warnings.
 
         `data` describes the images, with a `fingerprint` of their pixels. Raises AimganError if the folder contains a
-        run with other settings (`extend` allows more steps) or on other images (`new_data` allows them), or other
-        files.
+        run with other settings (`extend` allows more steps) or on other images (`new_data` allows them), other files,
+        or a link.
         """
         recorded = self.read()
         if recorded is None:
             self._create(settings, data)
             return []
-        changes = self._data_record(recorded, data, new_data)
+        refuse_links(self.path.resolve())
+        changes = self._data_record(recorded, data, new_data) | _signed(settings)
         self._require_same(recorded["settings"], settings, extend)
-        self._keep(recorded | {"settings": dict(settings)} | changes)
+        sweep(self.path)
+        self._keep(recorded | {"settings": dict(settings)} | changes, recorded)
         then = recorded.get("environment", {})
         changed = []
         for name, value in environment().items():
@@ -150,12 +159,13 @@ class RunDir:
     def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
         if self.path.exists() and not self._is_empty():
             raise self._holds_no_run()
-        record: dict[str, Any] = {"settings": dict(settings)}
+        sweep(self.path)
+        record: dict[str, Any] = {"settings": dict(settings), **_signed(settings)}
         if data is not None:
             record["data"] = dict(data)
         record["environment"] = environment()
-        record["git"] = _git_commit()
-        record["command"] = " ".join(sys.argv)
+        record["git"] = git_commit()
+        record["command"] = list(sys.argv)
         record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._make()
         try:
@@ -164,13 +174,18 @@ class RunDir:
             raise unwritable(self.record, reason) from None
 
     def _is_empty(self) -> bool:
-        """Return whether the folder is empty, except for a temporary file of an interrupted first write of run.json."""
-        return self.path.is_dir() and all(path.name == f".{self.record.name}.new" for path in self.path.iterdir())
+        """Return whether the folder is empty, except for what a kill has left of the first write of run.json."""
+        return self.path.is_dir() and all(LEFTOVER.fullmatch(path.name) for path in self.path.iterdir())
 
-    def _keep(self, record: Mapping[str, Any]) -> None:
-        """Write run.json if it changes: the folder of a complete run may be read-only."""
-        if not self.record.exists() or as_json(record) != self.record.read_text(encoding="utf-8", errors="replace"):
+    def _keep(self, record: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+        """Write run.json if it changes. The folder of a complete run may be read-only: then only settings matter."""
+        if self.record.exists() and as_json(record) == self.record.read_text(encoding="utf-8", errors="replace"):
+            return
+        try:
             write_json(self.record, record)
+        except OSError:
+            if before is None or before["settings"] != record["settings"]:
+                raise
 
     def _data_record(self, recorded: Mapping[str, Any], data: Mapping[str, Any] | None, new_data: bool) -> dict:
         """Return new entries of run.json about the data; data that earlier steps used become `earlier_data`."""
@@ -224,8 +239,8 @@ class RunDir:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with appending(self.metrics) as file:
+            file.write(json.dumps(row).encode() + b"\n")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.jsonl, without a last line that a kill has left incomplete."""
@@ -236,6 +251,23 @@ class RunDir:
                 if type(row.get("step")) is int:
                     found.append(row)
         return found
+
+
+def data_path(settings: Mapping[str, Any]) -> str:
+    """Return the path or Hub id of the images in a run's settings, or nothing."""
+    found = dict(flat(settings)).get("recipe.data.path")
+    return found if isinstance(found, str) else ""
+
+
+def names_own_data(record: Mapping[str, Any]) -> bool:
+    """Return whether run.json names no images, or images that this user has trained on."""
+    path = data_path(record["settings"])
+    return not path or is_signed(path, record.get("data_signature"))
+
+
+def _signed(settings: Mapping[str, Any]) -> dict[str, str]:
+    path = data_path(settings)
+    return {"data_signature": signature(path)} if path else {}
 
 
 def _checked_record(record: dict[str, Any]) -> dict[str, Any]:
@@ -259,35 +291,3 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def environment() -> dict[str, Any]:
-    """Return everything on which bit-identical results depend: versions, processor, threads (docs/science.md 4.5)."""
-    return {
-        "aimgan": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit of this code, or None if it does not run from a checkout."""
-    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-    return model.split(":", 1)[1].strip()

@@ -17,10 +17,11 @@ from uuid import uuid4
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from numpy import asarray, ndarray
 
+from aimgan.card import last_part
 from aimgan.checked import numbers, read_json
 from aimgan.errors import AimganError, near_miss
 from aimgan.files import as_json, write_json
-from aimgan.training.run_dir import RunDir, flat
+from aimgan.training.run_dir import RunDir, data_path, flat
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 OFF = "off"
@@ -158,7 +159,11 @@ class TrackerThread(Thread):
         tracker.start()
         if self.kind == "mlflow":
             self.id = tracker.tracker.info.run_id
-        settings = dict(flat((self.folder.read() or {}).get("settings", {})))
+        record = self.folder.read() or {"settings": {}}
+        settings = dict(flat(record["settings"]))
+        path = data_path(record["settings"])
+        if path and not record.get("data", {}).get("hub"):
+            settings["recipe.data.path"] = last_part(path)
         if self.sent == 0 and self.kind == "tensorboard":
             tracker.log({"settings": f"```\n{as_json(settings)}```"}, step=0)
         elif self.sent == 0:
