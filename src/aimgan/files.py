@@ -186,13 +186,12 @@ def require_own(folder: Path, what: str, marks: Mapping[str, str], others: Colle
 
 def require_mark(path: Path, mark: str) -> None:
     """Raise AimganError if there is a file without this text, by which aimgan knows the files that it has written."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        text = ""
-    elif path.exists():
+    if not os.path.lexists(path):
+        return
+    text = ""
+    if path.is_file() and not path.is_symlink():
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(MARKED)
-    else:
-        return
     if mark not in text:
         raise AimganError(f"{path} was not written by aimgan: move it elsewhere, or choose another place to write to")
 

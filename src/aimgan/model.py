@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aimgan.card import Card
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-MARKS = {CONFIG: '"reads_features": ', CARD: "library_name: aimgan"}  # by which a saved model is known
+MARKS = {CONFIG: '"reads_features"', CARD: "library_name: aimgan"}  # by which a saved model is known
 
 
 class LatentVariableModel(nn.Module):

@@ -12,7 +12,7 @@ from aimgan import console as screen
 from aimgan.checked import shown
 from aimgan.data import Images, Mixture
 from aimgan.devices import resolved_device
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, plain
 from aimgan.evaluation.evaluate import evaluate, evaluate_data
 from aimgan.evaluation.verdict import judged
 from aimgan.model import LatentVariableModel
@@ -73,7 +73,7 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     scores = evaluate(model, data, seed, network, recipe.samples)
     scores["verdict"] = judged(model, data, scores, seed, recipe.name).sentence
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
-    screen.say(console, scores["verdict"])
+    console.print(plain(scores["verdict"]), markup=False, highlight=False)
     console.print(tables.of_run(recipe, scores, real).rich())
     return scores
 

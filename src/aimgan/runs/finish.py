@@ -14,6 +14,7 @@ from rich.console import Console
 from aimgan import console as screen
 from aimgan import noise
 from aimgan.data import ImageSet, Mixture
+from aimgan.errors import plain
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.evaluation.verdict import judged
@@ -53,7 +54,7 @@ def finish(
     table = tables.of_run(recipe, scores, real)
     paths += write_report(run, recipe, seed, scores, model.E is not None, real)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
-    screen.say(console, sentence)
+    console.print(plain(sentence), markup=False, highlight=False)
     console.print(table.rich())
     for path in [run.model, *paths]:
         screen.say(console, f"wrote {path}")  # brackets in a path are not markup
