@@ -8,14 +8,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimgan._version import __version__
-from aimgan.card import Card, link_to
 from aimgan.checked import HUB_ID, read_json, regular, shown
 from aimgan.errors import AimganError, plain
 from aimgan.files import copy_file, recover, replacing_folder, require_own, unreadable, unwritable, write_text
 from aimgan.model import CARD, CONFIG, MARKS, WEIGHTS, LatentVariableModel, load_folder
+
+if TYPE_CHECKING:
+    from aimgan.card import Card
 
 SHIPPED = "pretrained"  # names of models that come with aimgan begin with this
 HOMES = (Path(__file__).parents[1], Path(__file__).parents[3])  # they are in the package; in a checkout beside src
@@ -221,7 +223,7 @@ def _replacing(folder: Path, model: Path) -> Iterator[Path]:
             raise AimganError(f"{folder} is the model itself: choose another folder")
         require_own(folder, what, MARKS, [WEIGHTS, FIGURES])
         for path in (folder / FIGURES).glob("*"):
-            if link_to(f"{FIGURES}/{path.name}") not in (folder / CARD).read_text(encoding="utf-8"):
+            if not _shows((folder / CARD).read_text(encoding="utf-8"), f"{FIGURES}/{path.name}"):
                 raise AimganError(
                     f"{folder} contains {FIGURES}/{path.name}, which is not {what}: choose another folder"
                 )
@@ -229,6 +231,13 @@ def _replacing(folder: Path, model: Path) -> Iterator[Path]:
             yield fresh
     except OSError as reason:
         raise unwritable(folder, reason) from None
+
+
+def _shows(card: str, name: str) -> bool:
+    """Return whether a card shows a figure, by which the figures that aimgan has written are known."""
+    from aimgan.card import link_to
+
+    return link_to(name) in card
 
 
 def _send(page: Path, names: list[str], repo: str, private: bool, revision: str | None) -> str:
@@ -257,7 +266,7 @@ def _send(page: Path, names: list[str], repo: str, private: bool, revision: str 
             f"{repo} has a {CARD} that aimgan has not written: choose another name, or another --revision"
         )
     for name in there:
-        if name.startswith(f"{FIGURES}/") and name not in names and link_to(name) in card:
+        if name.startswith(f"{FIGURES}/") and name not in names and _shows(card, name):
             operations.append(CommitOperationDelete(name))
     api.create_commit(repo, operations, commit_message=f"aimgan {__version__}", revision=revision)
     return str(url) if revision is None else f"{url}/tree/{revision}"

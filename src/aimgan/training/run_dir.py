@@ -138,11 +138,12 @@ class RunDir:
         run with other settings (`extend` allows more steps) or on other images (`new_data` allows them), other files,
         or a link.
         """
+        if os.path.lexists(self.record) or os.path.lexists(self.checkpoints):
+            refuse_links(self.path.resolve())
         recorded = self.read()
         if recorded is None:
             self._create(settings, data)
             return []
-        refuse_links(self.path.resolve())
         changes = self._data_record(recorded, data, new_data) | _signed(settings)
         self._require_same(recorded["settings"], settings, extend)
         sweep(self.path)
