@@ -53,16 +53,6 @@ def test_people_read_how_it_was_made_what_it_scores_and_what_it_is_not_for(run, 
     assert "rank_histogram" not in text
 
 
-def test_data_of_the_hub_are_named_as_such(run, tmp_path, monkeypatch):
-    (run / "run.json").write_text((run / "run.json").read_text().replace("/home/alice/photos", "ylecun/mnist"))
-    assert ModelCard(page(run, tmp_path)).data.datasets == ["ylecun/mnist"]
-    (tmp_path / "ylecun" / "mnist").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    text = page(run, tmp_path)
-    assert ModelCard(text).data.datasets is None
-    assert "`mnist`, size 8." in text
-
-
 @pytest.mark.parametrize(("posterior", "arguments"), [("gaussian", SHAPE), (None, SHAPE), ("gaussian", POINTS)])
 def test_the_code_of_a_card_runs(posterior, arguments, tmp_path):
     model = made(posterior, arguments)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import chi2, entropy
 
-from aimgan.metrics import ModeCounts, kl_floor, mode_metrics
+from aimgan.metrics import kl_floor, mode_metrics
 from aimgan.metrics.modes import truncated_variance
 
 STD = 0.05
@@ -85,17 +85,6 @@ def test_real_data_score_25_and_989_per_mille_and_spread_1():
     # 2,000 samples a mode in 2 dimensions: a standard error of 1 / sqrt(8,000) = 0.011 each, 25 of them
     assert got["mode_spread"] == pytest.approx([1, 1], abs=0.045)
     assert sum(got["mode_spreads"]) / 25 == pytest.approx(1, abs=0.008)
-
-
-def test_spread_of_a_gaussian_cut_at_three_standard_deviations_is_one_in_other_dimensions():
-    for d in (1, 3, 8):
-        x = torch.randn(40_000, d, generator=torch.Generator().manual_seed(d))
-        counts = ModeCounts.of(x, torch.zeros(1, d), torch.eye(d)[None])
-        assert float(counts.spread) == pytest.approx(1, abs=0.015)
-
-
-def test_the_truncated_variance_is_the_closed_form_in_two_dimensions():
-    assert truncated_variance(2) == pytest.approx(1 - 4.5 / (math.exp(4.5) - 1), rel=1e-12)
 
 
 def test_collapse_is_seen_by_the_measure_made_for_it():

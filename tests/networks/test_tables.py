@@ -164,25 +164,6 @@ def test_table_4_by_the_same_rule_at_other_sizes(side: int, channels: int) -> No
     assert q.mean.shape == q.log_variance.shape == (4, 5)
 
 
-@pytest.mark.parametrize("family", [Table3(dim=4), Table4(shape=(3, 16, 16), dim=4, width=32)])
-def test_an_encoder_with_a_trunk_of_its_own_and_one_without_variance(family: Table3 | Table4) -> None:
-    x = torch.rand(3, *family.shape)
-    q = family.E(reads_features=False)(x)
-    assert q.mean.shape == q.log_variance.shape == (3, 4)
-    minus = family.E(posterior="unit")
-    assert torch.equal(minus(family.features()(x)).variance, torch.ones(3, 4))
-    assert count(family.E(reads_features=False)) == count(family.E()) + count(family.features())
-    assert count(minus) < count(family.E())
-
-
-@pytest.mark.parametrize("side", [0, 4, 7, 12, 28, 48])
-def test_table_4_refuses_other_sides(side: int) -> None:
-    with pytest.raises(
-        AimganError, match=f"got samples of .3, {side}, {side}.; expected images .c, side, side. with a"
-    ):
-        Table4(shape=(3, side, side))
-
-
 def test_wrong_shapes_and_widths_are_refused() -> None:
     for shape in [(3, 28, 28), (1, 32, 32), (2,)]:
         with pytest.raises(AimganError, match=r"Table 3's networks got .*expected \(1, 28, 28\)"):

@@ -146,10 +146,6 @@ def test_each_weighting_reaches_whom_it_names(weighting: str, of_g: int, of_e: i
     assert_close(updates[1].terms["nll"], losses(objective)["nll"])  # the log has the unweighted one, always
 
 
-def test_weighting_with_beta_zero_is_none() -> None:
-    assert_close(updates_of(aim(weighting="both", beta=0.0))[1].loss, updates_of(aim())[1].loss)
-
-
 def squared_slope(D: Any, x: Tensor) -> Tensor:
     """|grad_x D(x)|^2 for one sample, x a leaf: nothing of it reaches a generator."""
     x = x.detach().requires_grad_()

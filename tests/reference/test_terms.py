@@ -103,16 +103,6 @@ def test_the_relativistic_losses_are_cross_entropies_of_pairs() -> None:
     assert_close(torch.stack(shifted), torch.stack([L_real, L_fake, L_g]))  # D's last bias says nothing
 
 
-def test_the_relativistic_losses_push_each_pair_apart_and_stay_finite() -> None:
-    rho_q, rho_p = torch.tensor([1000.0, -1000.0, 0.0]), torch.zeros(3)
-    rho_q.requires_grad_(), rho_p.requires_grad_()
-    L_real, L_fake, L_g = GAMES["relativistic"](rho_q, rho_p)
-    for loss, signs in ((L_real + L_fake, torch.tensor([0.0, -1.0, -0.5])), (L_g, torch.tensor([1.0, 0.0, 0.5]))):
-        of_q, of_p = torch.autograd.grad(loss, (rho_q, rho_p), retain_graph=True)
-        assert loss.isfinite()
-        torch.testing.assert_close((of_q, of_p), (signs / 3, -signs / 3))
-
-
 def test_the_gradient_penalty_of_a_quadratic_is_a_closed_form() -> None:
     """D(x) = x' A x / 2 + b' x: the slope is A x + b, and the penalty's own gradient in A and b follows."""
     A, b, x = draw(3, 3), draw(3, seed=1).requires_grad_(), draw(7, 3, seed=2).requires_grad_()
@@ -149,12 +139,6 @@ def difference(of: Callable[[], Tensor], at: Tensor, direction: Tensor, step: fl
     with torch.no_grad():
         at += step * direction
     return (values[0] - values[1]) / (2 * step)
-
-
-def test_the_gradient_penalty_is_each_samples_own() -> None:
-    D, x = MLP(width=8).D().double(), draw(6, 2).requires_grad_()
-    alone = [gradient_penalty(D(row), row) for row in x.detach().split(1) if row.requires_grad_() is row]
-    assert_close(gradient_penalty(D(x), x), torch.stack(alone).mean())
 
 
 # The baselines' terms.
@@ -201,18 +185,3 @@ def test_batch_gaussian_kl_is_the_closed_form_of_a_whole_batch() -> None:
     assert_close(terms.batch_gaussian_kl(z), kl_divergence(batch, prior))
     whitened = torch.from_numpy((z.numpy() - m) / np.sqrt(s2))
     assert terms.batch_gaussian_kl(whitened).item() == pytest.approx(0, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        terms.squared_distance,
-        lambda a, b: terms.gaussian_kl(Posterior(a, b)),
-        lambda a, b: terms.gaussian_likelihood(a, b, 0.7),
-        lambda a, b: terms.bernoulli_likelihood(a.sigmoid(), b.sigmoid()),
-        lambda a, b: terms.batch_gaussian_kl(a + 2 * b),
-    ],
-    ids=["squared distance", "Gaussian KL", "Gaussian", "Bernoulli", "batch KL"],
-)
-def test_every_argument_has_its_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-    assert torch.autograd.gradcheck(loss, (draw(5, 3).requires_grad_(), draw(5, 3, seed=1).requires_grad_()))

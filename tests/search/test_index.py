@@ -18,9 +18,8 @@ from tiny import picture, tiny, write
 
 from aimgan.data.image_set import as_float
 from aimgan.data.images import load_images
-from aimgan.data.listing import Listing
 from aimgan.errors import AimganError
-from aimgan.search import build, encoding, open_index, query
+from aimgan.search import build, open_index, query
 from aimgan.search.images import named
 from aimgan.search.index import CODES, RECORD, ROWS, require_model
 
@@ -298,42 +297,3 @@ def test_floats_have_the_scale_in_an_index_that_they_have_in_training(model, tmp
     torch.testing.assert_close(torch.from_numpy(np.array(index.codes)), model.encode(as_float(pixels)).mean)
     small = named(str(tmp_path / "floats"), {"2.tif"})
     assert (small["2.tif"] == pixels[2].numpy()).all()
-
-
-def test_the_scale_of_a_folder_is_looked_for_once(tmp_path, monkeypatch):
-    for k in range(6):
-        (tmp_path / "floats").mkdir(exist_ok=True)
-        Image.fromarray(np.full((8, 8), k * 10, np.float32)).save(tmp_path / "floats" / f"{k}.tif")
-    looked = []
-    from aimgan.data import decoding
-
-    own = decoding.scale_of
-    monkeypatch.setattr(decoding, "scale_of", lambda *given: (looked.append(1), own(*given))[1])
-    small = named(str(tmp_path / "floats"), {f"{k}.tif" for k in range(5)} | {"gone.tif"})
-    assert ({name: int(pixels.max()) for name, pixels in small.items()}, looked) == (
-        {f"{k}.tif": 10 * k for k in range(5)},
-        [1],
-    )
-
-
-def test_torchs_threads_are_left_as_they_were(model, photos, tmp_path):
-    torch.set_num_threads(2)
-    try:
-        build(model, photos, tmp_path / "index")
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-
-
-def test_only_a_few_chunks_are_ahead_of_the_one_that_is_taken(model):
-    started: list[int] = []
-
-    def opened(k: int) -> io.BytesIO:
-        started.append(k)
-        return io.BytesIO(b"P5 8 8 255\n" + picture(k).tobytes())
-
-    images = Listing([str(k) for k in range(1_000)], opened)
-    parts = encoding.encoded(model, "none", images, threads=2)
-    assert next(parts).names[0] == "0"
-    assert len(started) <= (2 * encoding.AHEAD + 1) * encoding.CHUNK
-    parts.close()
