@@ -49,12 +49,6 @@ def test_every_pixel_is_a_square_of_whole_dots(c, side):
         assert np.array_equal(sheet[top:bottom, left:right], enlarged(np.asarray(image.get_array()), scale))
 
 
-def test_values_are_clamped_and_grey_is_grey():
-    pixels = to_pixels(torch.tensor([-1.0, 0.0, 0.5, 2.0]).view(1, 1, 2, 2))
-    assert pixels[0].tolist() == [[[0] * 3, [0] * 3], [[128] * 3, [255] * 3]]
-    assert to_pixels(torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1)).tolist() == [[[[51, 102, 153]]]]
-
-
 def test_reconstructions_stand_beside_their_originals():
     x, a, b = torch.rand(3, 5, 1, 4, 4)
     rows = [figures.ImageRow("AIM", x, a), figures.ImageRow("GAN", x, None), figures.ImageRow("ALI", x, b)]

@@ -26,7 +26,7 @@ def kernel_distance(x: torch.Tensor, y: torch.Tensor, subsets: int = 100) -> obj
 MISTAKES = [
     (lambda: Calibration.of(X, X, X[:1]), "posterior log variances"),
     (lambda: Calibration.of(X, X, X * math.inf), "not finite"),
-    (lambda: Calibration.of(X, X, X) + Calibration.of(X[:, :1], X[:, :1], X[:, :1]), "expected the same"),
+    (lambda: Calibration.of(X, X, X) + Calibration.of(X[:, :1], X[:, :1], X[:, :1]), "got sums of histogram of shape"),
     (lambda: FeatureMoments.of(X / 0), "not finite"),
     (lambda: metrics.frechet_distance(FeatureMoments.of(X[:1]), FeatureMoments.of(X)), "got 1 samples"),
     (lambda: metrics.frechet_distance(FeatureMoments.of(X[:, :3]), FeatureMoments.of(X)),

@@ -7,21 +7,14 @@ from typing import cast
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from aimgan.errors import AimganError
-from aimgan.networks import Networks, Residual
+from aimgan.networks import Residual
 from aimgan.networks.residual import GAIN, ResidualBlock
-
-SMALL = Residual(shape=(1, 8, 8), dim=5, width=16)
 
 
 def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
-
-
-def players_of(family: Networks) -> list[nn.Module]:
-    return [family.G(), family.D(), family.E(), family.E(False), family.D_z(), family.D_xz(), family.D_xx()]
 
 
 @pytest.mark.parametrize("side", [8, 16, 32, 64])
@@ -43,12 +36,6 @@ def test_shapes_at_each_side(side: int, channels: int) -> None:
 
 
 # Initial weights: nothing is normalised, so they must carry the scale.
-
-
-def test_nothing_is_normalised() -> None:
-    norms = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
-    assert not any(isinstance(m, norms) for network in players_of(SMALL) for m in network.modules())
-    assert not any(list(network.buffers()) for network in players_of(SMALL))
 
 
 def test_a_fresh_block_is_the_identity_and_learns_at_once() -> None:

@@ -147,15 +147,6 @@ def test_the_page_says_where_aim_is_not_the_best_and_where_its_numbers_come_from
     assert "30,000 steps of 256, learning rate 0.001, beta1 0.5: GAN, AIM2; 30,000 steps" in page
 
 
-def test_aim_alone_or_the_best_of_all():
-    one = results([method("aim", "aim")], [run("aim", 0, **INFERS), run("aim", 1, **INFERS)])
-    page = table2.page(one).markdown()
-    assert "There is nothing to compare" in page
-    assert "**" not in page.replace("**Table 2 on the grid data, 25 modes**", "")
-    two = results([method("gan", "gan"), *one["methods"]], [*one["cells"], *(run("gan", k) for k in (0, 1))])
-    assert "AIM is the best, or shares it, in every column." in table2.page(two).markdown()
-
-
 def test_a_method_that_stopped_is_counted_listed_and_not_in_bold():
     methods = [method("gan", "gan"), method("ali", "ali"), method("aim", "aim")]
     runs = [run("gan", 0, high_quality=0.999), run("gan", 1, "stopped"), run("ali", 0), run("ali", 1, "missing"),

@@ -177,19 +177,6 @@ def test_the_game_of_pairs_with_its_penalties_by_loops(name: str, gamma: float) 
         assert_close(of_d.terms["penalty"], penalties)
 
 
-def test_a_penalty_leaves_the_batch_and_the_other_updates_as_they_are() -> None:
-    x = batch()
-    (with_it,), (without,) = (list(run_on(aim(penalty=gamma), x)) for gamma in (0.3, 0.0))
-    assert not x.requires_grad
-    assert with_it[1].loss == without[1].loss
-    assert with_it[0].loss > without[0].loss
-
-
-def run_on(objective: Any, x: Tensor) -> Any:
-    with noise.stream(noise.generator(4)):
-        yield from objective.step(x)
-
-
 def test_lambda_is_one_over_d_unless_it_is_given() -> None:
     assert aim().weight == 1 / DIM
     assert aim(weight=0.0).weight == 0.0

@@ -132,10 +132,10 @@ def feature_network(
     wanted = wanted or default_for(data)
     if wanted is None:
         say("no feature network for these images: no Inception Score or FID (see docs/metrics.md#feature-networks)")
+    if wanted in (None, "off"):
         return None
     found = _named(data, wanted, say)
-    if found is not None:
-        found.network.to(device).eval()
+    found.network.to(device).eval()
     return found
 
 
@@ -150,11 +150,9 @@ def is_digits(data: ImageSet) -> bool:
     return data.shape[0] == 1 and labels is not None and int(labels.min()) >= 0 and int(labels.max()) <= 9
 
 
-def _named(data: ImageSet, wanted: str, say: Say) -> FeatureNetwork | None:
+def _named(data: ImageSet, wanted: str, say: Say) -> FeatureNetwork:
     if wanted.endswith(".pt"):
         return torchscript(Path(wanted).expanduser())
-    if wanted == "off":
-        return None
     if wanted == "digits":
         return digits(data, say)
     if wanted == "inception":

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.special import ndtr, ndtri
 
 from aimgan.metrics.chi_square import chi_square_cdf
-from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
+from aimgan.metrics.sums import Sums, require_finite, require_same_shape, require_samples
 
 LEVELS = (0.5, 0.8, 0.95)  # of the central intervals and of the ellipsoid
 RANK_BINS = 20
@@ -28,7 +28,7 @@ _LOG_2_PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Sums):
     """Sums over pairs (z, q(z|G(z))) of codes with d dimensions."""
 
     count: Float[Tensor, ""]
@@ -65,9 +65,6 @@ class Calibration:
             std=log_std.exp().sum(),
             log_std=log_std.sum(),
         )
-
-    def __add__(self, other: Calibration) -> Calibration:
-        return added(self, other)
 
     @property
     def rank_frequencies(self) -> Float[Tensor, "d bins"]:

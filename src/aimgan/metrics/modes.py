@@ -22,7 +22,7 @@ from torch import Tensor
 
 from aimgan.errors import AimganError
 from aimgan.metrics.chi_square import chi_square_cdf
-from aimgan.metrics.sums import added, require_finite, require_samples
+from aimgan.metrics.sums import Sums, require_finite, require_samples
 
 RADIUS = 3.0  # standard deviations: the limit of high quality
 MINIMUM_FOR_SPREAD = 10  # high quality samples
@@ -35,7 +35,7 @@ PerMode = Float[Tensor, "k"]
 
 
 @dataclass(frozen=True, eq=False)
-class ModeCounts:
+class ModeCounts(Sums):
     """Sums over samples, for each of k modes."""
 
     nearest: PerMode  # samples nearest to the mode
@@ -59,9 +59,6 @@ class ModeCounts:
         nearest = torch.nn.functional.one_hot(index, len(means)).double()
         good = nearest * (distance <= RADIUS**2)[:, None]
         return cls(nearest.sum(0), good.sum(0), good.T @ residual, good.T @ residual.square().sum(1))
-
-    def __add__(self, other: ModeCounts) -> ModeCounts:
-        return added(self, other)
 
     @property
     def spread(self) -> PerMode:

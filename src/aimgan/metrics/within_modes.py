@@ -15,11 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aimgan.metrics.modes import Covariances, Means, Points, require_dimension, whitened
-from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
+from aimgan.metrics.sums import Sums, require_finite, require_same_shape, require_samples
 
 
 @dataclass(frozen=True, eq=False)
-class WithinModes:
+class WithinModes(Sums):
     """Sums over samples x and their reconstructions x', of squares per coordinate (|.|^2 / d) in the units of x."""
 
     count: Float[Tensor, ""]  # samples
@@ -54,9 +54,6 @@ class WithinModes:
             kept_error=error[kept].sum(),
             kept_centre=centre[kept].sum(),
         )
-
-    def __add__(self, other: WithinModes) -> WithinModes:
-        return added(self, other)
 
     @property
     def mode_variance(self) -> float:
