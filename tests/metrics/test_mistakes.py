@@ -50,7 +50,6 @@ MISTAKES = [
     (lambda: metrics.memorisation(1 - IMAGES, IMAGES, IMAGES), "held-out images that are all training images"),
     (lambda: metrics.mode_metrics(X, MEANS, 0 * COVARIANCES, WEIGHTS), "not positive definite"),
     (lambda: metrics.mode_metrics(X, MEANS, COVARIANCES, 6 * WEIGHTS), "3 weights that sum to 6, expected 3"),
-    (lambda: metrics.mode_metrics(X[:, :1], MEANS, COVARIANCES, WEIGHTS), "of 1 dimensions, expected 4"),
     (lambda: metrics.posterior_images(X, X[:, None]), "got 1 samples, expected at least 2"),
     (lambda: metrics.posterior_images(X[:0], X[:0, None].repeat(1, 2, 1)), "got 0 samples"),
     (lambda: metrics.posterior_images(X, X[:5, None].repeat(1, 2, 1)), r"got draws of shape \(5, 4\), expected"),
@@ -61,7 +60,7 @@ MISTAKES = [
     (lambda: metrics.unrelated_pair_mse(IMAGES[:1]), "got 1 samples, expected at least 2"),
     (lambda: WithinModes.of(X[:0], X[:0], MEANS, COVARIANCES).compute(), "expected at least 1"),
     (lambda: WithinModes.of(X, X[:5], MEANS, COVARIANCES), "got reconstructions of shape"),
-    (lambda: WithinModes.of(X[:, :3], X[:, :3], MEANS, COVARIANCES), "points of 3 dimensions, expected 4"),
+    (lambda: WithinModes.of(X[:, :3], X[:, :3], MEANS, COVARIANCES), r"points of shape \(3,\) a row, expected \(4,\)"),
     (lambda: mmd_to_standard_normal(X[:1]), "got 1 samples, expected at least 2"),
     (lambda: share_within(torch.tensor([[0.0, 1.0], [nan, 2.0]])), "1 of 4 numbers not finite"),
 ]  # fmt: skip

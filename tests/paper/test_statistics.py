@@ -39,7 +39,7 @@ def test_equivalence_is_two_one_sided_tests():
     assert verdict == "holds"
     effect = statistics.Effect("shift", values, 0.01)
     interval = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert effect.mean - effect.half_width == pytest.approx(interval.low)
+    assert effect.mean.value - effect.mean.half_width == pytest.approx(interval.low)
     assert statistics.equivalence([effect])[1] == pytest.approx(
         stats.ttest_1samp(values, 0.01, alternative="greater").pvalue
     )

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import io
 import os
 import random
 import shutil
 import signal
-import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -55,51 +53,24 @@ def test_an_index_holds_the_codes_of_the_good_images(model, photos, tmp_path):
     assert len(query(index, torch.zeros(3), 1_000)) == 38
 
 
-def tarred(target: Path, paths: list[Path]) -> Path:
-    with tarfile.open(target, "w") as archive:
-        for path in paths:
-            archive.add(path, path.name)
-        archive.addfile(tarfile.TarInfo("a folder/.hidden.png"), io.BytesIO())
-    return target
-
-
 def packaged(kind: str, photos: Path, target: Path) -> Path:
-    """Return the photos as a source of another kind; of arrays and tables only the good ones."""
-    paths = sorted(photos.iterdir())
-    good = [paths[k] for k in GOOD]
-    pixels = np.stack([picture(k) for k in GOOD])
+    """Return the photos as a zip, or the good ones as a table."""
     path = target / f"photos.{kind}"
     if kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:
-            for photo in paths:
+            for photo in sorted(photos.iterdir()):
                 archive.write(photo, photo.name)
-    elif kind == "tar":
-        tarred(path, paths)
-    elif kind == "shards":
-        path.mkdir()
-        tarred(path / "0000.tar", paths[:25])
-        tarred(path / "0001.tar", paths[25:])
-    elif kind == "npy":
-        np.save(path, pixels)
-    elif kind == "npz":
-        np.savez(path, images=pixels, labels=np.arange(38) % 3)
     else:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table({"image": [{"bytes": photo.read_bytes()} for photo in good], "label": [k % 3 for k in GOOD]})
-        pq.write_table(table, path, row_group_size=10)
+        good = [{"bytes": (photos / f"{k:02d}.png").read_bytes()} for k in GOOD]
+        pq.write_table(pa.table({"image": good, "label": [k % 3 for k in GOOD]}), path, row_group_size=10)
     return path
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("zip", "12.png"), ("tar", "12.png"), ("shards", "0000.tar/12.png"), ("npy", "image 11"), ("npz", "image 11"),
-        ("parquet", "row 11"),
-    ],
-)  # fmt: skip
-def test_every_kind_of_source_has_the_same_codes(kind, name, model, photos, tmp_path, encoded):
+@pytest.mark.parametrize(("kind", "name"), [("zip", "12.png"), ("parquet", "row 11")])
+def test_other_sources_have_the_same_codes(kind, name, model, photos, tmp_path, encoded):
     source = packaged(kind, photos, tmp_path)
     plain = build(model, photos, tmp_path / "plain")
     index = build(model, source, tmp_path / "index")

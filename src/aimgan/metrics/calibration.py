@@ -66,19 +66,6 @@ class Calibration(Sums):
             log_std=log_std.sum(),
         )
 
-    @property
-    def rank_frequencies(self) -> Float[Tensor, "d bins"]:
-        """The rank histogram of each dimension, 20 bins that sum to 1."""
-        require_samples(self.count)
-        return self.histogram.unflatten(1, (RANK_BINS, -1)).sum(2) / self.count
-
-    @property
-    def ks_distances(self) -> Float[Tensor, "d"]:
-        """The Kolmogorov-Smirnov distance of each dimension's transform from uniform, at most 1/1000 too small."""
-        require_samples(self.count)
-        uniform = torch.ones_like(self.histogram).cumsum(1) / FINE_BINS
-        return (self.histogram.cumsum(1) / self.count - uniform).abs().amax(1)
-
     def compute(self) -> dict[str, Any]:
         """Return the scores.
 
@@ -93,8 +80,11 @@ class Calibration(Sums):
         sharpness, posterior_std       geometric and arithmetic mean of the posterior's standard deviations
         rank_histogram                 20 frequencies that sum to 1, over all dimensions
         """
+        require_samples(self.count)
         d, n = len(self.histogram), int(self.count)
-        ranks = self.rank_frequencies
+        ranks = self.histogram.unflatten(1, (RANK_BINS, -1)).sum(2) / n
+        uniform = torch.ones_like(self.histogram).cumsum(1) / FINE_BINS
+        ks_distances = (self.histogram.cumsum(1) / n - uniform).abs().amax(1)
         scores: dict[str, Any] = {}
         for name, counts in (("coverage", self.covered / d), ("joint_coverage", self.jointly_covered)):
             for level, share in zip(LEVELS, (counts / n).tolist(), strict=True):
@@ -102,7 +92,7 @@ class Calibration(Sums):
         return scores | {
             "calibration_error": float((RANK_BINS * ranks - 1).abs().mean()),
             "calibration_error_floor": calibration_error_floor(n),
-            "calibration_ks": float(self.ks_distances.max()),
+            "calibration_ks": float(ks_distances.max()),
             "calibration_ks_floor": calibration_ks_floor(n, d),
             "log_score": float(self.log_score) / n,
             "prior_log_score": -d * (1 + _LOG_2_PI) / 2,

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from aimgan.errors import AimganError
 from aimgan.metrics.chi_square import chi_square_cdf
+from aimgan.metrics.distances import require_same_dimension
 from aimgan.metrics.sums import Sums, require_finite, require_samples
 
 RADIUS = 3.0  # standard deviations: the limit of high quality
@@ -50,7 +51,7 @@ class ModeCounts(Sums):
         Raises AimganError for samples that are not finite or have another dimension than the modes, and for a
         covariance that is not positive definite.
         """
-        require_dimension(samples, means)
+        require_same_dimension("points", samples, means)
         require_finite("samples", samples)
         samples = samples.double()
         residuals = whitened(samples, means.to(samples), covariances.to(samples))
@@ -115,14 +116,6 @@ def truncated_variance(dimension: int) -> float:
     """Return the variance on each axis of N(0, I) cut to the ball of three standard deviations."""
     square = torch.tensor(RADIUS**2, dtype=torch.float64)
     return float(chi_square_cdf(square, dimension + 2) / chi_square_cdf(square, dimension))
-
-
-def require_dimension(points: Tensor, means: Means) -> None:
-    """Raise AimganError unless points have as many dimensions as the modes."""
-    if points.shape[1:] != means.shape[1:]:
-        raise AimganError(
-            f"got points of {points.shape[1]} dimensions, expected {means.shape[1]}; use the model's data set"
-        )
 
 
 def whitened(samples: Points, means: Means, covariances: Covariances) -> Float[Tensor, "n k d"]:

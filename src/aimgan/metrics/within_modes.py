@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from aimgan.metrics.modes import Covariances, Means, Points, require_dimension, whitened
+from aimgan.metrics.distances import require_same_dimension
+from aimgan.metrics.modes import Covariances, Means, Points, whitened
 from aimgan.metrics.sums import Sums, require_finite, require_same_shape, require_samples
 
 
@@ -38,7 +39,7 @@ class WithinModes(Sums):
         """
         require_same_shape("reconstructions", x_z_x, x)
         require_finite("points or reconstructions", x_z_x - x)
-        require_dimension(x, means)
+        require_same_dimension("points", x, means)
         x = x.double()
         x_z_x, means, covariances = x_z_x.to(x), means.to(x), covariances.to(x)
         mode = nearest_modes(x, means, covariances)
