@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from aimgan.metrics import FeatureMoments, frechet_distance
 
@@ -38,17 +36,3 @@ def test_singular_covariances_agree_with_the_space_that_the_rows_span(d: int):
     assert distance(features(10, d), features(10, d, 1)) > 0
     point = torch.ones(5, d, dtype=torch.float64)
     assert distance(point, point + 2) == pytest.approx(4 * d)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(2, 30), st.integers(1, 8), st.integers(0, 2**20))
-def test_invariances(n: int, d: int, seed: int):
-    a, b = features(n, d, seed), features(n + 3, d, seed + 1)
-    score = distance(a, b)
-    rotation = torch.linalg.qr(features(d, d, seed + 2)).Q
-    assert score >= 0
-    assert distance(a, a) == pytest.approx(0, abs=1e-7)
-    assert distance(b, a) == pytest.approx(score, rel=1e-6, abs=1e-7)
-    assert distance(a @ rotation + 3, b @ rotation + 3) == pytest.approx(score, rel=1e-6, abs=1e-7)
-    assert distance(2 * a, 2 * b) == pytest.approx(4 * score, rel=1e-6, abs=1e-7)
-    assert distance(a + 1, a) == pytest.approx(d, rel=1e-6)
