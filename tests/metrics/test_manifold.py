@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from aimgan.metrics import distances, expected_coverage, manifold_metrics
+from aimgan.metrics import expected_coverage, manifold_metrics
 
 
 def draws(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:
@@ -60,19 +60,3 @@ def test_clusters_that_are_far_apart_score_as_they_do_side_by_side():
     assert score(1e4) == score(1.0)
     assert 0.3 < score(1e4)["coverage"] < 0.9
     assert 0.3 < score(1e4)["precision"] < 0.9
-
-
-@pytest.mark.parametrize("many", [0.0, 1.0])
-def test_distances_are_decided_by_subtraction_where_the_product_cannot(monkeypatch, many: float):
-    monkeypatch.setattr(distances, "_MANY", many)  # all at once, or pair by pair
-    monkeypatch.setattr(distances, "_NUMBERS", 100)
-    a, b = (1e6 + 1e-3 * draws(n, 3, n).double() for n in (40, 70))
-    exact = cdist(a, b) ** 2
-    product = distances.squared_distances(a, b).numpy()
-    assert (abs(product - exact) > 0.1 * exact).mean() > 0.9
-    assert (abs(product - exact) <= distances.rounding(a, b).numpy()).all()
-    assert distances.nearest_squared(a, b, 4).numpy() == pytest.approx(np.sort(exact)[:, 3], rel=1e-9)
-    own, others = torch.from_numpy(exact[:, 3:4].copy()), torch.from_numpy(exact[7].copy())
-    for found, radii in zip(distances.within(a, b, (own, others)), (own, others), strict=True):
-        assert (found.numpy() == (exact <= radii.numpy() * (1 + distances.TIE))).all()
-    assert distances.within(a, b, (own,))[0][:, 3].all()  # a tie is within

@@ -53,16 +53,6 @@ def test_the_counts_are_the_published_ones():
     assert len(network.state_dict()) == 566  # entries of pt_inception-2015-12-05-6726825d.pth
 
 
-def test_the_layers_have_the_shapes_of_the_graph(network):
-    x, shapes = torch.rand(1, 3, 299, 299), []
-    for layer in network.layers:
-        x = layer(x)
-        shapes.append((*x.shape[1:],))
-    maps = [32, 32, 64, 64, 80, 192, 192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048, 2048]
-    sides = [149, 147, 147, 73, 73, 71, 35, 35, 35, 35, 17, 17, 17, 17, 17, 8, 8, 8, 1]
-    assert shapes == [*((c, side, side) for c, side in zip(maps, sides, strict=True)), (2048,)]
-
-
 def restated(s: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """The graph once more, by NVIDIA's names, from its description and not from our table."""
 

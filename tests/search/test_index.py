@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import signal
-import time
 import zipfile
 from pathlib import Path
 
@@ -102,35 +99,6 @@ def test_a_build_that_was_stopped_goes_on_to_the_same_bytes(garbage, model, phot
     encoded.clear()
     assert contents(build(model, photos, folder).folder) == whole
     assert sorted(encoded) == [7, 8, 8]  # of 40: two chunks are kept, and 30.png is broken
-
-
-def test_a_build_that_is_killed_at_any_moment_goes_on_to_the_same_bytes(model, tmp_path):
-    """SIGKILL, at random moments of all that it takes: also while the finished index takes the place of the rows."""
-    for k in range(150):
-        write(tmp_path / "photos" / f"{k:03d}.png", k)
-
-    def begun(folder: Path) -> int:
-        if (child := os.fork()) == 0:
-            try:
-                build(model, tmp_path / "photos", folder)
-                os._exit(0)
-            finally:
-                os._exit(1)
-        return child
-
-    start = time.monotonic()
-    assert os.waitpid(begun(tmp_path / "whole"), 0)[1] == 0
-    taken, draw, killed = time.monotonic() - start, random.Random(0), 0
-    for _ in range(25):
-        child = begun(tmp_path / "index")
-        time.sleep(draw.uniform(0, taken))
-        os.kill(child, signal.SIGKILL)
-        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-        if draw.random() < 0.3:
-            shutil.rmtree(tmp_path / "index", ignore_errors=True)  # from the begin again
-    assert killed >= 5
-    assert os.waitpid(begun(tmp_path / "index"), 0)[1] == 0
-    assert contents(tmp_path / "index") == contents(tmp_path / "whole")
 
 
 def test_only_what_is_new_or_changed_is_encoded(model, photos, tmp_path, encoded):
