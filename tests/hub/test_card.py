@@ -9,13 +9,13 @@ import sys
 
 import pytest
 import torch
-from fake_run import SHAPE, made, write_run
+from fake_run import SHAPE, made
 from huggingface_hub import ModelCard
 from rich.console import Console
 
 from aimgan.cli.info import tell
 from aimgan.errors import AimganError
-from aimgan.sharing.hub import described, write_page
+from aimgan.sharing.hub import write_page
 
 POINTS = {"width": 8}
 
@@ -51,16 +51,6 @@ def test_people_read_how_it_was_made_what_it_scores_and_what_it_is_not_for(run, 
     assert "![samples](figures/samples.png)" in text
     assert "reconstructions.png" not in text
     assert "rank_histogram" not in text
-
-
-def test_data_of_the_hub_are_named_as_such(run, tmp_path, monkeypatch):
-    (run / "run.json").write_text((run / "run.json").read_text().replace("/home/alice/photos", "ylecun/mnist"))
-    assert ModelCard(page(run, tmp_path)).data.datasets == ["ylecun/mnist"]
-    (tmp_path / "ylecun" / "mnist").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    text = page(run, tmp_path)
-    assert ModelCard(text).data.datasets is None
-    assert "`mnist`, size 8." in text
 
 
 @pytest.mark.parametrize(("posterior", "arguments"), [("gaussian", SHAPE), (None, SHAPE), ("gaussian", POINTS)])
@@ -113,16 +103,6 @@ def test_info_shows_the_card_of_a_model_without_a_run(run):
     shown(run / "model", terminal=True)
     with pytest.raises(AimganError, match="is not a model folder"):
         shown(run / "figures", terminal=False)
-
-
-def test_what_is_no_score_and_no_setting_is_left_out(tmp_path):
-    run = write_run(tmp_path / "run")
-    (run / "evaluation.json").write_text('{"a": true, "b": 1e400, "c": NaN, "d": "x", "e": 2}')
-    (run / "run.json").write_text('{"settings": {"recipe": 3}, "environment": {"aimgan": [1]}, "command": 7}')
-    card, _ = described(run)
-    assert card.numbers == {"e": 2}
-    assert card.data() == ("not recorded", None)
-    assert "aimgan 1" in card.markdown()  # a link's brackets are left out
 
 
 THREE_LINES = """
