@@ -10,13 +10,13 @@ benchmarks/results/grid-NAME.json and .md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
 import common
 from rich.console import Console
+from scipy.stats import binomtest
 
 from aimgan.checked import cores
 from aimgan.paper.parallel import run_all
@@ -88,18 +88,6 @@ def value_of(score: Callable[[Scores], Any], scores: Scores) -> Any:
         return None
 
 
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return Wilson's (1927) interval for the probability of a success of n trials; z = 1.96 is the 95 % one.
-
-    It holds the p whose own standard error sqrt(p (1 - p) / n), times z, reaches successes / n. It stays in [0, 1], and
-    20 of 20 successes do not mean that nothing can fail: the interval is then 0.839 to 1.
-    """
-    share, spread = successes / n, z * z / n
-    centre = share + spread / 2
-    half = math.sqrt(spread * (share * (1 - share) + spread / 4))
-    return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
-
-
 def succeeds(row: dict[str, Any]) -> bool:
     """Return whether a run found all modes with samples of high quality. One that stopped did not."""
     return "failed" not in row and row["scores"]["modes"] == MODES and row["scores"]["high_quality"] >= QUALITY
@@ -124,10 +112,10 @@ def success(name: str, rows: list[dict[str, Any]]) -> str:
     """Say how many of a row's runs succeed, which fail and how, and how much of a mode the others keep."""
     failed = [row for row in rows if not succeeds(row)]
     good = len(rows) - len(failed)
-    low, high = wilson(good, len(rows))
+    interval = binomtest(good, len(rows)).proportion_ci(method="wilson")
     text = (
         f"**{name}**: {good} of {len(rows)} seeds succeed, {100 * good / len(rows):.0f} % (95 % interval, Wilson: "
-        f"{100 * low:.1f} to {100 * high:.1f} %)."
+        f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %)."
     )
     if failed:
         stopped = sum("failed" in row for row in failed)

@@ -24,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 
 from aimgan.paper import claims, figures, table1_page
-from aimgan.paper.experiment import Experiment, write_results
+from aimgan.paper.experiment import Experiment
 from aimgan.paper.methods import IMAGE_METHODS, Method
 from aimgan.paper.parallel import run_all
 from aimgan.paper.table1 import collected, table1, write
@@ -137,7 +137,7 @@ def judged_again(table: str) -> list[Path]:
     path = RESULTS / f"table1-{table}.json"
     results = json.loads(path.read_text(encoding="utf-8"))
     results["claims"] = claims.tested(results)
-    return write_results(results, path, table1_page.page(results).files())
+    return table1_page.page(results).write(path)
 
 
 def main() -> None:

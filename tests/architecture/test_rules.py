@@ -44,7 +44,7 @@ LAYERS = (
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # The engine knows what an update is, and no algorithm, network or data set.
 ONLY = {"training": {"objectives.base", *(part for parts in LAYERS[:4] for part in parts)}}
-DATA_SETS = ("grid", "ring", "unbalanced", "digits", "mnist", "cifar10", "celeba", "folder", "stream")
+DATA_SETS = ("grid", "ring", "unbalanced", "digits", "mnist", "cifar10", "celeba", "folder")
 
 CLI = {
     "train": {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aimgan.data import Digits
 from aimgan.evaluation.feature_networks import FeatureNetwork
-from aimgan.evaluation.image_scores import extract_features, feature_scores, parted, samples
+from aimgan.evaluation.image_scores import extract_features, feature_scores, samples
 from aimgan.metrics import frechet_distance, inception_score
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import ModelConfig
@@ -30,13 +30,10 @@ def model() -> LatentVariableModel:
     return LatentVariableModel.build(ModelConfig("mlp", arguments, "gan", None, False))
 
 
-@pytest.mark.parametrize("n", [0, 1, 4, 5, 9, 12])
-def test_a_stream_is_parted_after_any_row(n: int) -> None:
-    rows = torch.arange(12.0)[:, None]
-    first, rest = parted(iter(rows.split(4)), n)
-    before = torch.cat([rows[:0], *first])
-    assert torch.equal(before, rows[:n])
-    assert torch.equal(torch.cat([rows[:0], *rest]), rows[n:])
+@pytest.mark.parametrize("n", [1, 999, 1_000, 1_001, 2_499])
+def test_samples_go_on_after_any_number(model: LatentVariableModel, n: int) -> None:
+    parts = [*samples(model, n, 0), *samples(model, 2_500, 0, n)]
+    assert torch.equal(torch.cat(parts), torch.cat([*samples(model, 2_500, 0)]))
 
 
 def test_matched_scores_are_those_of_as_many_samples_as_there_are_real_images(model: LatentVariableModel) -> None:

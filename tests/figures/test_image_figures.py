@@ -1,11 +1,8 @@
-"""Figures of images: which image stands where, that every pixel arrives, and that files are the same every time."""
+"""Figures of images: which image stands where, and that every pixel arrives."""
 
 from __future__ import annotations
 
 import io
-import re
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -13,10 +10,9 @@ import torch
 from PIL import Image
 
 from aimgan import figures
-from aimgan.figures.blocks import same_shape, to_pixels
+from aimgan.figures.blocks import to_pixels
 
 CAPTION = "digits/aim, seed 0, 1,000 steps"
-PDF = {"CreationDate": None, "Creator": None, "Producer": None}
 
 
 def rows_of(figure):
@@ -28,25 +24,10 @@ def rows_of(figure):
     return list(lines.values())
 
 
-def bytes_of(figure, form, metadata):
-    file = io.BytesIO()
-    figure.savefig(file, format=form, metadata=metadata)
-    return file.getvalue()
-
-
 def png(figure):
-    return np.asarray(Image.open(io.BytesIO(bytes_of(figure, "png", {"Software": None}))).convert("RGB"))
-
-
-def pdf_images(data):
-    """Return the RGB images of a PDF: their streams are a PNG's, so they are given a PNG's head and opened."""
-    head = rb"/Image /Width (\d+) /Height (\d+)\s/ColorSpace /DeviceRGB.*?stream\n(.*?)\nendstream"
-    for width, height, body in re.findall(head, data, re.DOTALL):
-        shape = struct.pack("!2I5B", int(width), int(height), 8, 2, 0, 0, 0)
-        chunks = ((b"IHDR", shape), (b"IDAT", body), (b"IEND", b""))
-        parts = (struct.pack("!I", len(part)) + kind + part + struct.pack("!I", zlib.crc32(kind + part))
-                 for kind, part in chunks)  # fmt: skip
-        yield np.asarray(Image.open(io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))))
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return np.asarray(Image.open(file).convert("RGB"))
 
 
 def enlarged(pixels, k):
@@ -57,7 +38,7 @@ def assert_equal_images(drawn, images):
     assert np.array_equal(np.array(drawn), to_pixels(images))
 
 
-@pytest.mark.parametrize(("c", "side"), [(1, 28), (3, 32), (3, 64), (1, 8), (3, 130)])
+@pytest.mark.parametrize(("c", "side"), [(1, 28), (3, 130)])
 def test_every_pixel_is_a_square_of_whole_dots(c, side):
     figure = figures.samples([("AIM", torch.rand(3, c, side, side))], CAPTION, columns=2)
     sheet = png(figure)
@@ -66,22 +47,6 @@ def test_every_pixel_is_a_square_of_whole_dots(c, side):
         scale = (right - left) // side
         assert (bottom - top, right - left) == (scale * side, scale * side)
         assert np.array_equal(sheet[top:bottom, left:right], enlarged(np.asarray(image.get_array()), scale))
-
-
-def test_a_pdf_holds_the_pixels_without_loss():
-    x = torch.rand(2, 3, 32, 32)
-    first, second = to_pixels(x)
-    (image,) = pdf_images(bytes_of(figures.samples([("", x)], ""), "pdf", PDF))
-    height, width, _ = image.shape
-    scale = height // 32
-    assert np.array_equal(image[:, : 32 * scale], enlarged(first, scale))
-    assert np.array_equal(image[:, width - 32 * scale :], enlarged(second, scale))
-
-
-def test_values_are_clamped_and_grey_is_grey():
-    pixels = to_pixels(torch.tensor([-1.0, 0.0, 0.5, 2.0]).view(1, 1, 2, 2))
-    assert pixels[0].tolist() == [[[0] * 3, [0] * 3], [[128] * 3, [255] * 3]]
-    assert to_pixels(torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1)).tolist() == [[[[51, 102, 153]]]]
 
 
 def test_reconstructions_stand_beside_their_originals():
@@ -130,6 +95,7 @@ def test_samples_are_blocks_of_their_methods():
 
 
 X = torch.rand(2, 1, 4, 4)
+AS_IT_IS = figures.ImageRow("a", X, X)
 CODES, DIGITS = torch.randn(60, 2), torch.arange(60) % 10
 
 
@@ -140,33 +106,17 @@ CODES, DIGITS = torch.randn(60, 2), torch.arange(60) % 10
         (lambda: figures.samples([("a", X / 0)], ""), "diverged"),
         (lambda: figures.samples([], ""), "got no samples"),
         (lambda: figures.samples([("a", X[:0])], ""), "got no images"),
-        (lambda: figures.reconstructions([figures.ImageRow("a", X[:0], X[:0])], ""), "got no images"),
         (lambda: figures.reconstructions([], ""), "got no rows"),
         (lambda: figures.reconstructions([figures.ImageRow("a", X, X[:1])], ""), "reconstructions by 'a' of"),
-        (
-            lambda: figures.reconstructions([figures.ImageRow("a", X, X), figures.ImageRow("b", 1 - X, X)], ""),
-            "got other originals for 'b' than for 'a'",
-        ),
-        (lambda: same_shape(X, X[:1], "neighbours"), r"got neighbours of \(1, 1, 4, 4\), expected \(2, 1, 4, 4\)"),
+        (lambda: figures.reconstructions([AS_IT_IS, figures.ImageRow("b", 1 - X, X)], ""), "got other originals"),
         (lambda: figures.reconstructions_by_weight(X, [("a", X)], "", apart=1), "got apart=1"),
         (lambda: figures.figure4(CODES, DIGITS, X[:, :, :3], 2.0, ""), "got 2 images of 3 x 4, expected 1 square ones"),
         (lambda: figures.figure4(CODES, DIGITS + 1, torch.rand(4, 1, 4, 4), 2.0, ""), "got classes 1 to 10"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_drawn_is_said(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
-
-
-def test_files_are_the_same_every_time():
-    def draw():
-        torch.manual_seed(1)
-        return figures.samples([("AIM", torch.rand(2, 3, 8, 8))], CAPTION)
-
-    for form, metadata in (("png", {"Software": None}), ("pdf", PDF)):
-        first, again = bytes_of(draw(), form, metadata), bytes_of(draw(), form, metadata)
-        assert first == again
-        assert b"Matplotlib" not in first
 
 
 def test_figure_4_colours_codes_and_puts_each_image_on_its_code():

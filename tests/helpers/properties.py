@@ -31,7 +31,6 @@ from aimgan.data.image_data import ImageData
 from aimgan.data.images import load_images
 from aimgan.data.sources import find
 from aimgan.errors import AimganError, near_miss
-from aimgan.evaluation.inception_weights import _from_safetensors
 from aimgan.model import LatentVariableModel
 from aimgan.networks import Posterior
 from aimgan.recipes.recipe import from_dict, to_dict, with_settings
@@ -295,10 +294,6 @@ def _names(example: str, _: Path) -> None:
     aimgan.load(example)
 
 
-def _inception(example: bytes, folder: Path) -> None:
-    _from_safetensors(_write(folder, "inception.safetensors", example))
-
-
 WEIGHTS = files.weights()
 lines = st.lists(st.one_of(odd, st.dictionaries(st.sampled_from(["step", "loss"]), odd)))
 headers = st.builds(
@@ -354,7 +349,6 @@ READERS: dict[str, Property] = {
     ".parquet": Property(damaged(files.tables()), _images(".parquet")),
     "checkpoint": Property(st.tuples(sidecars, odd | st.fixed_dictionaries(META)), _checkpoint),
     "path or Hub id": Property(odd_text, _names),
-    "inception.safetensors": Property(sidecars, _inception),
 }
 
 

@@ -23,7 +23,7 @@ from aimgan.errors import AimganError
 from aimgan.figures import save
 from aimgan.files import save_array, write_json
 from aimgan.pages.compare import compare
-from aimgan.paper.experiment import write_results
+from aimgan.paper.experiment import make_folder
 from aimgan.search import build
 from aimgan.sharing.export import export
 from aimgan.sharing.hub import write_page
@@ -70,6 +70,11 @@ def _comparison(folder: Path, trained: Path) -> None:
     compare([trained, other], folder / "a.html", Console(file=io.StringIO()))
 
 
+def _results(folder: Path, trained: Path) -> None:
+    make_folder(folder)
+    write_json(folder / "a.json", {})
+
+
 WRITERS = {
     "arrays": lambda folder, trained: write_arrays(folder / "a.npz", {"a": torch.zeros(2)}),
     "picture": lambda folder, trained: save(Image.new("L", (4, 4)), folder / "a.png"),
@@ -78,7 +83,7 @@ WRITERS = {
     "run": _run,
     "clusters": _clusters,
     "comparison": _comparison,
-    "results": lambda folder, trained: write_results({}, folder / "a.json", {".md": "page"}),
+    "results": _results,
     "page": lambda folder, trained: write_page(trained, "me/photos", folder),
 }
 REFUSED = ("index", "run", "results")  # folders of ours, in which no link is tolerated

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from fake_run import SHAPE, made, write_run
+from fake_run import SHAPE, made
 from huggingface_hub import ModelCard
 from rich.console import Console
 
@@ -137,16 +137,6 @@ def test_info_shows_the_card_of_a_model_without_a_run(run):
     shown(run / "model", terminal=True)
     with pytest.raises(AimganError, match="is not a model folder"):
         shown(run / "figures", terminal=False)
-
-
-def test_what_is_no_score_and_no_setting_is_left_out(tmp_path):
-    run = write_run(tmp_path / "run")
-    (run / "evaluation.json").write_text('{"a": true, "b": 1e400, "c": NaN, "d": "x", "e": 2}')
-    (run / "run.json").write_text('{"settings": {"recipe": 3}, "environment": {"aimgan": [1]}, "command": 7}')
-    card, _ = described(run)
-    assert card.numbers == {"e": 2}
-    assert card.data() == ("not recorded", None)
-    assert "aimgan 1" in card.markdown()  # a link's brackets are left out
 
 
 THREE_LINES = """

@@ -64,17 +64,6 @@ def test_the_exact_posterior_is_calibrated_and_has_the_closed_form_log_score():
     assert sum(got["rank_histogram"]) == pytest.approx(1)
 
 
-def test_over_and_underconfidence_show_in_coverage_and_in_the_histogram():
-    z, mean, log_variance = linear_gaussian(5000)
-    exact, bold, shy = (Calibration.of(z, mean, log_variance + shift).compute() for shift in (0.0, -2.0, 2.0))
-    assert bold["coverage_80"] == pytest.approx(2 * norm.cdf(norm.ppf(0.9) / math.e) - 1, abs=0.02)
-    assert bold["joint_coverage_80"] < bold["coverage_80"] < 0.8 < shy["coverage_80"] < shy["joint_coverage_80"]
-    assert bold["rank_histogram"][0] > 2 / 20 > bold["rank_histogram"][10]
-    assert shy["rank_histogram"][0] < 1 / 20 < shy["rank_histogram"][10]
-    assert max(bold["log_score"], shy["log_score"]) < exact["log_score"]
-    assert min(bold["calibration_error"], shy["calibration_error"]) > 5 * exact["calibration_error"]
-
-
 def test_the_prior_is_calibrated_but_worth_nothing():
     z = linear_gaussian(N)[0]
     got = Calibration.of(z, torch.zeros_like(z), torch.zeros_like(z)).compute()
@@ -88,14 +77,6 @@ def test_opposite_biases_of_two_dimensions_do_not_cancel():
     bias = torch.tensor([0.5, -0.5, 0.0], dtype=torch.float64) * (log_variance / 2).exp()
     got = Calibration.of(z, mean + bias, log_variance).compute()
     assert got["calibration_error"] > 4 * got["calibration_error_floor"]
-
-
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_the_ks_distance_of_a_bias_in_one_dimension_is_closed_form(sign: int):
-    z, mean, log_variance = linear_gaussian(5000)
-    bias = torch.tensor([0.5 * sign, 0.0, 0.0], dtype=torch.float64) * (log_variance / 2).exp()
-    got = Calibration.of(z, mean + bias, log_variance).compute()
-    assert got["calibration_ks"] == pytest.approx(2 * norm.cdf(0.25) - 1, abs=0.03)
 
 
 def test_floors_are_what_a_perfect_posterior_scores():

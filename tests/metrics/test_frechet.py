@@ -2,12 +2,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.linalg import sqrtm
 
 from aimgan.metrics import FeatureMoments, frechet_distance
 
@@ -21,14 +17,6 @@ def features(n: int, d: int, seed: int = 0) -> torch.Tensor:
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return frechet_distance(FeatureMoments.of(a), FeatureMoments.of(b))
-
-
-def test_agrees_with_scipys_matrix_root():
-    a, b = features(300, 12).numpy(), features(200, 12, 1).numpy()
-    c_a, c_b = np.cov(a.T), np.cov(b.T)
-    root = sqrtm(c_a @ c_b)
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c_a + c_b - 2 * root.real)
-    assert distance(torch.tensor(a), torch.tensor(b)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_of_diagonal_gaussians_is_closed_form():
@@ -48,33 +36,3 @@ def test_singular_covariances_agree_with_the_space_that_the_rows_span(d: int):
     assert distance(features(10, d), features(10, d, 1)) > 0
     point = torch.ones(5, d, dtype=torch.float64)
     assert distance(point, point + 2) == pytest.approx(4 * d)
-
-
-def test_moments_are_numpys_even_far_from_the_origin():
-    z = features(500, 5)
-    for offset, rel in ((0.0, 1e-12), (1e3, 1e-8), (1e5, 1e-4)):
-        moments, x = FeatureMoments.of(z + offset), (z + offset).numpy()
-        assert moments.mean.numpy() == pytest.approx(x.mean(0))
-        assert moments.covariance.numpy() == pytest.approx(np.cov(x.T), rel=rel, abs=rel)
-
-
-def test_two_samples_of_one_gaussian_score_the_floor_of_the_page():
-    """docs/metrics.md: (d^2 + 5 d) / (2 n), first order in 1 / n, for N(0, I)."""
-    n, d = 2_000, 16
-    draws = [torch.randn(n, d, generator=torch.Generator().manual_seed(s)) for s in range(16)]
-    scores = [distance(a, b) for a, b in zip(draws[::2], draws[1::2], strict=True)]
-    assert np.mean(scores) == pytest.approx((d**2 + 5 * d) / (2 * n), rel=0.1)
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(2, 30), st.integers(1, 8), st.integers(0, 2**20))
-def test_invariances(n: int, d: int, seed: int):
-    a, b = features(n, d, seed), features(n + 3, d, seed + 1)
-    score = distance(a, b)
-    rotation = torch.linalg.qr(features(d, d, seed + 2)).Q
-    assert score >= 0
-    assert distance(a, a) == pytest.approx(0, abs=1e-7)
-    assert distance(b, a) == pytest.approx(score, rel=1e-6, abs=1e-7)
-    assert distance(a @ rotation + 3, b @ rotation + 3) == pytest.approx(score, rel=1e-6, abs=1e-7)
-    assert distance(2 * a, 2 * b) == pytest.approx(4 * score, rel=1e-6, abs=1e-7)
-    assert distance(a + 1, a) == pytest.approx(d, rel=1e-6)

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import entropy
 
@@ -34,25 +30,7 @@ def test_sure_and_even_score_the_number_of_classes_and_all_else_less():
     assert inception_score(sure.sort(0).values)["inception_score"] == pytest.approx(1)
 
 
-def test_the_order_matters_and_nothing_is_shuffled():
-    sure = 200 * torch.eye(10).repeat(20, 1)
-    by_class = sure[sure.argmax(1).argsort()]
-    assert inception_score(by_class)["inception_score"] == pytest.approx(1)
-    assert inception_score(by_class, splits=1)["inception_score"] == pytest.approx(10)
-
-
 def test_logits_of_any_size_are_stable():
     assert inception_score(logits(100, scale=1e4) + 1e5)["inception_score"] <= 10
     shifted = logits(100).double() + 1e3 * torch.arange(100)[:, None]
     assert inception_score(shifted) == pytest.approx(inception_score(logits(100)), rel=1e-9)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(4, 60), st.integers(1, 12), st.integers(1, 4), st.floats(0, 30), st.integers(0, 2**20))
-def test_between_one_and_the_number_of_classes(n: int, classes: int, splits: int, scale: float, seed: int):
-    score = inception_score(logits(n, classes, seed, scale), splits)["inception_score"]
-    assert 1 - 1e-9 <= score <= min(classes, math.ceil(n / splits)) + 1e-9
-    renamed = torch.randperm(classes, generator=torch.Generator().manual_seed(seed))
-    assert inception_score(logits(n, classes, seed, scale)[:, renamed], splits)["inception_score"] == pytest.approx(
-        score
-    )

@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import chi2, norm, wasserstein_distance
 
@@ -53,15 +51,6 @@ def test_the_floor_is_the_standard_deviation_over_draws_of_the_prior(d: int):
     assert np.std(scores) == pytest.approx(mmd_floor(100, d), rel=0.2)
 
 
-def test_mmd_sees_each_departure_from_the_prior():
-    z, floor = draws(1000, 2), mmd_floor(1000, 2)
-    assert abs(mmd_to_standard_normal(z)) < 4 * floor
-    ring = z[z.norm(dim=1) > 0.5]  # a hole with 12 % of the prior
-    grid = (2 * z).round() / 2 + 0.02 * draws(1000, 2, 1)  # codes in clumps, empty between
-    for codes in (z + 0.2, 0.8 * z, 1.2 * z, ring, grid):
-        assert mmd_to_standard_normal(codes) > 5 * floor
-
-
 def test_sliced_wasserstein_agrees_with_scipy_in_one_dimension():
     codes = draws(200, 1) * 2
     quantiles = norm.ppf((np.arange(200) + 0.5) / 200)
@@ -89,11 +78,6 @@ def test_share_within_keeps_the_mass_of_the_disk(d: int):
     assert share_within(z) == pytest.approx(1 - math.exp(-4.5), abs=4 * math.sqrt(0.011 / 20_000))
 
 
-def test_share_within_is_the_disk_of_radius_three_in_two_dimensions():
-    codes = torch.tensor([[2.999, 0.0], [0.0, -3.001], [2.2, 2.2], [2.0, 2.0]])
-    assert share_within(codes) == 0.5
-
-
 def test_prior_matching_tells_the_prior_from_a_narrow_code():
     z = draws(1500, 2)
     good, bad = (prior_matching(codes, torch.Generator().manual_seed(0)) for codes in (z, 0.7 * z))
@@ -104,15 +88,3 @@ def test_prior_matching_tells_the_prior_from_a_narrow_code():
     assert bad["share_within_3_sigma"] > good["share_within_3_sigma"]
     assert good["share_within_3_sigma_prior"] == pytest.approx(0.98889, abs=1e-5)
     assert prior_matching(z.float(), torch.Generator().manual_seed(0)) == pytest.approx(good, rel=1e-4, abs=1e-7)
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 2**20))
-def test_the_order_of_codes_does_not_matter_nor_do_rotations_to_mmd(n: int, d: int, seed: int):
-    codes = draws(n, d, seed) * 1.5
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    rotation = torch.linalg.qr(draws(d, d, seed + 1)).Q
-    directions = random_directions(8, d, torch.Generator().manual_seed(seed))
-    assert sliced_wasserstein(codes[order], directions) == pytest.approx(sliced_wasserstein(codes, directions))
-    for other in (codes[order], codes @ rotation):
-        assert mmd_to_standard_normal(other) == pytest.approx(mmd_to_standard_normal(codes), rel=1e-9, abs=1e-12)

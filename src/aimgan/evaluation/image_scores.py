@@ -6,10 +6,10 @@ resizer, the numbers of real and generated images, the split, and the seed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain
 from operator import add
 from typing import Any
 
@@ -90,11 +90,12 @@ def extract_features(network: FeatureNetwork, chunks: Iterable[Tensor], kept: in
     return FeatureStatistics(torch.cat(features), reduce(add, moments), torch.cat(logits) if logits else None)
 
 
-def samples(model: LatentVariableModel, n: int, seed: int) -> Iterator[Tensor]:
-    """Yield n generated images in chunks: the first k are the same whatever n is."""
-    for k, begin in enumerate(range(0, n, CHUNK)):
+def samples(model: LatentVariableModel, n: int, seed: int, start: int = 0) -> Iterator[Tensor]:
+    """Yield the generated images start, ..., n - 1 in chunks: the first k are the same whatever n is."""
+    for k in range(start // CHUNK, math.ceil(n / CHUNK)):
         chunk = model.generate(CHUNK, noise.generator(seed, "image samples", k))
-        yield chunk[: n - begin].cpu()
+        begin = k * CHUNK
+        yield chunk[max(0, start - begin) : n - begin].cpu()
 
 
 def feature_scores(
@@ -116,11 +117,10 @@ def feature_scores(
         return {}
     real = extract_features(network, data.chunks())
     n_matched = min(n_fake, real.count, data.epoch_size)
-    first, rest = parted(samples(model, n_fake, seed), n_matched)
-    matched = extract_features(network, first)
+    matched = extract_features(network, samples(model, n_matched, seed))
     fake = matched
     if n_matched < n_fake:
-        fake = matched.joined(extract_features(network, rest))
+        fake = matched.joined(extract_features(network, samples(model, n_fake, seed, n_matched)))
     train = extract_features(network, data.chunks("train", n_matched))
     scores: dict[str, Any] = {
         "feature_network": network.name,
@@ -163,21 +163,6 @@ def with_baselines(
 def renamed(scores: Mapping[str, float], suffix: str) -> dict[str, float]:
     """Return scores by their names with a suffix: inception_score_real."""
     return {f"{name}_{suffix}": value for name, value in scores.items()}
-
-
-def parted(chunks: Iterator[Tensor], n: int) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
-    """Split a stream of chunks after its first n rows. The first part must be read before the second one."""
-    left: list[Tensor] = []
-
-    def first() -> Iterator[Tensor]:
-        missing = n
-        while missing:
-            chunk = next(chunks)
-            yield chunk[:missing]
-            left[:] = [chunk[missing:]] if len(chunk) > missing else []
-            missing -= len(chunk[:missing])
-
-    return first(), chain(left, chunks)
 
 
 def preserved(real: FeatureStatistics, reconstructed: FeatureStatistics) -> dict[str, Any]:

@@ -30,32 +30,21 @@ class Figure3Row(NamedTuple):
 
 
 def figure3(data: Points, codes: Points | None, reconstructions: Points | None, samples: Points, title: str) -> Figure:
-    """Figure 3 for one model: (a) data, (b) codes, (c) reconstructions, (d) samples, each with its number of points.
-
-    (b) and (c) are left out where they are None.
-    """
-    panels = zip(PANELS, (data, codes, reconstructions, samples), strict=True)
-    shown = [(name, points) for name, points in panels if points is not None]
-    figure = Figure(figsize=(4 * len(shown), 4.6), dpi=150, layout="constrained")
-    limit = 1.25 * float(data.abs().max())
-    for axes, (name, points) in zip(figure.subplots(1, len(shown)), shown, strict=True):
-        _draw(axes, name, points, limit)
-        axes.set_title(f"{name}, {len(points):,}", fontsize=11)
+    """Figure 3 for one model, under a title."""
+    figure = figure3_rows(data, [Figure3Row("", codes, reconstructions, samples)])
     figure.suptitle(title, fontsize=12)
     return figure
 
 
 def figure3_rows(data: Points, rows: Sequence[Figure3Row]) -> Figure:
-    """Figure 3 with a row of panels for each model and its name at the left."""
-    figure = Figure(figsize=(13.2, 3.2 * len(rows) + 0.4), dpi=110, layout="constrained")
+    """Figure 3 with a row for each model: (a) data, (b) codes, (c) reconstructions, (d) samples, and their numbers."""
+    figure = Figure(figsize=(13.2, 3.4 * len(rows) + 0.4), dpi=110, layout="constrained")
     limit = 1.25 * float(data.abs().max())
     grid = figure.subplots(len(rows), len(PANELS), squeeze=False)
     for line, row in zip(grid, rows, strict=True):
         line[0].set_ylabel(row.label, fontsize=12)
         for axes, name, points in zip(line, PANELS, (data, *row[1:]), strict=True):
             _draw(axes, name, points, limit)
-    for axes, name in zip(grid[0], PANELS, strict=True):
-        axes.set_title(name, fontsize=11)
     return figure
 
 
@@ -77,6 +66,7 @@ def _draw(axes: Axes, name: str, points: Points | None, limit: float) -> None:
         axes.axis("off")
         axes.text(0.5, 0.5, "no encoder", transform=axes.transAxes, ha="center", color=SOFT)
         return
+    axes.set_title(f"{name}, {len(points):,}", fontsize=11)
     if name != PANELS[1]:
         scatter(axes, points, limit)
         return

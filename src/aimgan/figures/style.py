@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from math import ceil
+from textwrap import fill
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -19,6 +16,7 @@ DPI = 300
 MARGIN = 0.08  # inches
 LABEL, SMALL = 9.0, 7.0  # points: names, and small text
 LINE = 1.3  # the height of a line of text over its size
+MEAN_WIDTH = 0.6  # of a character over the size of the text
 
 # Ten colours that stay apart under colour-vision deficiencies: "muted" of Tol (2021, Colour Schemes, SRON technical
 # note EPS/TN/09-002) and black. The order separates digits whose codes are neighbours (3 5 8, 4 7 9).
@@ -59,22 +57,6 @@ def plain(axes: Axes, x_name: str, y_name: str) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
-def spans_decades(values: np.ndarray) -> bool:
-    """Return whether values are positive and span more than a factor of ten, so that a logarithmic axis suits them."""
-    return bool(values.min() > 0 and values.max() / values.min() > 10)
-
-
-def colours(count: int) -> list[str]:
-    """Return `count` colours of PALETTE, from the first again after the last."""
-    return [PALETTE[k % len(PALETTE)] for k in range(count)]
-
-
-def darker(colour: str) -> tuple[float, float, float]:
-    """Return a colour dark enough for text."""
-    red, green, blue = to_rgb(colour)
-    return 0.65 * red, 0.65 * green, 0.65 * blue
-
-
 def width_of(text: str, size: float) -> float:
     """Return the width in points of a text of `size` points, which is that of its widest line."""
     widest = 0.0
@@ -90,26 +72,7 @@ def height_of(text: str, size: float) -> float:
 
 
 def wrapped(text: str, size: float, width: float) -> str:
-    """Break a text into lines of at most `width` points; a longer word has a line of its own."""
-    lines: list[str] = []
-    for line in text.split("\n"):
-        lines.append("")
-        for word in line.split():
-            longer = f"{lines[-1]} {word}".strip()
-            if lines[-1] and width_of(longer, size) > width:
-                lines.append(word)
-            else:
-                lines[-1] = longer
+    """Break a text into lines of about `width` points; a longer word has a line of its own."""
+    columns = max(1, int(width / (MEAN_WIDTH * size)))
+    lines = [fill(line, columns, break_long_words=False) for line in text.split("\n")]
     return "\n".join(lines)
-
-
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Move positions on a line as little as possible, so that they are `gap` apart and keep their order."""
-    at = list(wanted)
-    order = sorted(range(len(at)), key=at.__getitem__)
-    for _ in range(200):
-        for a, b in pairwise(order):
-            excess = max(0.0, gap - (at[b] - at[a]))
-            at[a] -= excess / 2
-            at[b] += excess / 2
-    return at

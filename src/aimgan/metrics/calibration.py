@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.special import ndtr, ndtri
 
 from aimgan.metrics.chi_square import chi_square_cdf
-from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
+from aimgan.metrics.sums import Sums, require_finite, require_same_shape, require_samples
 
 LEVELS = (0.5, 0.8, 0.95)  # of the central intervals and of the ellipsoid
 RANK_BINS = 20
@@ -28,7 +28,7 @@ _LOG_2_PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Sums):
     """Sums over pairs (z, q(z|G(z))) of codes with d dimensions."""
 
     count: Float[Tensor, ""]
@@ -66,22 +66,6 @@ class Calibration:
             log_std=log_std.sum(),
         )
 
-    def __add__(self, other: Calibration) -> Calibration:
-        return added(self, other)
-
-    @property
-    def rank_frequencies(self) -> Float[Tensor, "d bins"]:
-        """The rank histogram of each dimension, 20 bins that sum to 1."""
-        require_samples(self.count)
-        return self.histogram.unflatten(1, (RANK_BINS, -1)).sum(2) / self.count
-
-    @property
-    def ks_distances(self) -> Float[Tensor, "d"]:
-        """The Kolmogorov-Smirnov distance of each dimension's transform from uniform, at most 1/1000 too small."""
-        require_samples(self.count)
-        uniform = torch.ones_like(self.histogram).cumsum(1) / FINE_BINS
-        return (self.histogram.cumsum(1) / self.count - uniform).abs().amax(1)
-
     def compute(self) -> dict[str, Any]:
         """Return the scores.
 
@@ -96,8 +80,11 @@ class Calibration:
         sharpness, posterior_std       geometric and arithmetic mean of the posterior's standard deviations
         rank_histogram                 20 frequencies that sum to 1, over all dimensions
         """
+        require_samples(self.count)
         d, n = len(self.histogram), int(self.count)
-        ranks = self.rank_frequencies
+        ranks = self.histogram.unflatten(1, (RANK_BINS, -1)).sum(2) / n
+        uniform = torch.ones_like(self.histogram).cumsum(1) / FINE_BINS
+        ks_distances = (self.histogram.cumsum(1) / n - uniform).abs().amax(1)
         scores: dict[str, Any] = {}
         for name, counts in (("coverage", self.covered / d), ("joint_coverage", self.jointly_covered)):
             for level, share in zip(LEVELS, (counts / n).tolist(), strict=True):
@@ -105,7 +92,7 @@ class Calibration:
         return scores | {
             "calibration_error": float((RANK_BINS * ranks - 1).abs().mean()),
             "calibration_error_floor": calibration_error_floor(n),
-            "calibration_ks": float(self.ks_distances.max()),
+            "calibration_ks": float(ks_distances.max()),
             "calibration_ks_floor": calibration_ks_floor(n, d),
             "log_score": float(self.log_score) / n,
             "prior_log_score": -d * (1 + _LOG_2_PI) / 2,

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aimgan.metrics.distances import require_same_dimension
-from aimgan.metrics.sums import added, require_finite, require_samples
+from aimgan.metrics.sums import Sums, require_finite, require_samples
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureMoments:
+class FeatureMoments(Sums):
     """Sums over images of their features and of the outer products of those."""
 
     count: Float[Tensor, ""]
@@ -31,9 +31,6 @@ class FeatureMoments:
         require_finite("features", features)
         f = features.double()
         return cls(f.new_tensor(len(f)), f.sum(0), f.T @ f)
-
-    def __add__(self, other: FeatureMoments) -> FeatureMoments:
-        return added(self, other)
 
     @property
     def mean(self) -> Float[Tensor, "d"]:

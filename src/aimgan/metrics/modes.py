@@ -22,7 +22,8 @@ from torch import Tensor
 
 from aimgan.errors import AimganError
 from aimgan.metrics.chi_square import chi_square_cdf
-from aimgan.metrics.sums import added, require_finite, require_samples
+from aimgan.metrics.distances import require_same_dimension
+from aimgan.metrics.sums import Sums, require_finite, require_samples
 
 RADIUS = 3.0  # standard deviations: the limit of high quality
 MINIMUM_FOR_SPREAD = 10  # high quality samples
@@ -35,7 +36,7 @@ PerMode = Float[Tensor, "k"]
 
 
 @dataclass(frozen=True, eq=False)
-class ModeCounts:
+class ModeCounts(Sums):
     """Sums over samples, for each of k modes."""
 
     nearest: PerMode  # samples nearest to the mode
@@ -50,7 +51,7 @@ class ModeCounts:
         Raises AimganError for samples that are not finite or have another dimension than the modes, and for a
         covariance that is not positive definite.
         """
-        require_dimension(samples, means)
+        require_same_dimension("points", samples, means)
         require_finite("samples", samples)
         samples = samples.double()
         residuals = whitened(samples, means.to(samples), covariances.to(samples))
@@ -59,9 +60,6 @@ class ModeCounts:
         nearest = torch.nn.functional.one_hot(index, len(means)).double()
         good = nearest * (distance <= RADIUS**2)[:, None]
         return cls(nearest.sum(0), good.sum(0), good.T @ residual, good.T @ residual.square().sum(1))
-
-    def __add__(self, other: ModeCounts) -> ModeCounts:
-        return added(self, other)
 
     @property
     def spread(self) -> PerMode:
@@ -118,14 +116,6 @@ def truncated_variance(dimension: int) -> float:
     """Return the variance on each axis of N(0, I) cut to the ball of three standard deviations."""
     square = torch.tensor(RADIUS**2, dtype=torch.float64)
     return float(chi_square_cdf(square, dimension + 2) / chi_square_cdf(square, dimension))
-
-
-def require_dimension(points: Tensor, means: Means) -> None:
-    """Raise AimganError unless points have as many dimensions as the modes."""
-    if points.shape[1:] != means.shape[1:]:
-        raise AimganError(
-            f"got points of {points.shape[1]} dimensions, expected {means.shape[1]}; use the model's data set"
-        )
 
 
 def whitened(samples: Points, means: Means, covariances: Covariances) -> Float[Tensor, "n k d"]:

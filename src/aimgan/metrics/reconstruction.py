@@ -13,11 +13,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
+from aimgan.metrics.sums import Sums, require_finite, require_same_shape, require_samples
 
 
 @dataclass(frozen=True, eq=False)
-class ReconstructionError:
+class ReconstructionError(Sums):
     """Sums over images of the error of each and its square."""
 
     count: Float[Tensor, ""]
@@ -31,9 +31,6 @@ class ReconstructionError:
         require_finite("images or reconstructions", x_z_x - x)
         errors = (x_z_x.double() - x.double()).square().flatten(1).mean(1)
         return cls(errors.new_tensor(len(errors)), errors.sum(), errors.square().sum())
-
-    def __add__(self, other: ReconstructionError) -> ReconstructionError:
-        return added(self, other)
 
     @property
     def mean(self) -> float:
@@ -54,7 +51,7 @@ class ReconstructionError:
 
 
 @dataclass(frozen=True, eq=False)
-class PixelMoments:
+class PixelMoments(Sums):
     """Sums over images of each pixel and its square, for the mean image and the error of unrelated pairs."""
 
     count: Float[Tensor, ""]
@@ -67,9 +64,6 @@ class PixelMoments:
         require_finite("images", x)
         pixels = x.double()
         return cls(pixels.new_tensor(len(pixels)), pixels.sum(0), pixels.square().sum(0))
-
-    def __add__(self, other: PixelMoments) -> PixelMoments:
-        return added(self, other)
 
     @property
     def mean_image(self) -> Float[Tensor, "*shape"]:

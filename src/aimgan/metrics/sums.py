@@ -1,9 +1,4 @@
-"""Accumulators, and the checks that all metrics share.
-
-An accumulator is a frozen dataclass whose fields are float64 sums. `+` adds two batches; n processes add theirs by a
-sum-reduction of each field, `type(s)(**reduce(vars(s)))`. Counts are float64 too (exact to 2^53), so that one reduction
-serves all fields.
-"""
+"""Accumulators, and the checks that all metrics share."""
 
 from __future__ import annotations
 
@@ -16,17 +11,21 @@ from aimgan.errors import AimganError
 S = TypeVar("S")
 
 
-def added(a: S, b: S) -> S:
-    """Return the sums of two parts of the data. Raises AimganError for different shapes: torch would broadcast."""
-    fields, others = vars(a), vars(b)
-    shapes = {name: tuple(value.shape) for name, value in fields.items()}
-    other_shapes = {name: tuple(value.shape) for name, value in others.items()}
-    if shapes != other_shapes:
-        raise AimganError(
-            f"got parts with sums of shapes {shapes} and {other_shapes}, expected the same; "
-            "add only results of one metric on one kind of data"
-        )
-    return type(a)(**{name: value + others[name] for name, value in fields.items()})
+class Sums:
+    """The base of accumulators: frozen dataclasses whose fields are float64 sums.
+
+    `+` adds two batches; n processes add theirs by a sum-reduction of each field, `type(s)(**reduce(vars(s)))`. Counts
+    are float64 too (exact to 2^53), so that one reduction serves all fields.
+    """
+
+    def __add__(self: S, other: S) -> S:
+        """Return the sums of two parts of the data. Raises AimganError for different shapes: torch would broadcast."""
+        fields = {}
+        for name, value in vars(self).items():
+            added = vars(other)[name]
+            require_same_shape(f"sums of {name}", added, value)
+            fields[name] = value + added
+        return type(self)(**fields)
 
 
 def require_same_shape(what: str, got: Tensor, expected: Tensor) -> None:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from aimgan.metrics.modes import Covariances, Means, Points, require_dimension, whitened
-from aimgan.metrics.sums import added, require_finite, require_same_shape, require_samples
+from aimgan.metrics.distances import require_same_dimension
+from aimgan.metrics.modes import Covariances, Means, Points, whitened
+from aimgan.metrics.sums import Sums, require_finite, require_same_shape, require_samples
 
 
 @dataclass(frozen=True, eq=False)
-class WithinModes:
+class WithinModes(Sums):
     """Sums over samples x and their reconstructions x', of squares per coordinate (|.|^2 / d) in the units of x."""
 
     count: Float[Tensor, ""]  # samples
@@ -38,7 +39,7 @@ class WithinModes:
         """
         require_same_shape("reconstructions", x_z_x, x)
         require_finite("points or reconstructions", x_z_x - x)
-        require_dimension(x, means)
+        require_same_dimension("points", x, means)
         x = x.double()
         x_z_x, means, covariances = x_z_x.to(x), means.to(x), covariances.to(x)
         mode = nearest_modes(x, means, covariances)
@@ -54,9 +55,6 @@ class WithinModes:
             kept_error=error[kept].sum(),
             kept_centre=centre[kept].sum(),
         )
-
-    def __add__(self, other: WithinModes) -> WithinModes:
-        return added(self, other)
 
     @property
     def mode_variance(self) -> float:

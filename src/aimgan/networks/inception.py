@@ -8,7 +8,7 @@ written again) found where that graph differs from torchvision's network:
   half-pixel centres, no antialiasing (tf.image.resize_bilinear, align_corners=False);
 - pixels v of 0..255 enter as (v - 128) / 128.
 
-The weights are published under two namings: pytorch-fid's (torchvision's) and NVIDIA's. `from_published` reads both.
+The weights are NVIDIA's; `from_published` gives them the names of this network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from aimgan.errors import AimganError
 
 SIDE, CLASSES = 299, 1008
-RESIZERS = {"tf1": "bilinear of TensorFlow 1, 299", "bilinear": "bilinear without antialias, 299"}
+RESIZER = "bilinear of TensorFlow 1, 299"
 Kernel = int | tuple[int, int]
 
 
@@ -32,15 +32,11 @@ class Inception(nn.Module):
     """Colour images in [0, 1] -> the 2,048 features of the last pool, and the logits of 1,008 classes.
 
     Pixels are first rounded to 0..255, since published scores are of images in files. The logits leave out the bias of
-    the last layer, as the Inception Score's own code does (Salimans et al., 2016). `resizer` is "tf1", or "bilinear"
-    for pytorch-fid's (half-pixel centres), which differs a little.
+    the last layer, as the Inception Score's own code does (Salimans et al., 2016).
     """
 
-    def __init__(self, resizer: str = "tf1") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        if resizer not in RESIZERS:
-            raise AimganError(f"got resizer {resizer!r}, expected one of {', '.join(RESIZERS)}")
-        self.resizer = resizer
         layers = OrderedDict(
             Conv2d_1a_3x3=_conv(3, 32, 3, stride=2),
             Conv2d_2a_3x3=_conv(32, 32, 3, padded=False),
@@ -69,11 +65,7 @@ class Inception(nn.Module):
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> tuple[Float[Tensor, "n 2048"], Float[Tensor, "n 1008"]]:
         """Return the features, and the logits without their bias."""
         pixels = (255 * x).round().clamp(0, 255)
-        if self.resizer == "tf1":
-            pixels = tf1_bilinear(pixels, SIDE)
-        else:
-            pixels = F.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-        features = self.layers((pixels - 128) / 128)
+        features = self.layers((tf1_bilinear(pixels, SIDE) - 128) / 128)
         return features, F.linear(features, self.fc.weight)
 
 
@@ -164,63 +156,47 @@ def _fork() -> Branches:
 
 # --- the weights' published names ---
 
-# pytorch-fid's and NVIDIA's name of each convolution of a kind of block, in the order of the blocks above.
-BLOCKS = {
-    "A": "branch1x1=conv branch5x5_1=tower.conv branch5x5_2=tower.conv_1 branch3x3dbl_1=tower_1.conv "
-    "branch3x3dbl_2=tower_1.conv_1 branch3x3dbl_3=tower_1.conv_2 branch_pool=tower_2.conv",
-    "B": "branch3x3=conv branch3x3dbl_1=tower.conv branch3x3dbl_2=tower.conv_1 branch3x3dbl_3=tower.conv_2",
-    "C": "branch1x1=conv branch7x7_1=tower.conv branch7x7_2=tower.conv_1 branch7x7_3=tower.conv_2 "
-    "branch7x7dbl_1=tower_1.conv branch7x7dbl_2=tower_1.conv_1 branch7x7dbl_3=tower_1.conv_2 "
-    "branch7x7dbl_4=tower_1.conv_3 branch7x7dbl_5=tower_1.conv_4 branch_pool=tower_2.conv",
-    "D": "branch3x3_1=tower.conv branch3x3_2=tower.conv_1 branch7x7x3_1=tower_1.conv branch7x7x3_2=tower_1.conv_1 "
-    "branch7x7x3_3=tower_1.conv_2 branch7x7x3_4=tower_1.conv_3",
-    "E": "branch1x1=conv branch3x3_1=tower_conv branch3x3_2a=tower_mixed_conv branch3x3_2b=tower_mixed_conv_1 "
-    "branch3x3dbl_1=tower_1_conv branch3x3dbl_2=tower_1_conv_1 branch3x3dbl_3a=tower_1_mixed_conv "
-    "branch3x3dbl_3b=tower_1_mixed_conv_1 branch_pool=tower_2_conv",
+# NVIDIA's name of each convolution of a kind of block, in the order of the blocks above.
+TOWERS = {
+    "A": "conv tower.conv tower.conv_1 tower_1.conv tower_1.conv_1 tower_1.conv_2 tower_2.conv",
+    "B": "conv tower.conv tower.conv_1 tower.conv_2",
+    "C": "conv tower.conv tower.conv_1 tower.conv_2 tower_1.conv tower_1.conv_1 tower_1.conv_2 tower_1.conv_3 "
+    "tower_1.conv_4 tower_2.conv",
+    "D": "tower.conv tower.conv_1 tower_1.conv tower_1.conv_1 tower_1.conv_2 tower_1.conv_3",
+    "E": "conv tower_conv tower_mixed_conv tower_mixed_conv_1 tower_1_conv tower_1_conv_1 tower_1_mixed_conv "
+    "tower_1_mixed_conv_1 tower_2_conv",
 }
-STEM = "Conv2d_1a_3x3=conv Conv2d_2a_3x3=conv_1 Conv2d_2b_3x3=conv_2 Conv2d_3b_1x1=conv_3 Conv2d_4a_3x3=conv_4"
-MIXED = "5b=A=mixed 5c=A=mixed_1 5d=A=mixed_2 6a=B=mixed_3 6b=C=mixed_4 6c=C=mixed_5 6d=C=mixed_6 6e=C=mixed_7 "
-MIXED += "7a=D=mixed_8 7b=E=mixed_9 7c=E=mixed_10"
-NVIDIA_PARTS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}
+STEM = ["conv", "conv_1", "conv_2", "conv_3", "conv_4"]
+MIXED = "AAABCCCCDEE"  # the kinds of the blocks mixed, mixed_1, ..., mixed_10
+PARTS = {"conv.weight": "weight", "bn.bias": "beta", "bn.running_mean": "mean", "bn.running_var": "var"}
 
 
-def published_names() -> list[tuple[str, str]]:
-    """Return pytorch-fid's and NVIDIA's name of each convolution with its batch norm, in the network's order."""
-    names = []
-    for word in STEM.split():
-        fid, nvidia = word.split("=")
-        names.append((fid, f"layers.{nvidia}"))
-    for mixed in MIXED.split():
-        number, kind, block = mixed.split("=")
-        for word in BLOCKS[kind].split():
-            fid, nvidia = word.split("=")
-            names.append((f"Mixed_{number}.{fid}", f"layers.{block}.{nvidia}"))
-    return names
+def published_names() -> list[str]:
+    """Return NVIDIA's name of each convolution with its batch norm, in the network's order."""
+    names = list(STEM)
+    for number, kind in enumerate(MIXED):
+        block = f"mixed_{number}" if number else "mixed"
+        names += [f"{block}.{name}" for name in TOWERS[kind].split()]
+    return [f"layers.{name}" for name in names]
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return published weights, of either naming, under the names of `Inception`.
+    """Return NVIDIA's weights under the names of `Inception`.
 
     Raises AimganError for the first that is missing or of another shape.
     """
     with torch.device("meta"):
         ours = Inception().state_dict()
-    is_nvidia = "output.weight" in state
-    found: dict[str, Tensor] = {}
     layers = [name.removesuffix(".conv.weight") for name in ours if name.endswith(".conv.weight")]
-    for layer, (fid, nvidia) in zip(layers, published_names(), strict=True):
-        for part in (*NVIDIA_PARTS, "bn.weight"):
-            name = f"{layer}.{part}"
-            if not is_nvidia:
-                found[name] = _checked(state, f"{fid}.{part}", ours[name])
-            elif part in NVIDIA_PARTS:
-                found[name] = _checked(state, f"{nvidia}.{NVIDIA_PARTS[part]}", ours[name])
-            else:
-                found[name] = torch.ones(ours[name].shape)  # NVIDIA's batch norm has no scale
-        found[f"{layer}.bn.num_batches_tracked"] = torch.tensor(0)
-    last = "output" if is_nvidia else "fc"
-    for part in ("weight", "bias"):
-        found[f"fc.{part}"] = _checked(state, f"{last}.{part}", ours[f"fc.{part}"])
+    published = {"fc.weight": "output.weight", "fc.bias": "output.bias"}
+    for layer, name in zip(layers, published_names(), strict=True):
+        published |= {f"{layer}.{part}": f"{name}.{theirs}" for part, theirs in PARTS.items()}
+    found = {}
+    for name, tensor in ours.items():
+        if name in published:
+            found[name] = _checked(state, published[name], tensor)
+        else:  # NVIDIA's batch norm has no scale
+            found[name] = torch.ones(tensor.shape) if name.endswith("weight") else torch.tensor(0)
     return found
 
 

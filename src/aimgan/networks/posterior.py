@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from aimgan import noise
 from aimgan.errors import near_miss
 from aimgan.networks.gaussian import POINT, GaussianHead, Posterior
+from aimgan.networks.layers import fc, leaky
 
 POSTERIORS = {
     "gaussian": "a mean and a variance (equation 8)",
@@ -47,6 +48,11 @@ def posterior_head(
     if kind == "sphere":
         return OnSphere(gaussian)
     return gaussian
+
+
+def two_layers(inputs: int, hidden: int, outputs: int, slope: float) -> nn.Sequential:
+    """Fully connected layer with batch norm and leaky ReLU, then a linear layer: how E ends in Tables 3 and 4."""
+    return nn.Sequential(fc(inputs, hidden, leaky(slope), norm=True), fc(hidden, outputs))
 
 
 def half(dim: int) -> int:

@@ -10,7 +10,7 @@ from torch import nn
 from aimgan.errors import AimganError
 from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
 from aimgan.networks.layers import code_discriminator, conv, fc, initialise, leaky, relu, transposed
-from aimgan.networks.posterior import posterior_head
+from aimgan.networks.posterior import posterior_head, two_layers
 
 SLOPE = 0.1
 
@@ -97,16 +97,10 @@ class Table3:
         """D's features (n, 128, 7, 7), or x through its own features, -> q(z|x) of a kind of POSTERIORS."""
         outer, inner = self.maps
         trunk = nn.Sequential(conv(inner, outer, leaky(SLOPE), norm=True), nn.Flatten())  # 3 x 3, 576
-        layer, noisy = partial(self._fc, outer * 9), partial(self._noisy, outer * 9)
+        layer = partial(two_layers, outer * 9, 32, slope=SLOPE)  # 32 maps whatever the code's dimension
+        noisy = partial(two_layers, outer * 9 + self.dim, 256, self.dim, SLOPE)
         head = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
         on_features = initialise(nn.Sequential(trunk, head))
         if reads_features:
             return on_features
         return nn.Sequential(self.features(), on_features)
-
-    def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
-        """FC (mu) and FC (sigma): 32 maps whatever the code's dimension, then a linear layer."""
-        return nn.Sequential(fc(inputs, 32, leaky(SLOPE), norm=True), fc(32, outputs))
-
-    def _noisy(self, inputs: int) -> nn.Module:
-        return nn.Sequential(fc(inputs + self.dim, 256, leaky(SLOPE), norm=True), fc(256, self.dim))

@@ -10,7 +10,7 @@ from torch import nn
 
 from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
 from aimgan.networks.layers import WHOLE, Geometry, code_discriminator, conv, fc, initialise, leaky, relu, transposed
-from aimgan.networks.posterior import posterior_head
+from aimgan.networks.posterior import posterior_head, two_layers
 from aimgan.networks.sizes import require_square, require_width
 
 SLOPE = 0.2
@@ -88,16 +88,10 @@ class Table4:
             conv(quarter, eighth, leaky(SLOPE), norm=True, geometry=Geometry(1, 1, 0)),
             nn.Flatten(),  # 512
         )
-        layer, noisy = partial(self._fc, 4 * eighth), partial(self._noisy, 4 * eighth)
+        layer = partial(two_layers, 4 * eighth, 64, slope=SLOPE)  # 64 maps whatever the code's dimension
+        noisy = partial(two_layers, 4 * eighth + self.dim, 256, self.dim, SLOPE)
         head = posterior_head(posterior, self.dim, layer, noisy, self.min_log_variance)
         on_features = initialise(nn.Sequential(trunk, head))
         if reads_features:
             return on_features
         return nn.Sequential(self.features(), on_features)
-
-    def _fc(self, inputs: int, outputs: int) -> nn.Sequential:
-        """FC (mu) and FC (sigma): 64 maps whatever the code's dimension, then a linear layer."""
-        return nn.Sequential(fc(inputs, 64, leaky(SLOPE), norm=True), fc(64, outputs))
-
-    def _noisy(self, inputs: int) -> nn.Module:
-        return nn.Sequential(fc(inputs + self.dim, 256, leaky(SLOPE), norm=True), fc(256, self.dim))

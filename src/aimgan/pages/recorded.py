@@ -11,7 +11,7 @@ from markupsafe import Markup
 from aimgan.checked import numbers, read_json
 from aimgan.errors import AimganError
 from aimgan.figures.charts import Line, chart, inline_svg
-from aimgan.recipes.catalogue import NAMES, recipe_named
+from aimgan.recipes.catalogue import recipe_named
 from aimgan.recipes.presets import PRESETS, with_preset
 from aimgan.recipes.recipe import Recipe, to_dict
 from aimgan.training.alarms import ALARMS
@@ -30,12 +30,14 @@ def command(recipe: Recipe, seed: int) -> str | None:
     It is made from the settings, unlike the command in run.json, so it has no --output, and a run started from Python
     has a command too.
     """
-    if recipe.name not in NAMES:
+    try:
+        named = recipe_named(recipe.name)
+    except AimganError:
         return None
-    candidates = {"": _changes(recipe_named(recipe.name), recipe)}
+    candidates = {"": _changes(named, recipe)}
     for preset in PRESETS:
         try:
-            candidates[preset] = _changes(with_preset(recipe_named(recipe.name), preset), recipe)
+            candidates[preset] = _changes(with_preset(named, preset), recipe)
         except AimganError:  # the preset is for other data
             continue
     preset = min(candidates, key=lambda name: len(candidates[name]))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from aimgan.errors import AimganError
-from aimgan.files import refuse_links, write_json, write_text
+from aimgan.files import refuse_links
 from aimgan.paper.methods import Method
 from aimgan.paper.training_run import Outcome, TrainingRun
 from aimgan.recipes.assemble import assemble
@@ -107,15 +107,3 @@ def make_folder(folder: Path) -> None:
 def without_lists(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Drop long lists, such as a number for each mode; pairs stay."""
     return {name: value for name, value in scores.items() if not isinstance(value, list) or len(value) <= 2}
-
-
-def write_results(results: Results, path: Path, pages: Mapping[str, str]) -> list[Path]:
-    """Write a results file, and beside it the pages made from it, by file ending. Return all files."""
-    make_folder(path.parent)
-    write_json(path, results)
-    written = [path]
-    for ending, text in pages.items():
-        page = path.with_suffix(ending)
-        write_text(page, text)
-        written.append(page)
-    return written

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from PIL import Image
 from rich.console import Console
 
 from aimgan import console as screen
@@ -100,7 +99,7 @@ def with_two_dimensions(method: Method) -> Method:
     return replace(method, settings={**method.settings, "networks.dim": 2})
 
 
-def _reconstructions(trained: Sequence[Finished], data: Any, caption: str) -> Image.Image | Figure:
+def _reconstructions(trained: Sequence[Finished], data: Any, caption: str) -> Figure:
     """Draw test images and their reconstructions, a block for each method (figures 2 and 6)."""
     x = data.test(SHOWN).cpu()
     rows = []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from aimgan.paper.experiment import Results
+from aimgan.files import write_json, write_text
+from aimgan.paper.experiment import Results, make_folder
 from aimgan.paper.results_table import ResultsTable
 
 ESCAPES = str.maketrans({
@@ -71,9 +73,14 @@ class Page:
             notes=escape(" ".join(self.notes)),
         )
 
-    def files(self) -> dict[str, str]:
-        """Return what is written beside the results file, by file ending."""
-        return {".md": self.markdown(), ".tex": self.latex()}
+    def write(self, path: Path) -> list[Path]:
+        """Write the results file, and beside it the page in Markdown and LaTeX. Return all files."""
+        make_folder(path.parent)
+        write_json(path, self.results)
+        markdown, latex = path.with_suffix(".md"), path.with_suffix(".tex")
+        write_text(markdown, self.markdown())
+        write_text(latex, self.latex())
+        return [path, markdown, latex]
 
 
 def escape(text: str) -> str:

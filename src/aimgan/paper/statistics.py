@@ -80,17 +80,17 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Estimate:
     return _estimate(value, f"{seeds} (Welch)", test)
 
 
-def mean_of(values: Sequence[float], than: float) -> Estimate:
+def mean_of(values: Sequence[float], than: float, level: float = LEVEL) -> Estimate:
     """Return the mean over seeds, with Student's t-test that it is `than`."""
     value = fmean(values)
     seeds = seeds_text(len(values))
     if reason := untested(values):
         return Estimate(value, seeds, untested=reason)
-    return _estimate(value, f"{seeds} (Student)", stats.ttest_1samp(values, than))
+    return _estimate(value, f"{seeds} (Student)", stats.ttest_1samp(values, than), level)
 
 
-def _estimate(value: float, over: str, test: Any) -> Estimate:
-    interval = test.confidence_interval(1 - LEVEL)
+def _estimate(value: float, over: str, test: Any, level: float = LEVEL) -> Estimate:
+    interval = test.confidence_interval(1 - level)
     return Estimate(value, over, float(interval.high - interval.low) / 2, float(test.pvalue))
 
 
@@ -103,15 +103,9 @@ class Effect:
     margin: float
 
     @property
-    def mean(self) -> float:
-        """The mean over seeds."""
-        return fmean(self.values)
-
-    @property
-    def half_width(self) -> float:
-        """The half width of the 90 % confidence interval, which goes with two one-sided tests at 5 %."""
-        interval = stats.ttest_1samp(self.values, 0).confidence_interval(1 - 2 * LEVEL)
-        return float(interval.high - interval.low) / 2
+    def mean(self) -> Estimate:
+        """The mean over seeds, with its 90 % confidence interval, which goes with two one-sided tests at 5 %."""
+        return mean_of(self.values, 0.0, 2 * LEVEL)
 
     @property
     def p_inside(self) -> float:
@@ -122,9 +116,9 @@ class Effect:
 
     def __str__(self) -> str:
         """The effect as a table shows it."""
-        mean = f"{self.mean:+.3g}"
-        if not untested(self.values):
-            mean += f" ± {self.half_width:.2g}"
+        mean = f"{self.mean.value:+.3g}"
+        if self.mean.half_width is not None:
+            mean += f" ± {self.mean.half_width:.2g}"
         return f"{self.name} {mean} (margin {self.margin:g})"
 
 
@@ -139,7 +133,7 @@ def equivalence(effects: Sequence[Effect]) -> tuple[str, float | None]:
         if reason := untested(effect.values):
             return reason, None
     inside = [effect.p_inside for effect in effects]
-    if all(abs(effect.mean) <= effect.margin for effect in effects):
+    if all(abs(effect.mean.value) <= effect.margin for effect in effects):
         verdict, p = "holds", max(inside)
     else:
         verdict, p = "fails", min(1.0, len(effects) * (1 - max(inside)))  # 1 - p: the opposite one-sided test

@@ -18,7 +18,7 @@ from aimgan.evaluation import references
 from aimgan.figures import TradeOff, error_against_distance, save
 from aimgan.files import write_json
 from aimgan.paper import claims, table1_page
-from aimgan.paper.experiment import Experiment, Results, write_results
+from aimgan.paper.experiment import Experiment, Results
 from aimgan.paper.methods import IMAGE_METHODS, Method
 from aimgan.paper.statistics import by_image
 from aimgan.paper.training_run import Outcome
@@ -162,7 +162,7 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write the results file, the pages made from it, and the figure of error against distance."""
-    paths = write_results(results, folder / "table1.json", table1_page.page(results).files())
+    paths = table1_page.page(results).write(folder / "table1.json")
     labels = {method["method"]: method["label"] for method in results["methods"]}
     points = []
     for run in results["cells"]:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from aimgan.data import Grid, Ring, Unbalanced
 from aimgan.evaluation.evaluate import evaluate_data
-from aimgan.paper.experiment import Experiment, Results, without_lists, write_results
+from aimgan.paper.experiment import Experiment, Results, without_lists
 from aimgan.paper.methods import METHODS, REFERENCES, Method
 from aimgan.paper.results_page import Page, lengths
 from aimgan.paper.results_table import NONE, PARAMETERS, SECONDS, SEEDS, Column, ResultsTable, Row, rows_of
@@ -54,7 +54,7 @@ def table2(experiment: Experiment, outcomes: Sequence[Outcome], console: Console
     """Print the table, write the results file and its pages, and return the files."""
     results = collected(experiment, outcomes)
     console.print(short(results).text().rich())
-    return write_results(results, experiment.output / "table2.json", page(results).files())
+    return page(results).write(experiment.output / "table2.json")
 
 
 def collected(experiment: Experiment, outcomes: Sequence[Outcome]) -> dict[str, Any]:

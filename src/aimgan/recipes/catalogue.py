@@ -17,7 +17,6 @@ IMAGES = {
     "cifar10": images.CIFAR10,
     "celeba": images.CELEBA,
     "folder": images.FOLDER,
-    "stream": images.STREAM,
 }
 NAMES = [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in OBJECTIVES]
 
@@ -25,6 +24,8 @@ NAMES = [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in
 @cache
 def recipe_named(name: str) -> Recipe:
     """Return a recipe by name. Raises AimganError for an unknown one, with the nearest known ones."""
+    if name.startswith("stream/"):  # an earlier name of folder/*
+        return replace(recipe_named(name.replace("stream/", "folder/", 1)), name=name)
     if name not in NAMES:
         raise _unknown(name)
     data, objective = name.split("/")

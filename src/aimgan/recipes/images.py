@@ -49,7 +49,6 @@ CELEBA = replace(  # the aligned faces' shorter side scaled to 64, then their ce
 FOLDER = replace(  # Table 4 at a quarter of its width
     CIFAR10, name="folder/aim", data=Images(size=64, channels=3), networks=Table4(width=256), evaluate_every=10
 )
-STREAM = replace(FOLDER, name="stream/aim")  # what data larger than memory once needed; the same as folder/*
 
 
 def options_of(objective: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from aimgan import console as screen
@@ -27,7 +28,7 @@ def with_length(job: Job) -> Job:
     return replace(job, plan=plan)
 
 
-def steps_in(minutes: float, job: Job) -> int:
+def steps_in(minutes: float, job: Job, clock: Callable[[], float] = time.perf_counter) -> int:
     """Return how many steps take so many minutes, rounded to two digits; the networks of the run are not touched."""
     recipe, accelerator = job.plan.recipe, job.accelerator
     engine = engine_of(recipe, assemble(recipe, job.plan.seed, accelerator.device), accelerator, job.plan.seed)
@@ -39,11 +40,11 @@ def steps_in(minutes: float, job: Job) -> int:
 
     for number in range(WARM_UP):
         step(number)
-    begin = time.perf_counter()
+    begin = clock()
     done = 0
-    while time.perf_counter() - begin < SECONDS:
+    while clock() - begin < SECONDS:
         step(WARM_UP + done)
         done += 1
-    speed = done / (time.perf_counter() - begin)
+    speed = done / (clock() - begin)
     steps = SHARE * 60 * minutes * speed / (1 + REFIT_COST * (recipe.refit or 0))
     return max(1, int(float(f"{steps:.2g}")))

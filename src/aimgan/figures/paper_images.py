@@ -1,4 +1,4 @@
-"""Figures 2, 6 and 7: reconstructions beside their originals."""
+"""Figures 2, 5, 6, 7, 9 and 10: images, their reconstructions and neighbours, and samples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from aimgan.figures.blocks import THIN, Block, Heading, Images, in_lines, same_shape, stacked, to_pixels
 from aimgan.figures.images import pairs
 from aimgan.figures.style import DPI, SMALL, wrapped
 
+Neighbours = Float[Tensor, "n m c h w"]
 ORDER = "Odd columns: originals; even columns: their reconstructions."
 
 
@@ -64,3 +67,21 @@ def reconstructions_by_weight(x: Images, columns: Sequence[tuple[str, Images]], 
     room = 72 * (block.side[0] + THIN) / DPI
     headings = [Heading(k, k, wrapped(name, SMALL + 1, room)) for k, name in enumerate(names)]
     return stacked([block._replace(headings=headings)], caption)
+
+
+def conditional(x: Images, near: Neighbours, caption: str) -> Figure:
+    """Figures 5 and 9: each line an original, then G(z) for m draws z ~ q(z|x)."""
+    m = near.shape[1]
+    images = torch.cat((x[:, None], near.to(x)), dim=1).flatten(0, 1)
+    headings = [Heading(0, 0, "original"), Heading(1, m, "G(z),  z ~ q(z | original)")]
+    return stacked([Block("", in_lines(to_pixels(images), 1 + m), (1, m), headings)], caption)
+
+
+def samples(rows: Sequence[tuple[str, Float[Tensor, "_ _ _ _"]]], caption: str, columns: int = 16) -> Figure:
+    """Figure 10: a block of random samples for each name, which stands at its left. Raises ValueError for no rows."""
+    if not rows:
+        raise ValueError("got no samples, expected (name, images) for each block; give at least one")
+    blocks = []
+    for label, images in rows:
+        blocks.append(Block(label, in_lines(to_pixels(images), columns), (min(columns, len(images)),)))
+    return stacked(blocks, caption)

@@ -1,0 +1,112 @@
+"""How the defaults of folder/aim on a CPU were chosen: settings tried on several folders and seeds, at equal cost.
+
+    python benchmarks/folder_search.py NAME=PATH ... [--minutes 1.5] [--seeds 0,1,2]
+
+Every setting gets the steps that fit into the same CPU time of one thread, measured before the runs, so that other
+work on the machine decides nothing. A run that is done is not done again. Adds to
+benchmarks/results/folder_search.json and .md.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import common
+
+from aimgan.recipes.resolving import resolve
+from aimgan.runs.job import Job
+from aimgan.runs.timing import steps_in
+from aimgan.training.processes import accelerator_for
+from aimgan.training.run_dir import RunDir
+
+FOLDER = common.RUNS / "folder_search"
+RESULT = common.RESULTS / "folder_search.json"
+DEFAULT = "width 64, codes of 16 numbers, rate 0.002"
+SETTINGS: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "width 128": {"networks.width": 128},
+    "codes of 64 numbers": {"networks.dim": 64},
+    "rate 0.001": {"lr": 1e-3},
+    "rate 0.004": {"lr": 4e-3},
+}
+SCORES = ("reconstruction_mse", "mean_image_mse", "pca_mse", "coverage_80", "generated_spread")
+
+
+def steps_of(setting: str, path: str, minutes: float) -> int:
+    """Return how many steps of a setting take so many minutes of CPU time."""
+    flags = {"data": path, "device": "cpu", "settings": SETTINGS[setting], "steps": 1}
+    job = Job.begun(resolve("folder/aim", None, flags), accelerator_for("cpu"), None)
+    return steps_in(minutes, job, time.process_time)
+
+
+def train(name: str, path: str, setting: str, seed: int, steps: int) -> dict[str, Any]:
+    """Train one setting on one folder, unless that is done, and return its scores."""
+    run = RunDir(FOLDER / f"{name}-{setting.replace(' ', '-')}-{seed}")
+    if not run.evaluation.exists():
+        command = [sys.executable, "-m", "aimgan", "train", "folder/aim", f"--data={path}", f"--steps={steps}"]
+        command += [f"--set={key}={value}" for key, value in SETTINGS[setting].items()]
+        command += [f"--seed={seed}", "--device=cpu", "--track=off", f"--output={run.path}"]
+        subprocess.run(command, check=True)
+    scores = json.loads(run.evaluation.read_text())
+    row = {"folder": name, "setting": setting, "seed": seed, "steps": steps}
+    return row | {key: scores[key] for key in SCORES if key in scores}
+
+
+def page(result: dict[str, Any]) -> str:
+    """Return the error of each setting on each folder, over the seeds, and as a share of the mean image's."""
+    folders = list(dict.fromkeys(row["folder"] for row in result["rows"]))
+    rows = []
+    for setting in SETTINGS:
+        cells = [cell(result["rows"], setting, folder) for folder in folders]
+        rows.append((setting, *(text for pair in cells for text in pair)))
+    heads = ["setting"]
+    for folder in folders:
+        heads += [f"{folder}: steps", f"{folder}: test MSE, and as a share of the mean image's"]
+    return (
+        f"{common.origin(result)}. One thread; mean and standard deviation over the seeds; fresh encoder included. "
+        f"Each setting after the first changes one thing of it.\n\n{common.table(heads, rows)}"
+    )
+
+
+def cell(rows: list[dict[str, Any]], setting: str, folder: str) -> tuple[str, str]:
+    """Return the steps and the errors of a setting on a folder."""
+    found = [row for row in rows if row["setting"] == setting and row["folder"] == folder]
+    if not found:
+        return "-", "-"
+    errors = [row["reconstruction_mse"] for row in found]
+    spread = statistics.stdev(errors) if len(errors) > 1 else 0.0
+    share = statistics.mean(errors) / found[0]["mean_image_mse"]
+    return f"{found[0]['steps']:,}", f"{statistics.mean(errors):.4f} +- {spread:.4f} ({share:.2f})"
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("folders", nargs="+", metavar="NAME=PATH")
+    parser.add_argument("--minutes", type=float, default=1.5)
+    parser.add_argument("--seeds", default="0,1,2")
+    given = parser.parse_args()
+    folders = dict(text.split("=", 1) for text in given.folders)
+    named = " ".join(f"{name}=PATH" for name in folders)
+    command = f"python benchmarks/folder_search.py {named} --minutes {given.minutes:g} --seeds {given.seeds}"
+    rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
+    steps = {(row["folder"], row["setting"]): row["steps"] for row in rows}
+    for name, path in folders.items():
+        for setting in SETTINGS:
+            if (name, setting) not in steps:
+                steps[name, setting] = steps_of(setting, path, given.minutes)
+    for seed in map(int, given.seeds.split(",")):
+        for name, path in folders.items():
+            for setting in SETTINGS:
+                rows = [row for row in rows if (row["folder"], row["setting"], row["seed"]) != (name, setting, seed)]
+                rows.append(train(name, path, setting, seed, steps[name, setting]))
+                result = {**common.about(command), "rows": rows}
+                common.write(RESULT, result, page(result))
+
+
+if __name__ == "__main__":
+    main()
