@@ -20,7 +20,7 @@ def with_length(job: Job) -> Job:
     minutes = job.plan.minutes
     if minutes is None:
         return job
-    begun = job.folder.read()
+    begun = job.processes.of_the_first(job.folder.read() if job.processes.first else None)
     steps = begun["settings"].get("steps", job.plan.steps) if begun is not None else steps_in(minutes, job)
     plan = job.plan.with_steps(job.processes.integer(steps))
     screen.say(job.console, f"about {minutes:g} minutes are {plan.steps:,} steps")
@@ -41,7 +41,7 @@ def steps_in(minutes: float, job: Job) -> int:
         step(number)
     begin = time.perf_counter()
     done = 0
-    while time.perf_counter() - begin < SECONDS:
+    while job.processes.integer(time.perf_counter() - begin < SECONDS):  # all must take the same number of steps
         step(WARM_UP + done)
         done += 1
     speed = done / (time.perf_counter() - begin)
