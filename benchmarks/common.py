@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aimgan.pages.tables import pipes
-from aimgan.training.run_dir import environment
+from aimgan.training.environment import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

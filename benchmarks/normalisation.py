@@ -40,9 +40,9 @@ from aimgan.runs.finish import batch_of
 from aimgan.runs.loading import loaded
 from aimgan.runs.train import engine_of
 from aimgan.training.engine import Engine
+from aimgan.training.environment import environment
 from aimgan.training.loop import learning_rate
 from aimgan.training.processes import accelerator_for
-from aimgan.training.run_dir import environment
 
 RUNS = common.RUNS / "normalisation"
 SEEDS = (0, 1, 2)

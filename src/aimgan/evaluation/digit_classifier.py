@@ -32,7 +32,7 @@ from aimgan.data.sampler import indices
 from aimgan.errors import AimganError
 from aimgan.files import cache_folder, replacing_file, save_tensors
 from aimgan.networks.digit_classifier import DigitClassifier
-from aimgan.training.run_dir import environment
+from aimgan.training.environment import environment
 
 FORMAT = 1  # of the file and the training: a new number makes earlier classifiers be trained again
 HELD_OUT = 12  # one in so many training digits: 5,000 of 60,000

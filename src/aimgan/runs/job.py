@@ -14,6 +14,7 @@ from torch import Tensor
 from aimgan import console as screen
 from aimgan.checked import read_json
 from aimgan.data import ImageSet
+from aimgan.devices import on_device
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.model_config import with_own_encoder
@@ -58,7 +59,7 @@ class Job:
         """Return this process's share of the batch of a step, in the range of the networks."""
         recipe, processes = self.plan.recipe, self.processes
         x = self.data.batch(self.plan.seed, step, recipe.batch_size, processes.rank, processes.world)
-        return to_range(x.to(self.accelerator.device), recipe.networks.value_range)
+        return to_range(on_device(x, self.accelerator.device), recipe.networks.value_range)
 
     def feature_network(self) -> FeatureNetwork | None:
         """Return the network that generated images are scored by, on the process that scores them."""
@@ -80,7 +81,8 @@ class Job:
         complete = False
         if self.processes.first:
             read = say_what_was_read(self.plan.recipe, self.data, self.console)
-            for warning in self.folder.begin(self.plan.settings, self.plan.extend, read, self.plan.new_data):
+            plan, device = self.plan, self.accelerator.device.type
+            for warning in self.folder.begin(plan.settings, plan.extend, read, plan.new_data, device):
                 screen.say(self.console, warning, "warning:")
             complete = self._is_evaluated()
             if complete:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from errno import EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from aimgan._version import __version__
 from aimgan.checked import parse_json, read_json, regular
 from aimgan.errors import AimganError
 from aimgan.files import REMEDIES, as_json, copy_file, lock, unwritable, write_json, write_text
 from aimgan.training import checkpoint
+from aimgan.training.environment import changes_of, environment, git_commit
 
-PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-learn")
 NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" decides
 
@@ -124,37 +118,31 @@ class RunDir:
         extend: bool = False,
         data: Mapping[str, Any] | None = None,
         new_data: bool = False,
+        device: str = "cpu",
     ) -> list[str]:
         """Prepare the folder for a run with these settings, a new one or one to be resumed, and return warnings.
 
-        `data` describes the images, with a `fingerprint` of their pixels. Raises AimganError if the folder contains a
-        run with other settings (`extend` allows more steps) or on other images (`new_data` allows them), or other
-        files.
+        `data` describes the images, with a `fingerprint` of their pixels; `device` is "cpu" or "cuda". Raises
+        AimganError if the folder contains a run with other settings (`extend` allows more steps) or on other images
+        (`new_data` allows them), or other files.
         """
         recorded = self.read()
         if recorded is None:
-            self._create(settings, data)
+            self._create(settings, data, device)
             return []
         changes = self._data_record(recorded, data, new_data)
         self._require_same(recorded["settings"], settings, extend)
         self._keep(recorded | {"settings": dict(settings)} | changes)
-        then = recorded.get("environment", {})
-        changed = []
-        for name, value in environment().items():
-            if then.get(name) != value:
-                changed.append(f"{name}: {then.get(name)} then, {value} now")
-        if not changed:
-            return []
-        return [f"the environment has changed, so results may not be bit-identical ({'; '.join(changed)})"]
+        return changes_of(recorded.get("environment", {}), environment(device))
 
-    def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
+    def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None, device: str) -> None:
         if self.path.exists() and not self._is_empty():
             raise self._holds_no_run()
         record: dict[str, Any] = {"settings": dict(settings)}
         if data is not None:
             record["data"] = dict(data)
-        record["environment"] = environment()
-        record["git"] = _git_commit()
+        record["environment"] = environment(device)
+        record["git"] = git_commit()
         record["command"] = " ".join(sys.argv)
         record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._make()
@@ -259,35 +247,3 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def environment() -> dict[str, Any]:
-    """Return everything on which bit-identical results depend: versions, processor, threads (docs/science.md 4.5)."""
-    return {
-        "aimgan": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _git_commit() -> str | None:
-    """Return the commit of this code, or None if it does not run from a checkout."""
-    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-    return model.split(":", 1)[1].strip()
