@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Everything from nothing: `python3 make.py demo` trains AIM on 25 modes, `python3 make.py test` runs all checks.
 
-`python3 make.py docs` builds the site of docs/ into build/site.
+`python3 make.py docs` builds the site of docs/ into build/site, `python3 make.py oldest` tests the oldest dependencies.
 Needs Python 3.11+ and its package registry, nothing else: makes .venv beside this file and installs the versions that
 constraints.txt pins. What is installed already is not installed again.
 """
@@ -17,6 +17,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+OLDEST = (
+    "tests/model/test_model.py",
+    "tests/training/test_checkpoint.py",
+    "tests/training/test_run_dir.py",
+    "tests/programs/test_verbs.py",
+)
 PYTHON = VENV / ("Scripts" if sys.platform == "win32" else "bin") / "python"
 
 
@@ -67,6 +73,17 @@ def test() -> None:
     run(PYTHON, "-m", "pytest", "-q", *sys.argv[2:])
 
 
+def oldest() -> None:
+    """Core and contract tests with the oldest versions that pyproject.toml allows, in a .venv-oldest of its own."""
+    home = ROOT / ".venv-oldest"
+    python = home / PYTHON.relative_to(VENV)
+    venv.create(home, with_pip=True)
+    run(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "uv")
+    run(python, "-m", "uv", "pip", "install", "--python", python, "--resolution", "lowest-direct", "--editable", ".")
+    run(python, "-m", "uv", "pip", "install", "--python", python, "pytest", "hypothesis", "beartype")
+    run(python, "-m", "pytest", "-q", "-o", "addopts=", "-W", "default", "tests/contract/test_objectives.py", *OLDEST)
+
+
 def docs() -> None:
     """Build the site into build/site."""
     install("docs", *group("docs"))
@@ -74,7 +91,7 @@ def docs() -> None:
 
 
 if __name__ == "__main__":
-    verbs = {"demo": demo, "test": test, "docs": docs}
+    verbs = {"demo": demo, "test": test, "docs": docs, "oldest": oldest}
     if len(sys.argv) < 2 or sys.argv[1] not in verbs:
         sys.exit(__doc__)
     if sys.version_info < (3, 11):  # noqa: UP036 - said in one line instead of a syntax error

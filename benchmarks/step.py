@@ -1,7 +1,7 @@
 """What a step of AIM costs: the engine against the textbook loop, and against the machine's matrix products.
 
     python benchmarks/step.py [--only table3,table4] [--rounds N] [--steps N]
-    python benchmarks/step.py --only table4 --device cuda --variant bf16+channels-last+graph
+    python benchmarks/step.py --only table4 --device cuda --rounds 9 --steps 100 --variant bf16+channels-last+graph
 
 The textbook loop is what public code does: fresh noise and forward passes of its own for each player, `backward()`,
 and updates that alternate. Both sides have the same networks, losses and fused Adam, and take turns. Only the ratios

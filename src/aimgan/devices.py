@@ -1,8 +1,9 @@
-"""The device on which a model is trained and used."""
+"""The device on which a model is trained and used, and copies to it."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from aimgan.errors import AimganError
 
@@ -18,3 +19,13 @@ def resolved_device(name: str) -> str:
     if name == "cpu" or not torch.cuda.is_available():
         return "cpu"
     return "cuda"
+
+
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on a device. A copy to a GPU is made from pinned memory, so that nothing waits for the GPU.
+
+    From ordinary memory the copy would wait for all kernels of the steps before it.
+    """
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -88,8 +88,33 @@ def test_a_process_that_has_come_apart_is_found_before_the_state_is_saved(folder
 def test_a_batch_that_cannot_be_shared_is_refused(folder: Path) -> None:
     for rank in range(2):
         told = (folder / f"shared-{rank}.txt").read_text()
-        assert told.startswith("AimganError: batch_size is 255, but 2 processes share it; expected a multiple: --set")
+        assert told.startswith("AimganError: batch_size is 255, but 2 processes share it; expected a multiple, with at")
     assert not (folder / "shared").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("seeds", "seed: 0 in process 0, 1 in process 1;"),
+        ("pixels", "the images' fingerprint: "),
+        ("counts", "the number of training images and 1 more: 180 in process 0, 135 in process 1;"),
+    ],
+)
+def test_processes_with_other_settings_or_data_are_refused_before_the_first_step(folder: Path, name: str, what: str):
+    for rank in range(2):
+        told = (folder / f"{name}-{rank}.txt").read_text()
+        assert told.startswith(f"AimganError: processes of this launch differ in {what}")
+    assert not (folder / name).exists()
+
+
+def test_a_fresh_encoder_is_the_same_in_every_process(folder: Path) -> None:
+    saved = model(folder, "refit")
+    assert any(name.startswith("E.") for name in saved)
+    for rank in range(2):
+        returned = load_file(folder / f"refitted-{rank}.safetensors")
+        assert returned.keys() == saved.keys()
+        assert all(value.equal(returned[key]) for key, value in saved.items())
+    assert launched.RunDir(folder / "refit" / "refit-20").rows()[-1]["step"] == 10
 
 
 def test_a_signal_while_a_run_is_finished_stops_the_first_and_frees_the_others(folder: Path) -> None:

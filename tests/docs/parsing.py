@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 from pages import ROOT, arguments_of_aimgan
 
-SHELL = {"export", "sbatch", "accelerate", "torchrun", "bash", "cmp", "hf", "tensorboard"}  # others' programs
+SHELL = {"export", "sbatch", "accelerate", "torchrun", "bash", "cmp", "hf", "tensorboard", "pytest"}  # others' programs
 
 
 def parse(words: Sequence[str]) -> None:

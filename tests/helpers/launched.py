@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from contract_players import data, make
@@ -84,6 +85,13 @@ def at_step(step: int, act: Callable[[Engine], Any]):
         Engine.step = original
 
 
+def of_own_images(folder: Path, images: int) -> Any:
+    """Train on images that only this process has."""
+    path = folder.with_name(f"{folder.name}-{RANK}.npy")
+    np.save(path, np.random.default_rng(RANK).integers(0, 256, (images, 8, 8, 3), np.uint8))
+    return aimgan.train("folder/aim", folder, data=path, size=8, steps=1, device="cpu")
+
+
 def signalled(engine: Engine | None = None) -> None:
     """Only the second process gets a signal."""
     if RANK == 1:
@@ -121,6 +129,11 @@ def by_two(folder: Path) -> None:
     with at_step(ALIKE, bit_flipped):
         met(folder, "differing", lambda: train(folder / "differing", checkpoint_seconds=1e9))
     met(folder, "shared", lambda: train(folder / "shared", batch_size=255))
+    met(folder, "seeds", lambda: aimgan.train("grid/aim", folder / "seeds", steps=1, seed=RANK, device="cpu"))
+    for name, images in (("pixels", 200), ("counts", 200 - 50 * RANK)):
+        met(folder, name, lambda name=name, images=images: of_own_images(folder / name, images))
+    refitted = aimgan.train("digits/aim", folder / "refit", steps=20, settings={"refit": 0.5}, device="cpu")
+    save_file(refitted.state_dict(), folder / f"refitted-{RANK}.safetensors")
     training.finish = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
     met(folder, "finishing", lambda: train(folder / "finishing"))
 

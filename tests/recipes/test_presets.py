@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import pytest
 import aimgan
 from aimgan import noise
 from aimgan.checked import integer, numbers, positive
+from aimgan.errors import AimganError
 from aimgan.networks import MLP, Residual, Table3, Table4
 from aimgan.recipes.presets import PRESETS, with_preset
 from aimgan.recipes.recipe import to_dict
-from aimgan.recipes.resolving import prepared
+from aimgan.recipes.resolving import fitted, prepared
 
 
 def test_the_papers_preset_is_the_recipe():
@@ -94,3 +96,16 @@ def test_numpys_scores_count_among_the_numbers():
         "e": np.float32("inf"),
     }
     assert json.dumps(numbers(scores)) == '{"a": 0.5, "b": 0.25, "c": 3}'
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape", "values"),
+    [("folder/vae", (3, 64, 64), r"values in \[-1, 1\]"), ("grid/avb", (2,), "values without")],
+)
+def test_a_bernoulli_likelihood_needs_images_in_its_range(recipe, shape, values):
+    made = prepared(recipe, settings={"likelihood": "bernoulli"})
+    with pytest.raises(AimganError, match=rf"likelihood is bernoulli, but the networks of {recipe} have {values}"):
+        fitted(made, SimpleNamespace(shape=shape, epoch_size=100))
+    assert fitted(
+        prepared("mnist/vae", settings={"likelihood": "bernoulli"}), SimpleNamespace(shape=(1, 28, 28), epoch_size=9)
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from unittest.mock import MagicMock
@@ -101,6 +103,18 @@ def test_a_batch_of_another_size_is_trained_on_as_well():
         for one in (eager, static):
             one.step(batch(step, 5 if step in (1, WARM_UP + 2) else 6), step, 1e-3)
     assert_same(static, eager)
+
+
+def test_an_engine_is_freed_at_once_and_with_it_the_memory_of_its_graph():
+    made = engine(graph=True)
+    train(made, range(WARM_UP + 2))
+    gone = weakref.ref(made)
+    gc.disable()
+    try:
+        del made
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # --- what is recorded -----------------------------------------------------------------------------------------------

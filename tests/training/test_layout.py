@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate import Accelerator
+from contract_players import CASES, OF_PAIRS, data, make, of_cases
 
 from aimgan.errors import AimganError
 from aimgan.networks import Table4
@@ -15,7 +16,8 @@ from aimgan.recipes.assemble import assemble
 from aimgan.training import checkpoint
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
-from aimgan.training.precision import PRECISIONS, _switches, float32_products, mixed
+from aimgan.training.precision import PRECISIONS, _switches, deterministic, float32_products, mixed
+from aimgan.training.processes import accelerator_for
 
 NETWORKS = Table4(shape=(3, 8, 8), dim=4, width=16)
 
@@ -94,6 +96,28 @@ def test_a_cpu_has_no_such_switch():
     before = now()
     with float32_products("tf32", "cpu"):
         assert now() == before
+
+
+def test_deterministic_kernels_are_asked_for_on_a_gpu_only_and_a_missing_one_is_one_line(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for wanted, device, inside in ((True, "cuda", True), (None, "cuda", False), (True, "cpu", False)):
+        with deterministic(wanted, device):
+            assert torch.are_deterministic_algorithms_enabled() == inside
+        assert not torch.are_deterministic_algorithms_enabled()
+    message = "deterministic is true, but pool_cuda does not have a deterministic implementation: leave it out"
+    with pytest.raises(AimganError, match=message), deterministic(True, "cuda"):
+        raise RuntimeError("pool_cuda does not have a deterministic implementation\nand so on")
+    with pytest.raises(RuntimeError, match="shapes"), deterministic(True, "cuda"):
+        raise RuntimeError("shapes")
+
+
+@of_cases(CASES + OF_PAIRS)
+def test_losses_and_terms_are_float32_under_bf16(name, options):
+    objective = make(name, "batch norm", **options)
+    for network in (*players(objective).values(), objective.prior):
+        network.float()
+    log = Engine(objective, Adam(), accelerator_for("cpu", "bf16")).step(data("batch norm").float(), 0, 1e-3)
+    assert {value.dtype for value in log.values()} == {torch.float32}
 
 
 def test_accelerate_hears_of_bf16_only():

@@ -33,7 +33,7 @@ def test_one_process_sends_nothing():
     assert [alone.agreed(wish) for wish in (GO_ON, SAVE, STOP)] == [GO_ON, SAVE, STOP]
     assert alone.tensors(tensors)["a"].equal(tensors["a"])
     assert alone.mean(tensors["a"]).equal(tensors["a"])
-    assert alone.share(7) == 7
+    assert alone.share(7, 7) == 7
     alone.wait()
     alone.compare(tensors, "now")
 
@@ -108,6 +108,12 @@ def test_tensors_of_every_kind_are_those_of_the_first(in_two):
     assert in_two(lambda processes: float(processes.mean(torch.tensor(float(processes.rank))))) == [0.5, 0.5]
 
 
+def test_what_differs_is_named_with_its_values(in_two):
+    told = in_two(lambda processes: processes.require_same({"same": 1, "seed": processes.rank, "steps": None}))
+    assert told[0] == told[1]
+    assert told[0].startswith("processes of this launch differ in seed: 0 in process 0, 1 in process 1; start all with")
+
+
 def test_one_bit_of_difference_is_found_and_named(in_two):
     def compared(processes: Processes) -> None:
         same, other = torch.ones(5), torch.ones(2, 2)
@@ -118,10 +124,23 @@ def test_one_bit_of_difference_is_found_and_named(in_two):
         assert told.startswith("2 processes have different D.other after step 3; expected equal bits")
 
 
-def test_a_batch_that_is_no_multiple_is_refused_with_one_that_is():
-    assert Processes(1, 4).share(256) == 64
-    with pytest.raises(AimganError, match=r"batch_size is 100, but 3 processes share it; .* --set batch_size=99, or"):
-        Processes(0, 3).share(100)
+@pytest.mark.parametrize(
+    ("batch_size", "world", "images", "remedy"),
+    [
+        (100, 3, 1_000, "--set batch_size=99, or another number of processes"),
+        (7, 2, 7, "--set batch_size=6, or"),  # 8 would be a batch of 7 again
+        (4, 4, 1_000, "--set batch_size=8, or"),
+        (5, 4, 7, "there are 7 images: start at most 3 of them"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_is_refused_with_what_works(batch_size, world, images, remedy):
+    with pytest.raises(AimganError, match=rf"batch_size is {batch_size}, but {world} processes share it; .* {remedy}"):
+        Processes(0, world).share(batch_size, images)
+
+
+def test_a_part_of_the_batch_has_two_images_or_more():
+    assert Processes(1, 4).share(256, 1_000) == 64
+    assert Processes(1, 4).share(8, 8) == 2
 
 
 def test_only_a_lost_connection_is_another_process_end():

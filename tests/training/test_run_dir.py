@@ -12,7 +12,8 @@ import torch
 from aimgan.errors import AimganError
 from aimgan.training import checkpoint, run_dir
 from aimgan.training import environment as here
-from aimgan.training.run_dir import RunDir, environment
+from aimgan.training.environment import changes_of, environment
+from aimgan.training.run_dir import RunDir
 
 SETTINGS = {
     "recipe": {"name": "grid/aim", "lr": 0.1, "steps": 10, "networks": {"kind": "mlp", "width": 8}},
@@ -162,12 +163,25 @@ def test_rows_come_back_from_a_checkpoint_as_they_were(run):
 
 def test_another_machine_is_a_warning_that_names_what_changed(run, monkeypatch):
     here = environment()
-    monkeypatch.setattr(run_dir, "environment", lambda: here | {"threads": 96, "torch": "9.9"})
+    monkeypatch.setattr(run_dir, "environment", lambda device: here | {"threads": 96, "torch": "9.9"})
     (warning,) = run.begin(SETTINGS)
     assert "may not be bit-identical" in warning
     assert f"threads: {here['threads']} then, 96 now" in warning
     assert f"torch: {here['torch']} then, 9.9 now" in warning
     assert "python" not in warning
+
+
+def test_another_device_is_another_warning_and_its_gpu_is_recorded(run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    on_gpu = environment("cuda")
+    assert [on_gpu[name] for name in ("device", "gpu", "cuda", "cudnn")] == ["cuda", "NVIDIA H200", "13.0", 91002]
+    changed, noise = run.begin(SETTINGS, device="cuda")
+    assert "device: cpu then, cuda now" in changed
+    assert noise.startswith("another device draws other noise and rounds differently")
+    earlier = {name: value for name, value in environment().items() if name != "device"}
+    assert changes_of(earlier, environment()) == []  # aimgan 0.1 recorded no device
 
 
 def test_rows_are_rewound_to_a_step_and_torn_lines_dropped(run):

@@ -16,6 +16,7 @@ from aimgan.data.image_data import ImageData
 from aimgan.data.images import Reader
 from aimgan.data.packed import Say
 from aimgan.data.sampler import indices, order
+from aimgan.devices import on_device
 from aimgan.errors import AimganError
 
 EVALUATED = 10_000  # held-out images of a pack that are scored
@@ -80,7 +81,8 @@ class ImageSet:
         return self._float(self._test, torch.arange(len(self._test))[:n])
 
     def _float(self, pixels: UInt8[Tensor, "m c h w"], rows: Int[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
-        return as_float(pixels[rows.to(pixels.device)].to(self._device))
+        chosen = pixels[on_device(rows, pixels.device)]
+        return as_float(on_device(chosen, self._device))
 
 
 def as_float(pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -35,6 +35,7 @@ from aimgan.metrics import (
 from aimgan.model import LatentVariableModel
 from aimgan.networks import Posterior
 from aimgan.networks.batch_norm import batch_norms, reestimate
+from aimgan.training.precision import float32_products
 
 SAMPLES = 50_000  # ours (docs/science.md 4.10)
 PROTOCOL_SAMPLES = 2_500  # of Srivastava et al. (2017)
@@ -50,8 +51,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return all scores of a model on data, in JSON's types. The same arguments give the same numbers.
 
-    `n_fake` generated images are scored by the feature network; without one they are scored by their pixels only.
+    `n_fake` generated images are scored by the feature network; without one they are scored by their pixels only. All
+    products are in float32, in whatever precision the model was trained.
     """
+    with float32_products("no", model.device):
+        return _scores(model, data, seed, network, n_fake)
+
+
+def _scores(
+    model: LatentVariableModel, data: Mixture | ImageSet, seed: int, network: FeatureNetwork | None, n_fake: int
+) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     if isinstance(data, Mixture):
         scores |= modes(model.generate(SAMPLES, noise.generator(seed, "evaluate")).cpu(), data)
@@ -102,7 +111,7 @@ def modes(samples: Tensor, data: Mixture) -> dict[str, Any]:
 
 def reconstruction(model: LatentVariableModel, data: Mixture | ImageSet) -> dict[str, Any]:
     """Return held-out data's reconstruction error: on [0, 1] and on [-1, 1] for images, in squared units for points."""
-    errors = [ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in data.chunks()]
+    errors = [ReconstructionError.of(x.to(model.device), model.reconstruct(x)) for x in data.chunks()]
     scores = reduce(add, errors).compute()
     return with_signed_scale(scores) if isinstance(data, ImageSet) else scores
 
@@ -129,8 +138,8 @@ def within_modes(model: LatentVariableModel, data: Mixture, seed: int) -> dict[s
 
 def image_errors(model: LatentVariableModel, data: ImageSet) -> Float[Tensor, "n"]:
     """Return the squared error of each held-out image's reconstruction, mean over pixels, on [0, 1]."""
-    parts = [(x.cpu() - model.reconstruct(x).cpu()).square().flatten(1).mean(dim=1) for x in data.chunks()]
-    return torch.cat(parts)
+    parts = [(x.to(model.device) - model.reconstruct(x)).square().flatten(1).mean(dim=1) for x in data.chunks()]
+    return torch.cat(parts).cpu()
 
 
 def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, float]:
@@ -160,13 +169,13 @@ def baselines(data: ImageSet, dim: int) -> dict[str, Any]:
     size = min(1_000, data.epoch_size)
     batches = range(min(10, data.epoch_size // size))
     train = reduce(add, [PixelMoments.of(data.batch(0, k, size)) for k in batches])
-    mean_image = train.mean_image.float().cpu()
-    errors = [ReconstructionError.of(x.cpu(), mean_image.expand_as(x)) for x in data.chunks()]
+    mean_image = train.mean_image.float()
+    errors = [ReconstructionError.of(x, mean_image.expand_as(x)) for x in data.chunks()]
     scores = {"mean_image_mse": reduce(add, errors).mean}
     rebuild = principal_components(data, dim, n=10_000)
     if rebuild is not None:
         scores["pca_mse"] = rebuilding_error(data, rebuild).mean
-    test = reduce(add, [PixelMoments.of(x.cpu()) for x in data.chunks()])
+    test = reduce(add, [PixelMoments.of(x) for x in data.chunks()])
     if test.count > 1:
         scores["unrelated_pair_mse"] = test.unrelated_pair_mse
     return scores

@@ -95,7 +95,7 @@ def samples(model: LatentVariableModel, n: int, seed: int, start: int = 0) -> It
     for k in range(start // CHUNK, math.ceil(n / CHUNK)):
         chunk = model.generate(CHUNK, noise.generator(seed, "image samples", k))
         begin = k * CHUNK
-        yield chunk[max(0, start - begin) : n - begin].cpu()
+        yield chunk[max(0, start - begin) : n - begin]
 
 
 def feature_scores(
@@ -141,7 +141,7 @@ def feature_scores(
     del of_real["coverage_expected"]
     scores |= renamed(of_real, "real")
     if model.E is not None:
-        scores |= preserved(real, extract_features(network, (model.reconstruct(x).cpu() for x in data.chunks())))
+        scores |= preserved(real, extract_features(network, (model.reconstruct(x) for x in data.chunks())))
     return scores
 
 
@@ -182,13 +182,13 @@ def scores_without_network(model: LatentVariableModel, data: ImageSet, seed: int
         return scores
     # As many training images as there are test images, so that the two errors can be compared.
     train = data.chunks("train", len(data.images.test))
-    errors = [ReconstructionError.of(x.cpu(), model.reconstruct(x).cpu()) for x in train]
+    errors = [ReconstructionError.of(x.to(model.device), model.reconstruct(x)) for x in train]
     scores["reconstruction_mse_train"] = reduce(add, errors).mean
-    x = next(data.chunks(size=WITH_NEIGHBOURS))
-    scores |= sharpness(x.cpu(), model.reconstruct(x).cpu())
+    x = next(data.chunks(size=WITH_NEIGHBOURS)).to(model.device)
+    scores |= sharpness(x, model.reconstruct(x))
     if not model.config.deterministic:
         near = model.neighbours(x, NEIGHBOURS, noise.generator(seed, "posterior images", device=model.device))
-        scores |= posterior_images(x.cpu(), near.cpu())
+        scores |= posterior_images(x, near)
     return scores | _probes(model, data, seed)
 
 
@@ -212,7 +212,7 @@ def codes(model: LatentVariableModel, chunks: Iterable[Tensor]) -> Float[Tensor,
 def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
     """Return the distance of samples to the nearest training image, compared with that of test images."""
     near = _to_nearest(torch.cat(list(samples(model, COPIES, seed))), data)
-    anchor = _to_nearest(next(data.chunks(size=COPIES)).cpu(), data)
+    anchor = _to_nearest(next(data.chunks(size=COPIES)).to(model.device), data)
     if not bool(anchor.any()):  # all test images are training images
         return {}
     return copying(near, anchor)
@@ -220,7 +220,7 @@ def _copies(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, 
 
 def _to_nearest(x: Tensor, data: ImageSet) -> Tensor:
     """Return the distance of each image to the nearest training image."""
-    distances = [nearest_distances(x, part.cpu())[0] for part in data.chunks("train", size=2_000)]
+    distances = [nearest_distances(x, part.to(x.device))[0] for part in data.chunks("train", size=2_000)]
     return reduce(torch.minimum, distances)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from aimgan.objectives import options
 from aimgan.objectives.base import Batch, Prior, Update, Updates
-from aimgan.objectives.terms import LIKELIHOODS, data_likelihood, fake, real
+from aimgan.objectives.terms import LIKELIHOODS, data_likelihood, fake, mean, real
 
 
 @dataclass(eq=False)
@@ -44,7 +44,7 @@ class AVB:
         T_p = self.D_xz(x, z)
 
         L_q, L_p = real(T_q), fake(T_p)
-        kl = T_q.mean()
+        kl = mean(T_q)
         nll = data_likelihood(self.likelihood, x, x_z_x, self.sigma)
         yield (
             Update((self.G, self.E), kl + nll, {"kl": kl, "reconstruction": nll}),

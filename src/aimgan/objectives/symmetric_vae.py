@@ -8,7 +8,7 @@ from torch import nn
 
 from aimgan.objectives import options
 from aimgan.objectives.base import Batch, Prior, Update, Updates
-from aimgan.objectives.terms import fake, gaussian_likelihood, gaussian_nll, likelihood_loss, real
+from aimgan.objectives.terms import fake, gaussian_likelihood, gaussian_nll, likelihood_loss, mean, real
 
 
 @dataclass(eq=False)
@@ -47,7 +47,7 @@ class SymmetricVAE:
         q = self.E(x_z)
 
         L_q, L_p = real(f_q), fake(f_p)
-        kl = f_q.mean() - f_p.mean()
+        kl = mean(f_q) - mean(f_p)
         nll_x = gaussian_likelihood(x, self.G(z_x), self.sigma)
         nll_z = likelihood_loss(gaussian_nll(q, z), q)
         terms = {"symmetric kl": kl, "nll of x": nll_x, "nll of z": nll_z}

@@ -37,14 +37,24 @@ class DiagonalGaussian(Protocol):
 Losses = tuple[Scalar, Scalar, Scalar]  # L_real, L_fake, L_g: D minimises L_real + L_fake, G minimises L_g
 
 
+def wide(values: Tensor) -> Tensor:
+    """Return values in float32 or better: under autocast they may be bfloat16, too coarse for sums and means."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def mean(values: Logits) -> Scalar:
+    """Return the mean over samples, in float32 or better."""
+    return wide(values).mean()
+
+
 def real(logits: Logits) -> Scalar:
     """Return -E log sigmoid(logits): binary cross-entropy with target 1."""
-    return F.softplus(-logits).mean()
+    return mean(F.softplus(-logits))
 
 
 def fake(logits: Logits) -> Scalar:
     """Return -E log(1 - sigmoid(logits)): binary cross-entropy with target 0."""
-    return F.softplus(logits).mean()
+    return mean(F.softplus(logits))
 
 
 def gan(rho_q: Logits, rho_p: Logits) -> Losses:
@@ -54,13 +64,13 @@ def gan(rho_q: Logits, rho_p: Logits) -> Losses:
 
 def f_gan(rho_q: Logits, rho_p: Logits) -> Losses:
     """Equation 6 as printed. At the best D it is KL(q(x) || p(x)), and G's gradient vanishes where D is sure."""
-    generated = (rho_p - 1).exp().mean()
-    return -rho_q.mean(), generated, -generated
+    generated = mean((rho_p - 1).exp())
+    return -mean(rho_q), generated, -generated
 
 
 def f_gan_swapped(rho_q: Logits, rho_p: Logits) -> Losses:
     """Equation 6 with p and q exchanged: KL(p(x) || q(x)), the direction that term I of equation 3 needs."""
-    return (rho_q - 1).exp().mean(), -rho_p.mean(), rho_p.mean()
+    return mean((rho_q - 1).exp()), -mean(rho_p), mean(rho_p)
 
 
 def relativistic(rho_q: Logits, rho_p: Logits) -> Losses:
@@ -125,11 +135,12 @@ def likelihood_loss(nll: Codes, q: DiagonalGaussian, beta: float = 0.0) -> Scala
 
 def gaussian_kl(q: DiagonalGaussian) -> Scalar:
     """Return the mean over samples of KL(q(z|x) || N(0, I)): I_vae of equation 5 in closed form."""
-    return 0.5 * (q.mean.square() + q.log_variance.exp() - 1 - q.log_variance).sum() / len(q.mean)
+    return 0.5 * wide(q.mean.square() + q.log_variance.exp() - 1 - q.log_variance).sum() / len(q.mean)
 
 
 def batch_gaussian_kl(z: Codes) -> Scalar:
     """Return KL(N(m, diag(s^2)) || N(0, I)), m and s^2 the mean and the variance over the batch."""
+    z = wide(z)
     variance = z.var(dim=0, correction=0)
     return 0.5 * (z.mean(dim=0).square() + variance - 1 - variance.log()).sum()
 
@@ -139,7 +150,7 @@ def batch_gaussian_kl(z: Codes) -> Scalar:
 
 def squared_distance(a: Images, b: Images) -> Scalar:
     """Return the mean over samples of |a - b|^2, summed over a sample's elements."""
-    return (a - b).square().sum() / len(a)
+    return wide(a - b).square().sum() / len(a)
 
 
 def gaussian_likelihood(x: Images, mean: Images, sigma: float) -> Scalar:
@@ -150,7 +161,8 @@ def gaussian_likelihood(x: Images, mean: Images, sigma: float) -> Scalar:
 
 def bernoulli_likelihood(x: Images, rate: Images) -> Scalar:
     """Return the mean over samples of -sum_j log Bernoulli(x_j; rate_j), x and rate in [0, 1]."""
-    return F.binary_cross_entropy(rate, x, reduction="sum") / len(x)
+    with torch.autocast(x.device.type, enabled=False):  # which refuses this loss on a GPU
+        return F.binary_cross_entropy(rate.to(x.dtype), x, reduction="sum") / len(x)
 
 
 LIKELIHOODS = ("gaussian", "bernoulli")

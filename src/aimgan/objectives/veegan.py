@@ -8,7 +8,7 @@ from torch import nn
 
 from aimgan.objectives import options
 from aimgan.objectives.base import Batch, Prior, Update, Updates
-from aimgan.objectives.terms import fake, real, squared_distance
+from aimgan.objectives.terms import fake, mean, real, squared_distance
 
 
 @dataclass(eq=False)
@@ -43,7 +43,7 @@ class VEEGAN:
         ratio_p = self.D_xz(x_z, z)
 
         L_p, L_q = real(ratio_p), fake(ratio_q)
-        L_g = ratio_p.mean()
+        L_g = mean(ratio_p)
         L_z = squared_distance(z, z_x_z)
         yield (
             Update(self.D_xz, L_p + L_q, {"generated": L_p, "data": L_q}),

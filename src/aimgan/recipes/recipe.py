@@ -49,6 +49,7 @@ class Recipe:
     ema: float = 0.0  # decay of the averages of the weights; 0: none
     precision: str = "no"  # or "bf16", or "tf32" on a GPU
     channels_last: bool = False  # memory format of images and convolutions
+    deterministic: bool | None = None  # True: the same bits in each run on a GPU, which costs time; a CPU's always are
     evaluate_every: float = 0.0  # epochs; 0: at the end only
     samples: int = 50_000  # generated images that are scored
     features: str | None = None  # the feature network (evaluation/feature_networks.py); None: one that fits the data

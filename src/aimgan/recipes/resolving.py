@@ -170,6 +170,13 @@ def fitted(recipe: Recipe, batches: Any) -> Recipe:
     if recipe.refit and len(batches.shape) != 3:
         raise AimganError(f"refit is {recipe.refit}; expected none, since {recipe.name} has no images")
     recipe = fit_networks(recipe, batches.shape)
+    values = recipe.networks.value_range
+    if recipe.options.get("likelihood") == "bernoulli" and values != (0.0, 1.0):
+        inside = "values without bounds" if values is None else f"values in [{values[0]:g}, {values[1]:g}]"
+        raise AimganError(
+            f"likelihood is bernoulli, but the networks of {recipe.name} have {inside}; expected [0, 1], as those of "
+            "mnist and digits have: leave it at gaussian"
+        )
     return with_settings(recipe, {"batch_size": min(recipe.batch_size, batches.epoch_size)})
 
 

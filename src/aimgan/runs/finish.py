@@ -43,7 +43,7 @@ def finish(
     with console.status("evaluating"):
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
-        scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
+        scores = evaluate(model, data, seed, network, recipe.samples)
         sentence = judged(model, data, scores, seed, recipe.name).sentence
         scores["verdict"] = sentence
         if model.E is not None and isinstance(data, ImageSet) and len(data.images.test):
@@ -106,8 +106,8 @@ def points_of(
     model: LatentVariableModel, data: Mixture, seed: int
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
     """Return panels (b) codes and (c) reconstructions of held-out data, None without an encoder, and (d) samples."""
-    samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples"))
+    samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples")).cpu()
     if model.E is None:
         return None, None, samples
     codes = model.encode(data.test(OTHER_POINTS)).mean
-    return codes, model.decode(codes, inferred=True), samples
+    return codes.cpu(), model.decode(codes, inferred=True).cpu(), samples

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from aimgan import console as screen
 from aimgan.checked import read_json
+from aimgan.data import ImageSet
+from aimgan.devices import on_device
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.model_config import with_own_encoder
@@ -22,7 +24,7 @@ from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
 from aimgan.sharing.hub import load
 from aimgan.training.processes import Processes
-from aimgan.training.run_dir import RunDir
+from aimgan.training.run_dir import RunDir, flat
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,20 @@ class Job:
             console = Console(quiet=True)
         folder = RunDir(plan.output)
         data = loaded(plan.recipe.data, console, accelerator.device)
-        plan = plan.fitted(data, folder.read() if plan.new_data else None)
+        begun = folder.read() if plan.new_data and processes.first else None
+        plan = plan.fitted(data, processes.of_the_first(begun))
         if plan.note:
             screen.say(console, plan.note)
-        processes.share(plan.recipe.batch_size)
+        if processes.world > 1:
+            processes.require_same(in_common(plan, data))
+        processes.share(plan.recipe.batch_size, data.epoch_size)
         return cls(plan, data, folder, accelerator, processes, console)
 
     def batch(self, step: int) -> Tensor:
         """Return this process's share of the batch of a step, in the range of the networks."""
         recipe, processes = self.plan.recipe, self.processes
         x = self.data.batch(self.plan.seed, step, recipe.batch_size, processes.rank, processes.world)
-        return to_range(x.to(self.accelerator.device), recipe.networks.value_range)
+        return to_range(on_device(x, self.accelerator.device), recipe.networks.value_range)
 
     def feature_network(self) -> FeatureNetwork | None:
         """Return the network that generated images are scored by, on the process that scores them."""
@@ -76,7 +81,8 @@ class Job:
         complete = False
         if self.processes.first:
             read = say_what_was_read(self.plan.recipe, self.data, self.console)
-            for warning in self.folder.begin(self.plan.settings, self.plan.extend, read, self.plan.new_data):
+            plan, device = self.plan, self.accelerator.device.type
+            for warning in self.folder.begin(plan.settings, plan.extend, read, plan.new_data, device):
                 screen.say(self.console, warning, "warning:")
             complete = self._is_evaluated()
             if complete:
@@ -101,3 +107,17 @@ class Job:
         model = LatentVariableModel.build(config)
         model.load_state_dict(self.processes.tensors(tensors))
         return model
+
+
+def in_common(plan: Plan, data: Any) -> dict[str, Any]:
+    """Return what all processes of a launch must have in common: the data first, on which other settings depend.
+
+    The path may differ: each machine can have the same images in another place.
+    """
+    found: dict[str, Any] = {"the number of training images": data.epoch_size}
+    if isinstance(data, ImageSet):
+        found["the images' shape"] = data.shape
+        found["the images' fingerprint"] = data.images.measured["fingerprint"]
+    settings = dict(flat(plan.settings))
+    settings.pop("recipe.data.path", None)
+    return {**found, **settings, "minutes": plan.minutes}

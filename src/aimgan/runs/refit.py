@@ -75,7 +75,7 @@ def refitted(model: LatentVariableModel, job: Job, steps: int) -> LatentVariable
     low, high = model.value_range or (0.0, 1.0)
     objective = EncoderOfFrozenG(E, G, model.prior, NOISE * (high - low))
     engine = Engine(objective, Adam(0.9), job.accelerator, noise.mix(seed, "refit"), ema=0.99)
-    share = torch.empty(BATCH // job.processes.world, 1, device=model.device)
+    share = torch.empty(max(1, BATCH // job.processes.world), 1, device=model.device)
     folder = RunDir(job.folder.path / f"refit-{job.plan.steps}")  # of this G: a longer run has another one
     if job.processes.first:
         folder.path.mkdir(exist_ok=True)

@@ -21,7 +21,7 @@ def with_length(job: Job) -> Job:
     minutes = job.plan.minutes
     if minutes is None:
         return job
-    begun = job.folder.read()
+    begun = job.processes.of_the_first(job.folder.read() if job.processes.first else None)
     steps = begun["settings"].get("steps", job.plan.steps) if begun is not None else steps_in(minutes, job)
     plan = job.plan.with_steps(job.processes.integer(steps))
     screen.say(job.console, f"about {minutes:g} minutes are {plan.steps:,} steps")
@@ -42,7 +42,7 @@ def steps_in(minutes: float, job: Job, clock: Callable[[], float] = time.perf_co
         step(number)
     begin = clock()
     done = 0
-    while clock() - begin < SECONDS:
+    while job.processes.integer(clock() - begin < SECONDS):  # all must take the same number of steps
         step(WARM_UP + done)
         done += 1
     speed = done / (clock() - begin)

@@ -25,7 +25,7 @@ from aimgan.runs.refit import refitted
 from aimgan.runs.timing import with_length
 from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
-from aimgan.training.precision import float32_products, mixed
+from aimgan.training.precision import deterministic, float32_products, mixed
 from aimgan.training.processes import accelerator_for, ends_of_others
 from aimgan.training.signals import interrupt, on_signal
 from aimgan.training.tracking import Tracking
@@ -65,7 +65,9 @@ def train(
     """
     plan = resolve(recipe, output, flags)
     accelerator = accelerator_for(plan.device, mixed(plan.recipe.precision))
-    with ends_of_others(accelerator.num_processes):
+    products = float32_products(plan.recipe.precision, accelerator.device)
+    kernels = deterministic(plan.recipe.deterministic, accelerator.device)
+    with ends_of_others(accelerator.num_processes), products, kernels:
         job = with_length(Job.begun(plan, accelerator, console))
         objective = assemble(job.plan.recipe, plan.seed, accelerator.device)  # refuses a wrong option before the folder
         network = job.feature_network()
@@ -92,8 +94,7 @@ def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) ->
     loop.warn, loop.report = tracking.warn, tracking.row
     stop = interrupt(f"stopped after step {plan.steps} of {plan.steps}, before the run's evaluation was written")
     with tracking.opened():
-        products = float32_products(plan.recipe.precision, job.accelerator.device)
-        with products, screen.training(console, plan.recipe.name, start, plan.steps) as loop.progress:
+        with screen.training(console, plan.recipe.name, start, plan.steps) as loop.progress:
             loop.train(start)
         model = model_of(engine, config)
         if plan.recipe.refit:

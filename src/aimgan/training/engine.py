@@ -6,6 +6,7 @@ steps are part of a loss. The digit classifier (`evaluation.digit_classifier`) b
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
@@ -81,7 +82,13 @@ class Engine:
         On a CPU the steps take the same path without a graph, with the same bits as eager ones.
         """
         assert self.accelerator.num_processes == 1
-        self._static = StaticStep(self._run_step, self._stream, self._ema_rate, self.accelerator.device)
+        engine = weakref.proxy(self)  # in a reference cycle the graph's memory would outlive the engine
+        self._static = StaticStep(
+            lambda x, source, sizes: engine._run_step(x, source, sizes),
+            lambda step: engine._stream(step),
+            lambda step: engine._ema_rate(step),
+            self.accelerator.device,
+        )
 
     @property
     def inference_networks(self) -> dict[str, nn.Module]:

@@ -1,10 +1,11 @@
-"""What a result depends on besides its settings: versions, the machine, the commit of the code."""
+"""What the bits of a run's results depend on besides its settings, and what of it has changed."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "pillow", "scikit-lea
 FILE = Path(__file__).resolve()
 
 
-def environment() -> dict[str, Any]:
-    """Return everything on which bit-identical results depend: versions, processor, threads (docs/science.md 4.5)."""
-    return {
+def environment(device: str = "cpu") -> dict[str, Any]:
+    """Return what the bits of results depend on: versions, device, processor, threads, GPU (docs/science.md 4.5)."""
+    found = {
         "aimgan": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
@@ -27,7 +28,27 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "device": device,
     }
+    if device == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+        found["cuda"] = torch.version.cuda
+        found["cudnn"] = torch.backends.cudnn.version()
+    return found
+
+
+def changes_of(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return warnings about a run that goes on in another environment. What was not recorded has not changed."""
+    changed = []
+    for name, value in now.items():
+        if then.get(name, value) != value:
+            changed.append(f"{name}: {then[name]} then, {value} now")
+    if not changed:
+        return []
+    warnings = [f"the environment has changed, so results may not be bit-identical ({'; '.join(changed)})"]
+    if then.get("device", now["device"]) != now["device"]:
+        warnings.append("another device draws other noise and rounds differently: the rest of the run is another one")
+    return warnings
 
 
 def git_commit(file: Path = FILE) -> str | None:

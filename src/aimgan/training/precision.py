@@ -1,12 +1,15 @@
-"""The precision in which a GPU multiplies float32 numbers: float32's own, TF32's, or bfloat16's."""
+"""How a GPU computes: float32 numbers are multiplied as float32, TF32 or bfloat16, and in a fixed order or any."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from aimgan.errors import AimganError, first_line
 
 PRECISIONS = ("no", "tf32", "bf16")
 
@@ -37,6 +40,29 @@ def float32_products(precision: str, device: torch.device | str) -> Iterator[Non
     finally:
         for module, name, value in before:
             setattr(module, name, value)
+
+
+@contextmanager
+def deterministic(wanted: bool | None, device: torch.device | str) -> Iterator[None]:
+    """On a GPU, if `wanted`, use only kernels that give the same bits in each run. A CPU has no others.
+
+    Several of cuDNN's kernels, and the gradient of bilinear upsampling, add in whatever order their threads finish.
+    Raises AimganError for an operation of which torch has no deterministic kernel.
+    """
+    if not wanted or torch.device(device).type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it before its first product
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as reason:
+        if "deterministic" not in str(reason):
+            raise
+        raise AimganError(f"deterministic is true, but {first_line(reason)}: leave it out") from None
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _switches() -> list[tuple[Any, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +24,7 @@ from aimgan.errors import AimganError
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=7)  # longer than any evaluation; a process that ends is noticed at once
+LEAST = 2  # images of a batch for each process
 GO_ON, SAVE, STOP = 0, 1, 2  # what a process can request after a step; all processes do the largest request
 
 
@@ -87,13 +88,14 @@ class Processes:
 
     def integer(self, value: int) -> int:
         """Return the first process's value."""
-        return self._of_the_first(int(value))
+        return self.of_the_first(int(value))
 
     def tensors(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the first process's tensors, on the CPU; those of the others are ignored."""
-        return self._of_the_first({name: tensor.detach().cpu() for name, tensor in own.items()})
+        return self.of_the_first({name: tensor.detach().cpu() for name, tensor in own.items()})
 
-    def _of_the_first(self, value: T) -> T:
+    def of_the_first(self, value: T) -> T:
+        """Return the first process's value, which can be of any type."""
         if self.world == 1:
             return value
         values = [value]
@@ -104,26 +106,61 @@ class Processes:
         """Raise AimganError, on all processes, if a tensor does not have the same bits on all of them."""
         if self.world == 1:
             return
-        own = {name: _sha256(tensor) for name, tensor in tensors.items()}
-        everyones: list[Any] = [None] * self.world
-        distributed.all_gather_object(everyones, own, self._group)
-        differing = [name for name in own if len({each.get(name) for each in everyones}) > 1]
-        if differing:
-            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        names = list(self._differences({name: _sha256(tensor) for name, tensor in tensors.items()}))
+        if names:
             raise AimganError(
-                f"{self.world} processes have different {differing[0]}{more} {when}; expected equal bits: start all "
+                f"{self.world} processes have different {_counted(names)} {when}; expected equal bits: start all "
                 "with one command, one version of torch and one kind of processor, and look for a faulty machine"
             )
 
-    def share(self, batch_size: int) -> int:
-        """Return this process's part of the batch. Raises AimganError if it cannot be divided equally."""
-        if batch_size % self.world:
-            multiple = max(1, round(batch_size / self.world)) * self.world
+    def require_same(self, job: Mapping[str, Any]) -> None:
+        """Raise AimganError, on all processes, if a setting or a property of the data differs between them.
+
+        They would train different models, or wait for each other without end.
+        """
+        if self.world == 1:
+            return
+        found = self._differences(job)
+        if found:
+            values = next(iter(found.values()))
+            other = next(rank for rank, value in enumerate(values) if value != values[0])
             raise AimganError(
-                f"batch_size is {batch_size}, but {self.world} processes share it; expected a multiple: "
-                f"--set batch_size={multiple}, or another number of processes"
+                f"processes of this launch differ in {_counted([*found])}: {values[0]} in process 0, {values[other]} "
+                f"in process {other}; start all with one command, on the same data"
             )
-        return batch_size // self.world
+
+    def _differences(self, own: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return what differs between processes, by name, with the value of each."""
+        everyones: list[Any] = [None] * self.world
+        distributed.all_gather_object(everyones, dict(own), self._group)
+        found = {}
+        for name in dict.fromkeys(name for each in everyones for name in each):
+            values = [each.get(name) for each in everyones]
+            if any(value != values[0] for value in values):
+                found[name] = values
+        return found
+
+    def share(self, batch_size: int, images: int) -> int:
+        """Return this process's part of the batch: equal parts, of at least two images, since batch norm needs two.
+
+        Raises AimganError otherwise, with a batch that can be shared and has at most as many images as there are.
+        """
+        share, rest = divmod(batch_size, self.world)
+        if self.world == 1 or (rest == 0 and share >= LEAST):
+            return share
+        remedy = f"there are {images:,} images: start at most {max(1, images // LEAST)} of them"
+        if images >= LEAST * self.world:
+            possible = min(max(LEAST, round(batch_size / self.world)), images // self.world)
+            remedy = f"--set batch_size={possible * self.world}, or another number of processes"
+        raise AimganError(
+            f"batch_size is {batch_size}, but {self.world} processes share it; expected a multiple, with at least "
+            f"{LEAST} images for each: {remedy}"
+        )
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Return the first name, and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _sha256(tensor: Tensor) -> bytes:

@@ -30,7 +30,7 @@ from aimgan.files import (
 )
 from aimgan.named import is_signed, signature
 from aimgan.training import checkpoint
-from aimgan.training.environment import environment, git_commit
+from aimgan.training.environment import changes_of, environment, git_commit
 
 NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" decides
@@ -131,40 +131,34 @@ class RunDir:
         extend: bool = False,
         data: Mapping[str, Any] | None = None,
         new_data: bool = False,
+        device: str = "cpu",
     ) -> list[str]:
         """Prepare the folder for a run with these settings, a new one or one to be resumed, and return warnings.
 
-        `data` describes the images, with a `fingerprint` of their pixels. Raises AimganError if the folder contains a
-        run with other settings (`extend` allows more steps) or on other images (`new_data` allows them), other files,
-        or a link.
+        `data` describes the images, with a `fingerprint` of their pixels; `device` is "cpu" or "cuda". Raises
+        AimganError if the folder contains a run with other settings (`extend` allows more steps) or on other images
+        (`new_data` allows them), other files, or a link.
         """
         if os.path.lexists(self.record) or os.path.lexists(self.checkpoints):
             refuse_links(self.path.resolve())
         recorded = self.read()
         if recorded is None:
-            self._create(settings, data)
+            self._create(settings, data, device)
             return []
         changes = self._data_record(recorded, data, new_data) | _signed(settings)
         self._require_same(recorded["settings"], settings, extend)
         sweep(self.path)
         self._keep(recorded | {"settings": dict(settings)} | changes, recorded)
-        then = recorded.get("environment", {})
-        changed = []
-        for name, value in environment().items():
-            if then.get(name) != value:
-                changed.append(f"{name}: {then.get(name)} then, {value} now")
-        if not changed:
-            return []
-        return [f"the environment has changed, so results may not be bit-identical ({'; '.join(changed)})"]
+        return changes_of(recorded.get("environment", {}), environment(device))
 
-    def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
+    def _create(self, settings: Mapping[str, Any], data: Mapping[str, Any] | None, device: str) -> None:
         if self.path.exists() and not self._is_empty():
             raise self._holds_no_run()
         sweep(self.path)
         record: dict[str, Any] = {"settings": dict(settings), **_signed(settings)}
         if data is not None:
             record["data"] = dict(data)
-        record["environment"] = environment()
+        record["environment"] = environment(device)
         record["git"] = git_commit()
         record["command"] = list(sys.argv)
         record["started"] = datetime.now(UTC).isoformat(timespec="seconds")
