@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from aimgan.checked import python_numbers, shown, typed, values_for
@@ -112,6 +112,11 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
+def setting_names(part: Any) -> list[str]:
+    """Return the names of the fields of data or networks that are settings: all that are compared."""
+    return [f.name for f in fields(part) if f.compare]
+
+
 def _described(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
     kind = next((name for name, cls in kinds.items() if type(part) is cls), None)
     if kind is None:
@@ -119,7 +124,8 @@ def _described(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
             f"a recipe has {type(part).__name__}; only {', '.join(sorted(kinds))} can be written to a file"
         )
     values: dict[str, Any] = {"kind": kind}
-    for name, value in asdict(part).items():
+    for name in setting_names(part):
+        value = getattr(part, name)
         values[name] = list(value) if isinstance(value, tuple) else value  # as JSON gives them back
     return values
 
@@ -167,7 +173,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     wrong value.
     """
     networks: Any = recipe.networks
-    network_names = {f.name for f in fields(networks)}
+    network_names = set(setting_names(networks))
     network_settings = {}
     for name, value in settings.items():
         part, _, key = str(name).rpartition(".")
@@ -195,7 +201,7 @@ def _with_setting(recipe: Recipe, name: str, value: Any) -> Recipe:
     options = objective_options(recipe.objective)
     numbers = {f.name for f in fields(Recipe)} - {"name", "data", "networks", "objective", "options"}
     data: Any = recipe.data
-    data_names = {f"data.{f.name}" for f in fields(data)}
+    data_names = {f"data.{key}" for key in setting_names(data)}
     if name in options:
         return replace(recipe, options={**recipe.options, name: _typed_option(recipe.objective, name, value)})
     if name in numbers:
@@ -205,5 +211,5 @@ def _with_setting(recipe: Recipe, name: str, value: Any) -> Recipe:
     if name in data_names:
         key = name.removeprefix("data.")
         return replace(recipe, data=replace(data, **{key: typed(type(data), key, value)}))
-    network_names = {f"networks.{f.name}" for f in fields(recipe.networks)}  # type: ignore[arg-type]
+    network_names = {f"networks.{key}" for key in setting_names(recipe.networks)}
     raise near_miss(f"setting of {recipe.name}", name, options | numbers | data_names | network_names)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from aimgan import console as screen
-from aimgan.data import Images, Mixture
+from aimgan.data import Images, InMemory, Mixture, in_memory
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
 from aimgan.evaluation.evaluate import evaluate, evaluate_data
@@ -34,7 +34,7 @@ EARLIER_STATISTICS = (
 class Options:
     """What a run is scored with instead of its own settings; None keeps them."""
 
-    data: str | None = None
+    data: Any = None  # a path, or data in memory
     seed: int | None = None
     features: str | None = None
     samples: int | None = None
@@ -52,7 +52,7 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     recipe = with_settings(recipe, {name: value for name, value in given.items() if value is not None})
     source = recipe.data
     if options.data is not None:
-        source = images_for(recipe, options.data)
+        source = other_data(recipe, options.data)
     data = loaded(source, console)
     model = load(run, resolved_device(options.device))
     if data.shape != model.shape:
@@ -68,12 +68,13 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     return scores
 
 
-def images_for(recipe: Recipe, path: str) -> Images:
-    """Return other images for a run's model, of its shape."""
+def other_data(recipe: Recipe, data: Any) -> Images | InMemory:
+    """Return other data for a run's model: images of its shape, or points."""
     shape = recipe.networks.shape
-    if len(shape) != 3:
-        return Images(path)
-    return Images(path, size=shape[1], channels=shape[0])
+    channels, size = shape[:2] if len(shape) == 3 else (None, None)
+    if isinstance(data, str | Path):
+        return Images(str(data), size, channels)
+    return InMemory(size, channels, given=in_memory(data))
 
 
 def has_earlier_statistics(model: LatentVariableModel) -> bool:
