@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aimgan.model import LatentVariableModel
     from aimgan.objectives import OBJECTIVES
     from aimgan.recipes import RECIPES, Recipe
+    from aimgan.runs.fit import fit
     from aimgan.runs.train import train
     from aimgan.sharing.hub import load
 
@@ -25,6 +26,7 @@ _HOMES = {
     "OBJECTIVES": "aimgan.objectives",
     "RECIPES": "aimgan.recipes",
     "Recipe": "aimgan.recipes",
+    "fit": "aimgan.runs.fit",
     "load": "aimgan.sharing.hub",
     "train": "aimgan.runs.train",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "LatentVariableModel",
     "Recipe",
     "__version__",
+    "fit",
     "load",
     "train",
 ]

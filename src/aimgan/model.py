@@ -6,26 +6,23 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.checked import positive, require_memory, shown
 from aimgan.errors import AimganError
-from aimgan.files import replacing_folder, save_tensors, unreadable, unwritable, write_json, write_text
-from aimgan.model_config import FORMAT, ModelConfig, read_config
+from aimgan.files import replacing_folder, save_tensors, unwritable, write_json, write_text
+from aimgan.model_config import FORMAT, ModelConfig
 from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
 from aimgan.networks import Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import BATCHES, BOTH, DATA, PRIOR, batch_norms, reestimate
 from aimgan.networks.own_encoder import own_encoder
 from aimgan.networks.twins import Twins, twin
-from aimgan.weights import read_weights
 
 if TYPE_CHECKING:
     from aimgan.card import Card
@@ -265,35 +262,5 @@ class LatentVariableModel(nn.Module):
                 raise AimganError(f"{folder} contains {min(others)}, which is not a model file: choose another folder")
         with replacing_folder(folder) as fresh:
             save_tensors(fresh / WEIGHTS, self.state_dict())
-            write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})
+            write_json(fresh / CONFIG, {"format": FORMAT, **self.config.saved()})
             write_text(fresh / CARD, self.card().markdown())
-
-
-def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
-    """Read what `LatentVariableModel.save` wrote. Raises AimganError if the folder is not a complete model.
-
-    The weights in the file are compared with the networks of the config before memory is taken for either.
-    """
-    try:
-        config = read_config(folder / CONFIG)
-        with torch.random.fork_rng(devices=[]):  # random weights are drawn, which must not move the caller's generator
-            with torch.device("meta"):
-                expected = LatentVariableModel.build(config).state_dict()
-            weights = read_weights(folder / WEIGHTS, expected)
-            model = LatentVariableModel.build(config)
-        model.load_state_dict(weights)
-    except AimganError:
-        raise
-    except PermissionError as reason:
-        raise unreadable(folder, reason) from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as reason:
-        line = " ".join(str(reason).split())[:300]
-        raise AimganError(
-            f"{folder} is not a complete model ({type(reason).__name__}: {line}): expected {CONFIG} and {WEIGHTS}, "
-            "as saved"
-        ) from None
-    try:
-        return model.to(torch.device(device))
-    except (RuntimeError, AssertionError, TypeError) as reason:  # a torch without CUDA raises AssertionError
-        line = (str(reason).splitlines() or [""])[0]
-        raise AimganError(f"cannot put a model on device {device!r} ({line}): expected cpu, or cuda") from None

@@ -23,7 +23,7 @@ from torch import Tensor
 from aimgan.checked import integer, positive, values_for
 from aimgan.data.sampler import indices
 from aimgan.devices import resolved_device
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.model import LatentVariableModel, ModelConfig, to_range
 from aimgan.networks import MLP, NETWORKS, Networks
 from aimgan.objectives import OBJECTIVES
@@ -136,7 +136,7 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _family(self) -> Networks:
         """Return the networks for rows of X. Raises AimganError for parameters that do not fit."""
         if self.networks not in NETWORKS:
-            raise near_miss("network family", self.networks, NETWORKS)
+            raise near_miss("network family", self.networks, NETWORKS, OF_YOUR_OWN)
         shape: tuple[int, ...] = (self.n_features_in_,)
         if self.image_shape is not None:
             shape = tuple(integer("a side of image_shape", side) for side in self.image_shape)

@@ -33,7 +33,7 @@ def cluster(command: Command, source: str, output: Path, k: int, method: str, se
         index = opened(model, Path(source), None, console)
     else:
         index = built(model, source, output / "index", console)
-    with console.status("clustering"):
+    with screen.status(console, "clustering"):
         found = find_clusters(index.codes, k, method, seed)
     sections = _sections(index, found)
     line = _line(index, found)

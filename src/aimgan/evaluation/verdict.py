@@ -89,7 +89,8 @@ def _of_reconstructions(scores: Mapping[str, Any], training_images: int | None, 
     if training_images is not None and training_images < FEW:
         longer = f"take more images ({training_images:,} are few) or {longer}"
     if not recipe.endswith("/vae"):
-        longer += f", or take {recipe.partition('/')[0] or 'folder'}/vae"
+        data = recipe.partition("/")[0] or "folder"
+        longer += ", or try the objective vae" if data == "own" else f", or take {data}/vae"
     if mean_image == 0:
         return Verdict(False, f"{line}, but all test images are the same. Nothing can be judged: take other images.")
     if error >= mean_image:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from aimgan.checked import numbers, read_json
 from aimgan.errors import AimganError
 from aimgan.figures.charts import Line, chart, inline_svg
-from aimgan.recipes.catalogue import NAMES, recipe_named
+from aimgan.recipes.catalogue import names, recipe_named
 from aimgan.recipes.presets import PRESETS, with_preset
 from aimgan.recipes.recipe import Recipe, to_dict
 from aimgan.training.alarms import ALARMS
@@ -30,7 +30,7 @@ def command(recipe: Recipe, seed: int) -> str | None:
     It is made from the settings, unlike the command in run.json, so it has no --output, and a run started from Python
     has a command too.
     """
-    if recipe.name not in NAMES:
+    if recipe.name not in names():
         return None
     candidates = {"": _changes(recipe_named(recipe.name), recipe)}
     for preset in PRESETS:

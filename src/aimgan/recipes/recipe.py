@@ -9,7 +9,7 @@ from typing import Any
 
 from aimgan.checked import python_numbers, shown, typed, values_for
 from aimgan.data import DATA, DataSource
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.networks import NETWORKS, Networks
 from aimgan.networks.sizes import require_sizes, require_weights
 from aimgan.objectives import OBJECTIVES
@@ -81,7 +81,7 @@ class Recipe:
 
 def _require_one_of(what: str, got: Any, valid: Any) -> None:
     if not isinstance(got, str) or got not in valid:
-        raise near_miss(what, str(got), valid)
+        raise near_miss(what, str(got), valid, OF_YOUR_OWN if valid in (OBJECTIVES, DATA, NETWORKS) else "")
 
 
 def objective_options(name: str) -> set[str]:
@@ -169,9 +169,14 @@ def _typed_option(objective: str, name: str, value: Any) -> Any:
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """Return the recipe with `--set` applied: options of the objective, numbers of the recipe, `networks.*`, `data.*`.
 
-    Text is read as the type of the field. Raises AimganError for an unknown name, with the nearest known one, and for a
-    wrong value.
+    `data` and `networks` are themselves names of DATA and NETWORKS, whose default settings they stand for; networks
+    keep the recipe's dim. Text is read as the type of the field. Raises AimganError for an unknown name, with the
+    nearest known one, and for a wrong value.
     """
+    for part, kinds in (("data", DATA), ("networks", NETWORKS)):
+        if part in settings:
+            recipe = replace(recipe, **{part: _of_kind(part, settings[part], kinds, recipe.networks)})
+    settings = {name: value for name, value in settings.items() if name not in ("data", "networks")}
     networks: Any = recipe.networks
     network_names = set(setting_names(networks))
     network_settings = {}
@@ -186,6 +191,16 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     if network_settings:
         require_weights(networks)
     return replace(recipe, networks=networks)
+
+
+def _of_kind(part: str, kind: Any, kinds: Mapping[str, Any], networks: Any) -> Any:
+    """Return data or networks of a kind, with default settings."""
+    _require_one_of(f"kind of {part}", kind, kinds)
+    settings = {"dim": networks.dim} if part == "networks" else {}
+    try:
+        return kinds[kind](**settings)
+    except TypeError as reason:  # a field without a default
+        raise AimganError(f"{part}={kind} cannot be made ({reason}): give every field of it a default") from None
 
 
 def _known_shape(recipe: Recipe) -> dict[str, Any]:

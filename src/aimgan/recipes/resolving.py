@@ -43,6 +43,9 @@ class Flags(TypedDict, total=False):
     track: Sequence[str] | None
 
 
+FLAGS = tuple(Flags.__annotations__)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One run: what is trained, from which seed, for how many steps, on which device, and in which folder."""

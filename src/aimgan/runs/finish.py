@@ -40,7 +40,7 @@ def finish(
 ) -> dict[str, Any]:
     """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
     recipe, seed = plan.recipe, plan.seed
-    with console.status("evaluating"):
+    with screen.status(console, "evaluating"):
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
         scores = evaluate(model.to("cpu"), data, seed, network, recipe.samples)
