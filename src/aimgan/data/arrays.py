@@ -184,6 +184,13 @@ def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
     They are uint8, or floats in [0, 1]. Raises AimganError with `name` in it for anything else, and for a shape that
     could be read in two ways, such as (3, 28, 28) or (9, 3, 28, 3).
     """
+    array = channels_first(array, name)
+    _require_range(array, name)
+    return array
+
+
+def channels_first(array: np.ndarray, name: str) -> np.ndarray:
+    """View images as (n, c, h, w), like `array_pixels`, whatever numbers they hold."""
     shape = array.shape
     is_grey = array.ndim == 3 and shape[0] != 3 and shape[2] not in CHANNELS
     is_last = array.ndim == 4 and shape[3] in CHANNELS
@@ -199,7 +206,6 @@ def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
         array = array.transpose(0, 3, 1, 2)
     if array.shape[2] * array.shape[3] > MAX_PIXELS:
         raise AimganError(f"{name}: got an array {shape}, expected images of {MAX_PIXELS:,} pixels at most")
-    _require_range(array, name)
     return array
 
 

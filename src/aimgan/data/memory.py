@@ -17,10 +17,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from aimgan.data.arrays import Part, array_pixels, as_bytes, listing_of
+from aimgan.data.arrays import Part, array_pixels, as_bytes, channels_first, listing_of
 from aimgan.data.base import Batches
+from aimgan.data.decode import EIGHT_BITS, Scale, UndecodableError, decode, quiet
 from aimgan.data.decoding import Form, Progress
-from aimgan.data.image_set import ImageSet
+from aimgan.data.image_set import ImageSet, as_float
 from aimgan.data.images import Reader
 from aimgan.data.own import OwnBatches, PointSet
 from aimgan.data.packed import Say
@@ -90,6 +91,35 @@ def in_memory(data: Any) -> Given | Batches:
     if isinstance(data, Dataset | DataLoader | list | tuple):
         return _given(_samples(data), type(data).__name__)
     raise AimganError(f"data is a {type(data).__name__}; {EXPECTED}")
+
+
+def as_samples(x: Any, name: str, shape: tuple[int, ...], scale: Scale | None = None) -> Any:
+    """Return arrays and PIL images as a tensor (n, *shape): images as floats in [0, 1], points in their own units.
+
+    Images are one (h, w), or more as `in_memory` takes them; those of another size are scaled and cropped as files are.
+    `scale` is what is black and white in PIL images of floats. Tensors, and what is none of these, stay as they are.
+    """
+    if isinstance(x, np.ndarray) and len(shape) == 1:
+        return torch.from_numpy(_points(x, name))
+    if isinstance(x, np.ndarray):
+        if x.ndim == 2 or x.shape == shape:
+            x = x[None]
+        images = channels_first(x, name)
+        if images.shape[1:] == shape:
+            images = images / np.float32(255) if images.dtype == np.uint8 else images
+            return torch.from_numpy(np.ascontiguousarray(images, np.float32))
+        x = [as_bytes(image) for image in array_pixels(x, name)]
+    elif isinstance(x, Image.Image):
+        x = [x]
+    if not isinstance(x, list | tuple) or not all(isinstance(one, Image.Image | np.ndarray | Tensor) for one in x):
+        return x
+    found = [_sample(one, f"{name}[{k}]") for k, one in enumerate(x)]
+    with quiet():
+        try:
+            pixels = [decode(lambda one=one: one, shape[-1], shape[0], scale or EIGHT_BITS) for one in found]
+        except UndecodableError as reason:
+            raise AimganError(f"{name} has an image that cannot be read ({reason}): leave it out") from None
+    return as_float(torch.from_numpy(np.stack(pixels)))
 
 
 def _given(samples: Iterable[tuple[Any, object]], kind: str) -> Given:
@@ -181,12 +211,12 @@ def _array(data: Any) -> np.ndarray:
     return np.asarray(data)
 
 
-def _points(array: np.ndarray) -> np.ndarray:
+def _points(array: np.ndarray, name: str = "data") -> np.ndarray:
     """Return points as float32. Raises AimganError for other than finite numbers."""
     if array.dtype.kind not in "fiu" or not array.size:
-        raise AimganError(f"data is {array.dtype} {array.shape}; expected points (n, d), floats or integers")
+        raise AimganError(f"{name} is {array.dtype} {array.shape}; expected points (n, d), floats or integers")
     with np.errstate(over="ignore"):  # what becomes infinite is refused below
         points = np.array(array, np.float32)
     if not np.isfinite(points).all():
-        raise AimganError("data has NaN or infinite values; expected points (n, d) of finite numbers")
+        raise AimganError(f"{name} has NaN or infinite values; expected points (n, d) of finite numbers")
     return points

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aimgan.data.base import Batches
 from aimgan.data.names import held_out
 from aimgan.data.sampler import indices
 from aimgan.errors import AimganError
@@ -78,10 +77,10 @@ class PointSet:
 class OwnBatches:
     """A caller's batches, checked before the first step, with the held-out samples of its `chunks`, if it has any."""
 
-    given: Batches
+    given: Any  # Batches, if it is what it should be
 
     def __post_init__(self) -> None:
-        given: Any = self.given
+        given = self.given
         missing = [name for name in ("shape", "epoch_size", "batch") if not hasattr(given, name)]
         if missing:
             raise AimganError(

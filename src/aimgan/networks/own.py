@@ -57,7 +57,7 @@ class OwnNetworks:
         """The encoder, D's features or x -> Posterior."""
         return self.made("E")
 
-    def D(self) -> nn.Module:
+    def D(self) -> Any:
         """The discriminator, (n, *shape) -> (n,)."""
         return self.made("D")
 

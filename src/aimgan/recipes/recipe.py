@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from aimgan.checked import python_numbers, shown, typed, values_for
@@ -114,14 +114,18 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 
 def setting_names(part: Any) -> list[str]:
     """Return the names of the fields of data or networks that are settings: all that are compared."""
+    if not is_dataclass(part):
+        raise AimganError(f"a recipe has {type(part).__name__}; expected a frozen dataclass, whose fields are settings")
     return [f.name for f in fields(part) if f.compare]
 
 
 def _described(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
     kind = next((name for name, cls in kinds.items() if type(part) is cls), None)
     if kind is None:
+        registry, name = "DATA" if kinds is DATA else "NETWORKS", type(part).__name__
         raise AimganError(
-            f"a recipe has {type(part).__name__}; only {', '.join(sorted(kinds))} can be written to a file"
+            f"a recipe has {name}, and run.json can only name {', '.join(sorted(kinds))}: register it, as "
+            f'{registry}["a name"] = {name}'
         )
     values: dict[str, Any] = {"kind": kind}
     for name in setting_names(part):
