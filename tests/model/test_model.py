@@ -265,6 +265,9 @@ def test_arrays_and_pil_images_are_taken_like_tensors(make):
     assert model.reconstruct(pictures[0].resize((20, 30))).shape == (1, 3, 8, 8)
     with pytest.raises(AimganError, match=r"x ranges from 0 to 25.; .*: divide it by 255"):
         model.encode(array.astype(np.float32))
+    grey = make("digits")
+    three = some(grey).numpy()[:, 0]  # (3, 8, 8), which could be one image in colour
+    assert grey.encode(three).mean.shape == (3, 3)
     points = make("points")
     z = points.encode(some(points).numpy()).mean
     assert torch.equal(points.decode(z.numpy()), points.decode(z))

@@ -104,7 +104,9 @@ def as_samples(x: Any, name: str, shape: tuple[int, ...], scale: Scale | None = 
     if isinstance(x, np.ndarray):
         if x.ndim == 2 or x.shape == shape:
             x = x[None]
-        images = channels_first(x, name)
+        images = x[:, None] if x.shape[1:] == shape[1:] else x  # 3 grey images, or one in colour? The model knows
+        if images.shape[1:] != shape:
+            images = channels_first(x, name)
         if images.shape[1:] == shape:
             images = images / np.float32(255) if images.dtype == np.uint8 else images
             return torch.from_numpy(np.ascontiguousarray(images, np.float32))
