@@ -48,7 +48,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'aimgan' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value  # asked once
+    if name != "RECIPES":  # of which there are more when objectives are registered
+        globals()[name] = value  # asked once
     return value
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
 
@@ -22,7 +22,7 @@ def import_modules(names: Iterable[str]) -> None:
         if str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))  # at the end: a file there must not take the place of an installed module
         try:
-            module = import_module(name)
+            module = importlib.import_module(name)
         except AimganError:
             raise
         except Exception as reason:  # whatever the user's code raises

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor, nn
 
 from aimgan import noise
@@ -32,7 +30,8 @@ if TYPE_CHECKING:
 
     from aimgan.card import Card
 
-Samples = Float[Tensor, "n ..."] | np.ndarray | Image.Image | Sequence[Any]
+Samples = Any  # a float tensor (n, *shape); or arrays and PIL images, which are read as one
+Codes = Any  # a float tensor (n, dim), or an array
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
@@ -115,7 +114,7 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, z: Float[Tensor, "n d"] | np.ndarray, generator: torch.Generator | None = None, inferred: bool = False
+        self, z: Codes, generator: torch.Generator | None = None, inferred: bool = False
     ) -> Float[Tensor, "n ..."]:
         """Return the samples G(z), (n, *shape), of codes z (n, dim).
 

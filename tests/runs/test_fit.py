@@ -14,6 +14,7 @@ from torch import nn
 
 import aimgan
 from aimgan.errors import AimganError
+from aimgan.explorer.serve import _subject
 from aimgan.extensions import IMPORTED, import_modules
 from aimgan.networks import NETWORKS, OWN, Discriminator, GaussianHead
 from aimgan.objectives import OBJECTIVES
@@ -63,6 +64,7 @@ def test_a_run_has_everything_and_its_model_is_saved_loaded_and_exported(run, tm
     x = model.generate(5)
     assert torch.equal(again.encode(x).mean, model.encode(x).mean)
     assert torch.equal(again.reconstruct(x), model.reconstruct(x))
+    assert _subject(again, None, "cpu").encodes  # the explorer's page opens it
     files = export(again, tmp_path / "onnx").files
     assert [path.name for path in files.values()] == ["generator.onnx", "encoder.onnx", "reconstruction.onnx"]
 
@@ -104,6 +106,7 @@ def test_a_file_names_nothing_that_is_imported(run, monkeypatch):
         ({"E": nn.Linear(8, 3)}, r"E returns a Tensor; expected aimgan.networks.Posterior\(mean, log_variance\)"),
         ({"E": nn.Linear(7, 3)}, r"E cannot take \(2, 8\) \(RuntimeError: mat1 and mat2"),
         ({"D": nn.Sequential(nn.Flatten(), nn.Linear(16, 1), nn.Flatten(0))}, "E reads D's features, and D has no"),
+        ({"pixels": (1, -1)}, r"pixels is \(1, -1\); expected the values of black and white"),
         ({"dim": 4}, r"G cannot take \(2, 4\)"),
         ({"data": X * 2}, "data: got float64 images with values from"),
     ],

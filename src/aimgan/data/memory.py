@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -104,9 +105,9 @@ def as_samples(x: Any, name: str, shape: tuple[int, ...], scale: Scale | None = 
     if isinstance(x, np.ndarray):
         if x.ndim == 2 or x.shape == shape:
             x = x[None]
-        images = x[:, None] if x.shape[1:] == shape[1:] else x  # 3 grey images, or one in colour? The model knows
-        if images.shape[1:] != shape:
-            images = channels_first(x, name)
+        if x.ndim == 3 and shape[0] == 1 and x.shape[2] != 1:
+            x = x[:, None]  # three grey images are not taken for one in colour
+        images = x if x.shape[1:] == shape else channels_first(x, name)
         if images.shape[1:] == shape:
             images = images / np.float32(255) if images.dtype == np.uint8 else images
             return torch.from_numpy(np.ascontiguousarray(images, np.float32))
@@ -118,10 +119,14 @@ def as_samples(x: Any, name: str, shape: tuple[int, ...], scale: Scale | None = 
     found = [_sample(one, f"{name}[{k}]") for k, one in enumerate(x)]
     with quiet():
         try:
-            pixels = [decode(lambda one=one: one, shape[-1], shape[0], scale or EIGHT_BITS) for one in found]
+            pixels = [decode(partial(_itself, one), shape[-1], shape[0], scale or EIGHT_BITS) for one in found]
         except UndecodableError as reason:
             raise AimganError(f"{name} has an image that cannot be read ({reason}): leave it out") from None
     return as_float(torch.from_numpy(np.stack(pixels)))
+
+
+def _itself(image: np.ndarray | BytesIO) -> np.ndarray | BytesIO:
+    return image
 
 
 def _given(samples: Iterable[tuple[Any, object]], kind: str) -> Given:

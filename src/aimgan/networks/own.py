@@ -41,6 +41,11 @@ class OwnNetworks:
     printed: str = ""
     players: Mapping[str, Player] = field(default_factory=dict, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        black, white = self.pixels if self.pixels is not None and len(self.pixels) == 2 else (0, 0)
+        if self.pixels is not None and not black < white:
+            raise AimganError(f"pixels is {self.pixels}; expected the values of black and white: (0, 1), or (-1, 1)")
+
     @property
     def value_range(self) -> tuple[float, float] | None:
         """The pixel range inside the networks; None for points in their own units."""
