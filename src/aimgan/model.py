@@ -183,8 +183,6 @@ class LatentVariableModel(nn.Module):
 
     def show(self, x: Samples) -> Figure:
         """Return a matplotlib figure of samples x beside their reconstructions G(mu(x)): images, or points (n, 2)."""
-        import matplotlib.pyplot  # noqa: F401 - so that a notebook knows how to show a figure
-
         from aimgan.figures import ImageRow, points_figure, reconstructions
 
         x = self._given(x)

@@ -64,3 +64,13 @@ def test_an_own_array_and_networks_are_trained_saved_loaded_and_shown(monkeypatc
     assert names["again"].encode(names["x"][:3]).mean.equal(names["model"].encode(names["x"][:3]).mean)
     kinds = [next(iter(output["data"])) for cell in cells for output in cell["outputs"]]
     assert kinds == ["text/plain", "text/plain", "image/png", "text/plain"]
+
+
+def test_progress_is_shown_in_a_notebook_and_nowhere_else(monkeypatch):
+    from aimgan import console
+
+    assert console.default().quiet
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert not console.default().quiet
+    monkeypatch.setattr(console, "find_spec", lambda name: None)  # without ipywidgets there are lines
+    assert not console.has_bars(console.default())

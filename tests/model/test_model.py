@@ -279,7 +279,9 @@ def test_it_is_shown_in_one_line_and_with_its_reconstructions(make):
     assert repr(make("gan")).endswith("codes of 5 numbers, without an encoder)")
     for name in ("table 4", "points"):
         model = make(name)
-        assert isinstance(model.show(some(model).numpy()), Figure)
+        figure = model.show(some(model).numpy())
+        assert isinstance(figure, Figure)
+        assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook asks for
 
 
 def test_other_wrong_arguments(make, unchecked_shapes):

@@ -106,6 +106,7 @@ def test_a_file_names_nothing_that_is_imported(run, monkeypatch):
         ({"E": nn.Linear(8, 3)}, r"E returns a Tensor; expected aimgan.networks.Posterior\(mean, log_variance\)"),
         ({"E": nn.Linear(7, 3)}, r"E cannot take \(2, 8\) \(RuntimeError: mat1 and mat2"),
         ({"D": nn.Sequential(nn.Flatten(), nn.Linear(16, 1), nn.Flatten(0))}, "E reads D's features, and D has no"),
+        ({"objective": "aim-minus"}, r"E has a variance of its own, .*: end E in GaussianHead\(mean, 0.0\)"),
         ({"pixels": (1, -1)}, r"pixels is \(1, -1\); expected the values of black and white"),
         ({"dim": 4}, r"G cannot take \(2, 4\)"),
         ({"data": X * 2}, "data: got float64 images with values from"),

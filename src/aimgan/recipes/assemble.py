@@ -65,7 +65,7 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
             torch.manual_seed(noise.mix(seed, "weights", name) >> 1)
             made[name] = make_player(name, family, objective)
     if isinstance(family, OwnNetworks):
-        require_fit({name: made[name] for name in made if name != "prior"}, family, objective.reads_features)
+        require_fit({name: made[name] for name in made if name != "prior"}, family, objective)
     return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
 
 

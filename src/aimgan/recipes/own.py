@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from aimgan.checked import positive
 from aimgan.data import Images, InMemory
 from aimgan.errors import AimganError, first_line
-from aimgan.networks import ImplicitPosterior, OwnNetworks, Posterior
+from aimgan.networks import POINT, ImplicitPosterior, OwnNetworks, Posterior
 from aimgan.networks.own import Player, own_networks
+from aimgan.networks.posterior import LOG_VARIANCES
 from aimgan.recipes.images import DIGITS, options_of
 from aimgan.recipes.mixtures import GRID
 from aimgan.recipes.recipe import Recipe
@@ -55,7 +56,7 @@ def _dim(G: nn.Module) -> int:
     raise AimganError(f"G takes no codes of 1 to {MOST_DIM:,} numbers: pass dim=, and check G on torch.zeros(2, dim)")
 
 
-def require_fit(players: Mapping[str, nn.Module], family: OwnNetworks, reads_features: bool) -> None:
+def require_fit(players: Mapping[str, nn.Module], family: OwnNetworks, objective: Any) -> None:
     """Raise AimganError unless the networks take and give what the objective asks of them. Their state is kept."""
     x, z = torch.zeros(TRIED, *family.shape), torch.zeros(TRIED, family.dim)
     training = [module for player in players.values() for module in player.modules() if module.training]
@@ -68,14 +69,14 @@ def require_fit(players: Mapping[str, nn.Module], family: OwnNetworks, reads_fea
             for name in inputs.keys() & players.keys():
                 _require_shape(name, _answer(name, players[name], *inputs[name]), (TRIED,))
             if "E" in players:
-                _require_encoder(players, x, family.dim, reads_features)
+                _require_encoder(players, x, family.dim, objective)
     finally:
         for module in training:
             module.training = True
 
 
-def _require_encoder(players: Mapping[str, nn.Module], x: Tensor, dim: int, reads_features: bool) -> None:
-    if reads_features:
+def _require_encoder(players: Mapping[str, nn.Module], x: Tensor, dim: int, objective: Any) -> None:
+    if objective.reads_features:
         D: Any = players["D"]
         if not (hasattr(D, "features") and hasattr(D, "head")):
             raise AimganError(
@@ -91,6 +92,12 @@ def _require_encoder(players: Mapping[str, nn.Module], x: Tensor, dim: int, read
         )
     _require_shape("E", q.mean, (TRIED, dim))
     _require_shape("E's log variance", q.log_variance, (TRIED, dim))
+    fixed = LOG_VARIANCES.get(objective.posterior)
+    if fixed is not None and not bool(q.log_variance.eq(fixed).all()):
+        value = "aimgan.networks.POINT" if fixed == POINT else fixed
+        raise AimganError(
+            f"E has a variance of its own, which this objective fixes: end E in GaussianHead(mean, {value})"
+        )
 
 
 def _answer(name: str, network: nn.Module, *inputs: Tensor) -> Any:

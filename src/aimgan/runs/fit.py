@@ -59,7 +59,7 @@ def fit(
 
     Args:
         data: as for `aimgan.train`; images are scaled and cropped to the size of G's.
-        objective: a name of aimgan.OBJECTIVES. aim-minus wants a variance of 1: GaussianHead(mean, 0.0).
+        objective: a name of aimgan.OBJECTIVES. Some fix the variance: "aim-minus" wants GaussianHead(mean, 0.0).
         output: the run's folder; runs/own-<objective> without one.
         more: D_z, D_xz, D_xx or D_m for objectives that have them (docs/api.md has their meaning); `dim`, by default
             the first number of inputs that G takes; `pixels=(-1, 1)` for a G that ends in tanh; and all other arguments
@@ -68,10 +68,10 @@ def fit(
     The same call goes on from the newest checkpoint. Raises AimganError, before the first step, for networks that do
     not fit together, and as `aimgan.train` does.
     """
-    own = ("dim", "pixels", *PLAYERS[3:])
+    allowed = ("dim", "pixels", *PLAYERS[3:], *FLAGS, "console")
     for name in more:
-        if name not in own + FLAGS:
-            raise near_miss("argument", name, own + FLAGS)
+        if name not in allowed:
+            raise near_miss("argument", name, allowed)
     given = {"G": G, "E": E, "D": D, **{name: more.pop(name, None) for name in PLAYERS[3:]}}
     players = {name: player for name, player in given.items() if player is not None}
     _require_players(players, objective, more.get("settings") or {})
