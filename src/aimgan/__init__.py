@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aimgan.model import LatentVariableModel
     from aimgan.objectives import OBJECTIVES
     from aimgan.recipes import RECIPES, Recipe
+    from aimgan.runs.fit import fit
     from aimgan.runs.train import train
     from aimgan.sharing.hub import load
 
@@ -25,6 +26,7 @@ _HOMES = {
     "OBJECTIVES": "aimgan.objectives",
     "RECIPES": "aimgan.recipes",
     "Recipe": "aimgan.recipes",
+    "fit": "aimgan.runs.fit",
     "load": "aimgan.sharing.hub",
     "train": "aimgan.runs.train",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "LatentVariableModel",
     "Recipe",
     "__version__",
+    "fit",
     "load",
     "train",
 ]
@@ -45,7 +48,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'aimgan' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value  # asked once
+    if name != "RECIPES":  # of which there are more when objectives are registered
+        globals()[name] = value  # asked once
     return value
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,23 @@ Report = Callable[[int, Mapping[str, Any] | None], None]
 CellsReport = Callable[[int, Mapping[str, tuple[int, int]]], None]
 SHOWN = 50  # names of skipped images
 LINES = 10  # of a run's progress without a terminal
+
+
+def default() -> Console:
+    """Return a console that shows progress in a notebook, and nothing anywhere else."""
+    console = Console()
+    console.quiet = not console.is_jupyter
+    return console
+
+
+def has_bars(console: Console) -> bool:
+    """Return whether progress bars can be drawn: on a terminal, and in a notebook that has ipywidgets."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+
+
+def status(console: Console, text: str) -> AbstractContextManager[Any]:
+    """Return a context that shows that work is done, where bars can be drawn."""
+    return console.status(text) if has_bars(console) else nullcontext()
 
 
 def say(console: Console, text: str, mark: str = "") -> None:
@@ -91,7 +109,7 @@ def bar(console: Console, speed_over: float = 30.0) -> Progress:
 @contextmanager
 def training(console: Console, name: str, start: int, steps: int) -> Iterator[Report]:
     """Yield `report(step, row)`, which shows a bar with the losses, or prints LINES lines if there is no terminal."""
-    if not console.is_terminal:
+    if not has_bars(console):
         yield _line_printer(console, steps)
         return
     with bar(console) as progress:
@@ -133,7 +151,7 @@ def summary(row: Mapping[str, Any]) -> str:
 @contextmanager
 def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
     """Yield `report(done, total)`, which shows a bar for decoded images, or nothing if there is no terminal."""
-    if not console.is_terminal:
+    if not has_bars(console):
         yield lambda done, total: None
         return
     with bar(console) as progress:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 FEW = 25  # names that an error lists
+OF_YOUR_OWN = " (a name of your own: --import MODULE, or import the module in Python)"
 LONGEST = 1_500  # characters of a message, which may quote a file of unknown origin
 
 
@@ -33,13 +34,16 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def near_miss(kind: str, got: str, valid: Iterable[str]) -> AimganError:
-    """Return the error for an unknown name: with the most similar valid name, or else with the first FEW of all."""
+def near_miss(kind: str, got: str, valid: Iterable[str], hint: str = "") -> AimganError:
+    """Return the error for an unknown name: with the most similar valid name, or else with the first FEW of all.
+
+    `hint` ends the message; it is OF_YOUR_OWN for names that a user can register.
+    """
     names = sorted(valid)
     similar = get_close_matches(got[:LONGEST], names, n=1, cutoff=0.5)
     if similar:
-        return AimganError(f"unknown {kind} {got!r}; did you mean {similar[0]!r}?")
+        return AimganError(f"unknown {kind} {got!r}; did you mean {similar[0]!r}?{hint}")
     listed = ", ".join(names[:FEW])
     if len(names) > FEW:
         listed += f" and {len(names) - FEW} more"
-    return AimganError(f"unknown {kind} {got!r}; expected one of: {listed}")
+    return AimganError(f"unknown {kind} {got!r}; expected one of: {listed}{hint}")

@@ -6,29 +6,31 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.checked import positive, require_memory, shown
 from aimgan.errors import AimganError
-from aimgan.files import replacing_folder, require_own, save_tensors, unreadable, unwritable, write_json, write_text
-from aimgan.model_config import FORMAT, ModelConfig, read_config
+from aimgan.files import replacing_folder, require_own, save_tensors, unwritable, write_json, write_text
+from aimgan.model_config import FORMAT, ModelConfig
 from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
 from aimgan.networks import Posterior, StandardNormal, generator_for
 from aimgan.networks.batch_norm import BATCHES, BOTH, DATA, PRIOR, batch_norms, reestimate
 from aimgan.networks.own_encoder import own_encoder
 from aimgan.networks.twins import Twins, twin
-from aimgan.weights import read_weights
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from aimgan.card import Card
+
+Samples = Any  # a float tensor (n, *shape); or arrays and PIL images, which are read as one
+Codes = Any  # a float tensor (n, dim), or an array
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 MARKS = {CONFIG: '"reads_features"', CARD: "library_name: aimgan"}  # by which a saved model is known
@@ -45,8 +47,9 @@ class LatentVariableModel(nn.Module):
         line = model.interpolate(x[:8], x[8:], 5)   # (8, 5, 1, 28, 28)
 
     `shape` is the shape of one sample and `dim` the number of dimensions of a code. Images are float tensors
-    (n, c, h, w) in [0, 1], whatever range the networks use inside. Points are (n, 2), in the units of the data. All
-    calls run in evaluation mode and without gradients. They raise AimganError for an argument that does not fit.
+    (n, c, h, w) in [0, 1], whatever range the networks use inside; arrays and PIL images, one or a list, are taken too
+    (`aimgan.data.memory.as_samples`). Points are (n, 2), in the units of the data. All calls run in evaluation mode and
+    without gradients. They raise AimganError for an argument that does not fit.
 
     If training passes both prior codes and data codes through a network, it keeps two sets of batch-norm statistics;
     the second is in `twins`. So does an E that gets both images of the data and images that G has made. The two sets
@@ -86,7 +89,7 @@ class LatentVariableModel(nn.Module):
         return self.prior.origin.device
 
     @torch.no_grad()
-    def encode(self, x: Float[Tensor, "n ..."], generated: bool = False, bounded: bool = True) -> Posterior:
+    def encode(self, x: Samples, generated: bool = False, bounded: bool = True) -> Posterior:
         """Infer the posterior q(z|x) of samples x (n, *shape): the first step of Algorithm 2.
 
             q = model.encode(x)
@@ -102,6 +105,7 @@ class LatentVariableModel(nn.Module):
                 f"this model ({self.config.objective}) has no encoder: it can only generate "
                 "(aimgan reconstruct --optimise 500 searches for codes)"
             )
+        x = self._given(x)
         self._require(x, "x", self.shape, images=bounded and not generated and self.value_range is not None)
         E = self.E_of(generated)
         with self._evaluating():
@@ -110,7 +114,7 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None, inferred: bool = False
+        self, z: Codes, generator: torch.Generator | None = None, inferred: bool = False
     ) -> Float[Tensor, "n ..."]:
         """Return the samples G(z), (n, *shape), of codes z (n, dim).
 
@@ -118,6 +122,7 @@ class LatentVariableModel(nn.Module):
         `generator` is used only by a G that draws noise of its own (section 4.6).
         """
         noise.require_generator(generator)
+        z = _as_tensor(z, "z", (self.dim,))
         self._require(z, "z", (self.dim,))
         G = self.G_of(inferred)
         z = z.to(self.prior.origin)
@@ -137,19 +142,18 @@ class LatentVariableModel(nn.Module):
         assert self.E is not None
         return self.twins["E"] if generated and "E" in self.twins else self.E
 
-    def reconstruct(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+    def reconstruct(self, x: Samples) -> Float[Tensor, "n ..."]:
         """Return G(mu(x)), (n, *shape), where mu(x) is the mean of q(z|x): Algorithm 2."""
         return self.decode(self.encode(x).mean, inferred=True)
 
-    def neighbours(
-        self, x: Float[Tensor, "n ..."], m: int, generator: torch.Generator | None = None
-    ) -> Float[Tensor, "n m ..."]:
+    def neighbours(self, x: Samples, m: int, generator: torch.Generator | None = None) -> Float[Tensor, "n m ..."]:
         """Return m samples near each x, (n, m, *shape): G(z) with z drawn from q(z|x) (Algorithm 2).
 
         Every call draws anew, unless a `generator` of a fixed seed is given.
         """
         noise.require_generator(generator)
         m = positive("m", m)
+        x = self._given(x)
         q = self.encode(x)
         self._require_room(len(x) * m)
         codes = q.sample(m, generator).transpose(0, 1)
@@ -165,11 +169,10 @@ class LatentVariableModel(nn.Module):
         self._require_room(n)
         return self.decode(self.prior.sample(n, generator), generator)
 
-    def interpolate(
-        self, a: Float[Tensor, "n ..."], b: Float[Tensor, "n ..."], steps: int
-    ) -> Float[Tensor, "n steps ..."]:
+    def interpolate(self, a: Samples, b: Samples, steps: int) -> Float[Tensor, "n steps ..."]:
         """Return G along the straight line from mu(a) to mu(b), both ends included, (n, steps, *shape)."""
         steps = positive("steps", steps)
+        a, b = self._given(a), self._given(b)
         first, last = self.encode(a).mean, self.encode(b).mean
         if len(a) != len(b):
             raise AimganError(f"a has {len(a)} images and b {len(b)}; expected the same number in both")
@@ -177,6 +180,24 @@ class LatentVariableModel(nn.Module):
         t = torch.linspace(0, 1, steps, device=self.device)[None, :, None]
         line = torch.lerp(first[:, None], last[:, None], t)
         return self.decode(line.reshape(-1, self.dim), inferred=True).unflatten(0, (len(a), steps))
+
+    def show(self, x: Samples) -> Figure:
+        """Return a matplotlib figure of samples x beside their reconstructions G(mu(x)): images, or points (n, 2)."""
+        from aimgan.figures import ImageRow, points_figure, reconstructions
+
+        x = self._given(x)
+        x_z_x = self.reconstruct(x).cpu()
+        if len(self.shape) == 3:
+            return reconstructions([ImageRow("", x.cpu(), x_z_x)], "")
+        if self.shape == (2,):
+            return points_figure({"data": x.cpu(), "reconstructions": x_z_x})
+        raise AimganError(f"samples of {self.shape} have no figure; expected images, or points (n, 2)")
+
+    def __repr__(self) -> str:
+        """Return one line; the layers are in `model.G` and `model.E`."""
+        encoder = "" if self.E is not None else ", without an encoder"
+        name = f"{type(self).__name__}({self.config.objective}, networks {self.config.networks}"
+        return f"{name}, samples of {self.shape}, codes of {self.dim} numbers{encoder})"
 
     def reestimate_batch_norm(
         self, seed: int = 0, batches: int = 50, batch_size: int = 100, data: Callable[[int], Tensor] | None = None
@@ -207,6 +228,9 @@ class LatentVariableModel(nn.Module):
     def to_networks(self, x: Tensor) -> Tensor:
         """Map samples to the device, the type and the pixel range of the networks."""
         return to_range(x.to(self.prior.origin), self.value_range)
+
+    def _given(self, x: Any) -> Any:
+        return _as_tensor(x, "x", self.shape, self.config.scale)
 
     def _require(self, x: Any, name: str, shape: tuple[int, ...], images: bool = False) -> None:
         """Raise AimganError unless x is a dense float tensor (n, *shape) of finite numbers, in [0, 1] for images."""
@@ -264,35 +288,14 @@ class LatentVariableModel(nn.Module):
         require_own(folder, "a model file", MARKS, [WEIGHTS])
         with replacing_folder(folder) as fresh:
             save_tensors(fresh / WEIGHTS, self.state_dict())
-            write_json(fresh / CONFIG, {"format": FORMAT, **asdict(self.config)})
+            write_json(fresh / CONFIG, {"format": FORMAT, **self.config.saved()})
             write_text(fresh / CARD, self.card().markdown())
 
 
-def load_folder(folder: Path, device: str = "cpu") -> LatentVariableModel:
-    """Read what `LatentVariableModel.save` wrote. Raises AimganError if the folder is not a complete model.
+def _as_tensor(x: Any, name: str, shape: tuple[int, ...], scale: tuple[float, float] | None = None) -> Any:
+    """Return arrays and PIL images as a tensor (`aimgan.data.memory.as_samples`), and tensors as they are."""
+    if isinstance(x, Tensor):
+        return x
+    from aimgan.data.memory import as_samples  # imports Pillow, which a model of tensors does not need
 
-    The weights in the file are compared with the networks of the config before memory is taken for either.
-    """
-    try:
-        config = read_config(folder / CONFIG)
-        with torch.random.fork_rng(devices=[]):  # random weights are drawn, which must not move the caller's generator
-            with torch.device("meta"):
-                expected = LatentVariableModel.build(config).state_dict()
-            weights = read_weights(folder / WEIGHTS, expected)
-            model = LatentVariableModel.build(config)
-        model.load_state_dict(weights)
-    except AimganError:
-        raise
-    except PermissionError as reason:
-        raise unreadable(folder, reason) from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as reason:
-        line = " ".join(str(reason).split())[:300]
-        raise AimganError(
-            f"{folder} is not a complete model ({type(reason).__name__}: {line}): expected {CONFIG} and {WEIGHTS}, "
-            "as saved"
-        ) from None
-    try:
-        return model.to(torch.device(device))
-    except (RuntimeError, AssertionError, TypeError) as reason:  # a torch without CUDA raises AssertionError
-        line = (str(reason).splitlines() or [""])[0]
-        raise AimganError(f"cannot put a model on device {device!r} ({line}): expected cpu, or cuda") from None
+    return as_samples(x, name, shape, scale)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aimgan.checked import MAX_FLOAT, read_json, values_for
-from aimgan.errors import AimganError, near_miss
-from aimgan.networks import NETWORKS, POINTS, Networks
+from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
+from aimgan.networks import NETWORKS, POINTS, Networks, OwnNetworks
 from aimgan.networks.batch_norm import BATCHES, DATA, PRIOR
+from aimgan.networks.own import players_of
 from aimgan.networks.sizes import require_sizes
 
 FORMAT = 4  # of config.json
@@ -29,6 +30,7 @@ class ModelConfig:
     about: Mapping[str, Any] = field(default_factory=dict)  # for people: recipe, data, seed, steps
     G_sees: str = PRIOR  # the batches of codes that pass through G in training: a key of batch_norm.BATCHES
     E_sees: str = PRIOR  # the batches of images that pass through E in training
+    players: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # of OwnNetworks; never saved
     own_encoder: int = 0  # the width of an encoder with a trunk of its own (networks/own_encoder.py); 0: the family's E
 
     def __post_init__(self) -> None:
@@ -61,11 +63,37 @@ class ModelConfig:
     def family(self) -> Networks:
         """Return the family of networks. Raises AimganError for an unknown name, argument or size."""
         if self.networks not in NETWORKS:
-            raise near_miss("network family", self.networks, NETWORKS)
+            raise near_miss("network family", self.networks, NETWORKS, OF_YOUR_OWN)
         cls = NETWORKS[self.networks]
         family = cls(**values_for(cls, self.arguments, f"argument of {self.networks}"))
+        if isinstance(family, OwnNetworks):
+            family = replace(family, players=self.players)
         require_sizes(family)
         return family
+
+    def saved(self) -> dict[str, Any]:
+        """Return the settings that config.json has."""
+        return {name: getattr(self, name) for name in SAVED}
+
+
+SAVED = [f.name for f in fields(ModelConfig) if f.compare]
+
+
+def with_networks(config: ModelConfig, networks: Any) -> ModelConfig:
+    """Return the config of a model of a caller's own networks with those networks, to be built from.
+
+    Raises AimganError for a model that was trained with a family of NETWORKS.
+    """
+    if not isinstance(config.family(), OwnNetworks):
+        raise AimganError(f"this model's networks are the family {config.networks}: leave networks= out")
+    return replace(config, players=players_of(networks))
+
+
+def warn_of_changes(config: ModelConfig) -> None:
+    """Warn where a caller's own networks are not printed as those that were trained."""
+    family = config.family()
+    if isinstance(family, OwnNetworks):
+        family.warn_of_changes()
 
 
 def with_own_encoder(config: ModelConfig, width: int) -> ModelConfig:
@@ -83,6 +111,6 @@ def read_config(path: Path) -> ModelConfig:
     given = {}
     for setting in fields(ModelConfig):
         required = setting.default is MISSING or values["format"] == FORMAT
-        if required or setting.name in values:
+        if setting.name in SAVED and (required or setting.name in values):
             given[setting.name] = values[setting.name]
     return ModelConfig(**values_for(ModelConfig, given, "setting of a model"))

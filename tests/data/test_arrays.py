@@ -27,7 +27,7 @@ def both(data: ImageData) -> torch.Tensor:
 
 def stored(array: np.ndarray) -> np.ndarray:
     """Images as the reader keeps them, made bytes."""
-    return np.stack([reader._bytes(image) for image in array_pixels(array, "x")])
+    return np.stack([reader.as_bytes(image) for image in array_pixels(array, "x")])
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(4, 6), st.integers(4, 6))), st.sampled_from([1, 3]))
@@ -72,7 +72,7 @@ def test_axes_are_read_in_one_way_or_refused(shape, is_read):
         n, c, h, w = array_pixels(array, "x").shape
         assert (n, c in (1, 3), n * c * h * w) == (shape[0], True, array.size)
         return
-    with pytest.raises(AimganError, match=r"x: got an array \(.*expected images .* c is 1 or 3 .*save array\[None\]"):
+    with pytest.raises(AimganError, match=r"x: got an array \(.*expected images .* c is 1 or 3 .*take array\[None\]"):
         array_pixels(array, "x")
 
 

@@ -1,14 +1,13 @@
 """A page's blocks, run in order in one process that begins in a folder of what its readers have.
 
 The process is a fork of a server that has imported torch and the like, not aimgan. Python blocks share one namespace.
-A command is a fork again; a script of the page is run with an aimgan imported anew, so that what it registers counts.
+A command is a fork again.
 Every training is cut to a few steps of a few small samples through narrow networks, its evaluation to few samples.
 """
 
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,8 +93,6 @@ def _command(line: str, words: list[str], block: Block) -> None:
         parse(words)
     elif own is not None and words[0] in ("aimgan", "python"):
         _forked(lambda: _aimgan(own))
-    elif words[0] == "python" and Path(words[1]).is_file():
-        _forked(lambda: _script(words[1:]))
     elif words[0] in REAL:
         subprocess.run(words, check=True)
     else:
@@ -129,38 +126,26 @@ def _aimgan(words: list[str]) -> None:
     cli.main()
 
 
-def _script(words: list[str]) -> None:
-    """Run a script of the page; what it registers must be known before the recipes are made."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "aimgan"]:
-        del sys.modules[name]
-    from aimgan import cli
-
-    own = cli.main
-
-    def main() -> None:
-        shrink()
-        own()
-
-    cli.main = main
-    sys.argv = words
-    runpy.run_path(words[0], run_name="__main__")
-
-
 def shrink() -> None:
     """Cut every training and evaluation from here on."""
     from aimgan.model import LatentVariableModel
     from aimgan.recipes import resolving
     from aimgan.recipes.recipe import Recipe, with_settings
     from aimgan.runs import finish
+    from aimgan.sklearn import AIMEncoder
 
     prepared = resolving.prepared
 
     def few(*args: object, **settings: object) -> Recipe:
         recipe: Recipe = prepared(*args, **settings)  # type: ignore[arg-type]
-        narrow = {"networks.width": WIDTH, "batch_size": BATCH, "samples": 100, "evaluate_every": 0}
-        small = {"data.size": SIZE} if hasattr(recipe.data, "size") else {}
+        narrow = {"batch_size": BATCH, "samples": 100, "evaluate_every": 0}
+        small = {}
+        if hasattr(recipe.networks, "width"):  # networks of a page's own stay as they are
+            narrow["networks.width"] = WIDTH
+            small = {"data.size": SIZE} if hasattr(recipe.data, "size") else {}
         return replace(with_settings(recipe, narrow | small), steps=STEPS)
 
+    AIMEncoder.__init__.__kwdefaults__["steps"] = STEPS
     resolving.prepared = few
     resolving.MINUTES = None  # of folders on a CPU
     LatentVariableModel.reestimate_batch_norm.__defaults__ = (0, 2, BATCH, None)  # seed, batches, batch_size, data

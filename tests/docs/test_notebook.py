@@ -1,4 +1,4 @@
-"""The notebook runs, is as short as its title says, and imports torch alone."""
+"""The notebooks run; that of AIM is as short as its title says, and imports torch alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from notebook import code_cells, code_of, run
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "aim-in-40-lines.ipynb"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "docs" / "notebooks"
+NOTEBOOK = NOTEBOOKS / "aim-in-40-lines.ipynb"
 *ALGORITHM, FIGURE = code_cells(NOTEBOOK)
 
 
@@ -48,3 +49,28 @@ def test_the_outputs_that_it_is_saved_with_are_of_a_run_that_found_the_modes():
     saved = "".join(ALGORITHM[-1]["outputs"][0]["text"])
     assert saved.startswith("25 of 25 modes")
     assert "image/png" in FIGURE["outputs"][0]["data"]
+
+
+def test_an_own_array_and_networks_are_trained_saved_loaded_and_shown(monkeypatch, tmp_path):
+    from short_ends import score_few
+
+    score_few(200, 100, 200, monkeypatch.setattr)
+    monkeypatch.setenv("FIT_STEPS", "20")
+    monkeypatch.chdir(tmp_path)
+    cells = code_cells(NOTEBOOKS / "own-networks.ipynb")
+    names = run(cells)
+    assert (tmp_path / "runs" / "notebook" / "report.html").exists()
+    assert repr(names["model"]).startswith("LatentVariableModel(aim, networks own, samples of (1, 8, 8), codes of 8")
+    assert names["again"].encode(names["x"][:3]).mean.equal(names["model"].encode(names["x"][:3]).mean)
+    kinds = [next(iter(output["data"])) for cell in cells for output in cell["outputs"]]
+    assert kinds == ["text/plain", "text/plain", "image/png", "text/plain"]
+
+
+def test_progress_is_shown_in_a_notebook_and_nowhere_else(monkeypatch):
+    from aimgan import console
+
+    assert console.default().quiet
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert not console.default().quiet
+    monkeypatch.setattr(console, "find_spec", lambda name: None)  # without ipywidgets there are lines
+    assert not console.has_bars(console.default())

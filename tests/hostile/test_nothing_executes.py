@@ -40,6 +40,7 @@ RISKY = {("allow_pickle", "True"), ("weights_only", "False"), ("shell", "True"),
 # What is allowed, and why: docs/security.md.
 ALLOWED = {
     ("evaluation/inception_weights.py", "torch.jit.load"),  # a file with a known checksum, or one that the user names
+    ("extensions.py", "importlib.import_module"),  # modules that the user names with --import
 }
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -237,7 +239,7 @@ WRONG = {
     r"x is torch.float32 \(2, 3, 9, 9\); " + EXPECTED: torch.zeros(2, 3, 9, 9),
     r"x is torch.float32 \(3, 8, 8\)": torch.zeros(3, 8, 8),
     r"x is torch.uint8 \(2, 3, 8, 8\); " + EXPECTED + ": divide": torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
-    r"x is float32 \(2, 3, 8, 8\); " + EXPECTED: torch.zeros(2, 3, 8, 8).numpy(),
+    r"x: got an array \(2, 4, 8, 8\); expected images": torch.zeros(2, 4, 8, 8).numpy(),
     "x is list; " + EXPECTED: [[1.0]],
     r"x is torch.float32 \(\)": torch.tensor(0.5),
 }
@@ -247,6 +249,39 @@ WRONG = {
 def test_inputs_of_a_wrong_shape_or_type_are_named(make, unchecked_shapes, message):
     with pytest.raises(AimganError, match=message):
         make("table 4").encode(WRONG[message])
+
+
+def test_arrays_and_pil_images_are_taken_like_tensors(make):
+    model = make("table 4")
+    x = (255 * some(model)).byte()
+    tensor, array = x / 255, x.permute(0, 2, 3, 1).numpy()
+    expected = model.encode(tensor).mean
+    pictures = [Image.fromarray(image) for image in array]
+    for given in (x.numpy(), array, tensor.numpy(), tensor.double().numpy(), pictures, list(array)):
+        assert torch.allclose(model.encode(given).mean, expected, atol=1e-5)
+    for one in (pictures[0], tensor[0].numpy()):
+        assert torch.allclose(model.neighbours(one, 2, seeded()), model.neighbours(tensor[:1], 2, seeded()), atol=1e-5)
+    assert torch.allclose(model.interpolate(pictures, array, 2), model.interpolate(tensor, tensor, 2), atol=1e-5)
+    assert model.reconstruct(pictures[0].resize((20, 30))).shape == (1, 3, 8, 8)
+    with pytest.raises(AimganError, match=r"x ranges from 0 to 25.; .*: divide it by 255"):
+        model.encode(array.astype(np.float32))
+    grey = make("digits")
+    three = some(grey).numpy()[:, 0]  # (3, 8, 8), which could be one image in colour
+    assert grey.encode(three).mean.shape == grey.encode(three.repeat(2, axis=1).repeat(2, axis=2)).mean.shape == (3, 3)
+    points = make("points")
+    z = points.encode(some(points).numpy()).mean
+    assert torch.equal(points.decode(z.numpy()), points.decode(z))
+
+
+def test_it_is_shown_in_one_line_and_with_its_reconstructions(make):
+    line = "LatentVariableModel(aim, networks table4, samples of (3, 8, 8), codes of 5 numbers)"
+    assert repr(make("table 4")) == line
+    assert repr(make("gan")).endswith("codes of 5 numbers, without an encoder)")
+    for name in ("table 4", "points"):
+        model = make(name)
+        figure = model.show(some(model).numpy())
+        assert isinstance(figure, Figure)
+        assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook asks for
 
 
 def test_other_wrong_arguments(make, unchecked_shapes):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -17,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from aimgan import AimganError
 from aimgan.sklearn import AIMEncoder
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # two steps are few
 QUICK = AIMEncoder(dim=2, width=8, steps=2, batch_size=16)
 
 
@@ -35,7 +37,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def fitted(digits) -> AIMEncoder:
     """Trained on the digits 0 to 4."""
     X, y = digits
-    vae = AIMEncoder(dim=6, objective="vae", options={"sigma": 0.1}, image_shape=(8, 8), steps=300, width=64, lr=3e-3)
+    vae = AIMEncoder(dim=6, objective="vae", image_shape=(8, 8), steps=300, width=64, lr=3e-3)
     return vae.fit(X[y < 5])  # of all objectives the one that rebuilds best after so few steps
 
 
@@ -58,6 +60,13 @@ def test_the_score_is_the_share_of_variance_that_is_explained(fitted, digits):
     share = 1 - np.square(X - rebuilt).sum() / np.square(X - X.mean(axis=0)).sum()
     assert fitted.score(X) == pytest.approx(share, abs=1e-4)
     assert fitted.score(X) > 0.3
+
+
+def test_a_fit_that_explains_less_than_the_mean_warns(digits):
+    with pytest.warns(
+        ConvergenceWarning, match=r"explain -\d.* of the variance of X, and the mean of all rows explains 0"
+    ):
+        clone(QUICK).set_params(image_shape=(8, 8)).fit(digits[0][:60])
 
 
 def test_what_was_left_out_and_noise_are_anomalies(fitted, digits):

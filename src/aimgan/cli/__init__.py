@@ -11,13 +11,17 @@ from typing import Any
 import typer
 
 from aimgan.cli import running, using  # noqa: F401 - they put their verbs into the app, in the order of --help
-from aimgan.cli.options import app
+from aimgan.cli.options import app, with_import
 from aimgan.errors import AimganError, Interrupted, plain
 
 # isort: split
 from aimgan.cli import sharing  # noqa: F401
 
 __all__ = ["app", "main"]
+
+for command in app.registered_commands:
+    assert command.callback is not None
+    command.callback = with_import(command.callback)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def cluster(command: Command, source: str, output: Path, k: int, method: str, se
         require_own(index, console)
     else:
         index = built(model, source, output / "index", console)
-    with console.status("clustering"):
+    with screen.status(console, "clustering"):
         found = find_clusters(index.codes, k, method, seed)
     sections = _sections(index, found)
     line = _line(index, found)

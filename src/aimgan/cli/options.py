@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aimgan._version import __version__
 from aimgan.errors import plain
+from aimgan.extensions import import_modules
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +29,11 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="A .png picture, or
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
+Import = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="A module of yours that registers objectives, data or networks."),
+]
+
 
 def _version(wanted: bool) -> bool:
     if wanted:
@@ -40,6 +49,22 @@ def common(
     ] = False,
 ) -> None:
     """Read the flags that belong to no verb."""
+
+
+def with_import(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a verb that has the option --import, too."""
+
+    @wraps(verb)
+    def call(*arguments: Any, import_: list[str] | None = None, **options: Any) -> Any:
+        import_modules(import_ or [])
+        return verb(*arguments, **options)
+
+    shown = signature(verb, eval_str=True)
+    own = Parameter("import_", Parameter.KEYWORD_ONLY, default=None, annotation=Import)
+    call.__signature__ = shown.replace(parameters=[*shown.parameters.values(), own])  # type: ignore[attr-defined]
+    call.__annotations__ = {name: parameter.annotation for name, parameter in shown.parameters.items()}
+    call.__annotations__["import_"] = Import
+    return call
 
 
 def console() -> Console:

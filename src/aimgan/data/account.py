@@ -47,6 +47,9 @@ def _classes(images: ImageData) -> dict[str, int]:
 
 def line(read: Mapping[str, Any]) -> str:
     """Return an account as a line: 220 images (180 train, 40 test, by folder); 2 classes: cat, dog; values 0 to 255."""
+    if "range" not in read:
+        splits = f" ({read['train']:,} train, {read['test']:,} test)" if "train" in read else ""
+        return f"{read['samples']:,} samples{splits}; {' x '.join(map(str, read['shape']))}"
     by = f", by {read['split_by']}" if read["split_by"] else ""
     parts = [f"{read['images']:,} images ({read['train']:,} train, {read['test']:,} test{by})"]
     names = list(read["classes"])

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,9 @@ HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_heade
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """An array of images (n, c, h, w), uint8 or floats, with its split and the label of each image (None without)."""
+    """Images (c, h, w), uint8 or floats, or files; with their split and the label of each image (None without)."""
 
-    images: np.ndarray
+    images: np.ndarray | Sequence[np.ndarray | BytesIO]
     labels: Sequence[object]
     split: str | None
 
@@ -55,6 +56,12 @@ def listed_arrays(paths: Sequence[Path]) -> Listing:
         note = f"arrays that are not used: {', '.join(unused)}"
         if unused and note not in notes:
             notes.append(note)
+    return listing_of(parts, notes)
+
+
+def listing_of(parts: Sequence[Part], notes: Sequence[str] = ()) -> Listing:
+    """List the images of all parts, which are named by their numbers."""
+    notes = list(notes)
     used, test, unused_parts = divide([part.split for part in parts])
     outside = Counter({str(parts[k].split): len(parts[k].images) for k in unused_parts})
     parts = [parts[k] for k in used]
@@ -64,9 +71,10 @@ def listed_arrays(paths: Sequence[Path]) -> Listing:
     if why_not:
         notes.append(why_not)
 
-    def opened(k: int) -> UInt8[np.ndarray, "c h w"]:
+    def opened(k: int) -> UInt8[np.ndarray, "c h w"] | BytesIO:
         which = bisect_right(begins, k) - 1
-        return _bytes(parts[which].images[k - begins[which]])
+        image = parts[which].images[k - begins[which]]
+        return image if isinstance(image, BytesIO) else as_bytes(image)
 
     return Listing(
         names=[f"image {k}" for k in range(sum(counts))],
@@ -176,6 +184,13 @@ def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
     They are uint8, or floats in [0, 1]. Raises AimganError with `name` in it for anything else, and for a shape that
     could be read in two ways, such as (3, 28, 28) or (9, 3, 28, 3).
     """
+    array = channels_first(array, name)
+    _require_range(array, name)
+    return array
+
+
+def channels_first(array: np.ndarray, name: str) -> np.ndarray:
+    """View images as (n, c, h, w), like `array_pixels`, whatever numbers they hold."""
     shape = array.shape
     is_grey = array.ndim == 3 and shape[0] != 3 and shape[2] not in CHANNELS
     is_last = array.ndim == 4 and shape[3] in CHANNELS
@@ -183,7 +198,7 @@ def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
     if 0 in shape or is_grey + is_last + is_first != 1:
         raise AimganError(
             f"{name}: got an array {shape}; expected images (n, h, w), (n, h, w, c) or (n, c, h, w), where c is 1 or 3 "
-            "and no other reading is possible: save array[None] for one image, array[..., None] for grey images"
+            "and no other reading is possible: take array[None] for one image, array[..., None] for grey images"
         )
     if is_grey:
         array = array[:, None]
@@ -191,14 +206,13 @@ def array_pixels(array: np.ndarray, name: str) -> np.ndarray:
         array = array.transpose(0, 3, 1, 2)
     if array.shape[2] * array.shape[3] > MAX_PIXELS:
         raise AimganError(f"{name}: got an array {shape}, expected images of {MAX_PIXELS:,} pixels at most")
-    _require_range(array, name)
     return array
 
 
 def _require_range(array: np.ndarray, name: str) -> None:
     if array.dtype == np.uint8:
         return
-    expected = "expected uint8, or floats in [0, 1]: rescale them, or save 0 to 255 as uint8"
+    expected = "expected uint8, or floats in [0, 1]: rescale them, or take 0 to 255 as uint8"
     if array.dtype.kind != "f":
         raise AimganError(f"{name}: got {array.dtype} images, {expected}")
     together = max(1, CHUNK // array[0].nbytes)
@@ -209,7 +223,8 @@ def _require_range(array: np.ndarray, name: str) -> None:
             raise AimganError(f"{name}: got {array.dtype} images with values from {low:g} to {high:g}, {expected}")
 
 
-def _bytes(image: np.ndarray) -> UInt8[np.ndarray, "c h w"]:
+def as_bytes(image: np.ndarray) -> UInt8[np.ndarray, "c h w"]:
+    """Return an image of uint8 or of floats in [0, 1] as uint8."""
     if image.dtype != np.uint8:
         image = np.rint(image * image.dtype.type(255)).astype(np.uint8)
     return np.ascontiguousarray(image)

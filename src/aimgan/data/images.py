@@ -53,7 +53,8 @@ class Reader:
     """Reads the images of a source in some form.
 
     `packed` says whether they are packed on the disk; with None it depends on the free memory. `say` is called with a
-    line when disk space is used, or when another process has to be waited for.
+    line when disk space is used, or when another process has to be waited for. `listing` is that of images which are
+    in memory already, and are not packed.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Reader:
     packed: bool | None = None
     progress: Progress | None = None
     say: Say = lambda line: None
+    listing: Listing | None = None
 
     def read(self) -> ImageData:
         """Return the images. Raises AimganError if there are none."""
@@ -69,7 +71,7 @@ class Reader:
             raise AimganError(f"got a test fraction of {self.test_fraction}, expected one from 0 to below 1")
         if self.packed and self.form.shape is None:
             raise AimganError("packing needs a size and channels: pass --size, and --set data.channels=1 or 3")
-        shape = self.form.shape if self.packed is not False else None
+        shape = self.form.shape if self.packed is not False and self.listing is None else None
         row_type = None if shape is None else RowType("|u1", shape)
         with ExitStack() as stack, quiet():
             folder = None
@@ -78,7 +80,7 @@ class Reader:
                 finished = packs.opened(folder, row_type)
                 if finished is not None:
                     return finished
-            listing = find(self.source, stack)
+            listing = find(self.source, stack) if self.listing is None else self.listing
             if not len(listing):
                 raise self._no_images({}, listing)
             test = listing.held_out(self.test_fraction)

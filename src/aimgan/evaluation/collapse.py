@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data import ImageSet, Mixture
+from aimgan.data import Data, Mixture
 from aimgan.metrics import mode_metrics
 from aimgan.model import LatentVariableModel
 
@@ -20,7 +20,7 @@ FLOOR, CEILING = -20.0, 5.0
 NEAR = 0.1  # `min_log_variance` is a smooth lower bound, so log variances come close to it without reaching it
 
 
-def collapse_signs(model: LatentVariableModel, data: ImageSet | Mixture, seed: int) -> dict[str, Any]:
+def collapse_signs(model: LatentVariableModel, data: Data, seed: int) -> dict[str, Any]:
     """Return the signs of collapse on the first thousand held-out samples x; values that are not finite are left out.
 
     generated_spread          standard deviation of G(z) over samples, mean over pixels, divided by that of x
@@ -36,7 +36,7 @@ def collapse_signs(model: LatentVariableModel, data: ImageSet | Mixture, seed: i
         return {}
     generated = model.generate(len(x), noise.generator(seed, "signs")).cpu()
     signs: dict[str, Any] = {"generated_spread": _ratio(_spread(generated), _spread(x))}
-    if isinstance(data, ImageSet):
+    if len(data.shape) == 3:
         saturated = _saturated(x)
         signs["generated_saturated"] = _ratio(_saturated(generated) - saturated, 1 - saturated)
     if model.E is not None and not model.config.deterministic:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data import ImageSet, Mixture
+from aimgan.data import Data, ImageSet, Mixture
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.evaluation.image_scores import (
     NEIGHBOURS,
@@ -44,7 +44,7 @@ CODES = 10_000  # generated images, whose codes are known, for calibration
 
 def evaluate(
     model: LatentVariableModel,
-    data: Mixture | ImageSet,
+    data: Data,
     seed: int = 0,
     network: FeatureNetwork | None = None,
     n_fake: int = SAMPLES,
@@ -59,12 +59,12 @@ def evaluate(
 
 
 def _scores(
-    model: LatentVariableModel, data: Mixture | ImageSet, seed: int, network: FeatureNetwork | None, n_fake: int
+    model: LatentVariableModel, data: Data, seed: int, network: FeatureNetwork | None, n_fake: int
 ) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     if isinstance(data, Mixture):
         scores |= modes(model.generate(SAMPLES, noise.generator(seed, "evaluate")).cpu(), data)
-    else:
+    elif isinstance(data, ImageSet):
         if network is not None:
             scores |= feature_scores(model, data, network, n_fake, seed)
         scores |= scores_without_network(model, data, seed)
@@ -73,16 +73,16 @@ def _scores(
     return scores
 
 
-def _inference(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) -> dict[str, Any]:
+def _inference(model: LatentVariableModel, data: Data, seed: int) -> dict[str, Any]:
     """Return the scores of the encoder."""
     scores: dict[str, Any] = {}
     parts = [model.encode(x) for x in data.chunks()]
     if parts:
         scores |= reconstruction(model, data)
-        if isinstance(data, ImageSet):
+        if len(data.shape) == 3:
             scores |= renormalised(model, data, seed)
             scores |= baselines(data, model.dim)
-        else:
+        elif isinstance(data, Mixture):
             scores |= within_modes(model, data, seed)
     if not model.config.deterministic:  # the posterior is a point: it has no density to calibrate
         scores |= calibration(model, seed)
@@ -109,11 +109,11 @@ def modes(samples: Tensor, data: Mixture) -> dict[str, Any]:
     return scores
 
 
-def reconstruction(model: LatentVariableModel, data: Mixture | ImageSet) -> dict[str, Any]:
+def reconstruction(model: LatentVariableModel, data: Data) -> dict[str, Any]:
     """Return held-out data's reconstruction error: on [0, 1] and on [-1, 1] for images, in squared units for points."""
     errors = [ReconstructionError.of(x.to(model.device), model.reconstruct(x)) for x in data.chunks()]
     scores = reduce(add, errors).compute()
-    return with_signed_scale(scores) if isinstance(data, ImageSet) else scores
+    return with_signed_scale(scores) if len(data.shape) == 3 else scores
 
 
 def within_modes(model: LatentVariableModel, data: Mixture, seed: int) -> dict[str, float]:
@@ -136,13 +136,13 @@ def within_modes(model: LatentVariableModel, data: Mixture, seed: int) -> dict[s
     return scores | posterior_images(x, near.cpu()) | {"neighbour_mode_variance": whole.mode_variance}
 
 
-def image_errors(model: LatentVariableModel, data: ImageSet) -> Float[Tensor, "n"]:
+def image_errors(model: LatentVariableModel, data: Data) -> Float[Tensor, "n"]:
     """Return the squared error of each held-out image's reconstruction, mean over pixels, on [0, 1]."""
     parts = [(x.to(model.device) - model.reconstruct(x)).square().flatten(1).mean(dim=1) for x in data.chunks()]
     return torch.cat(parts).cpu()
 
 
-def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, float]:
+def renormalised(model: LatentVariableModel, data: Data, seed: int) -> dict[str, float]:
     """Return the reconstruction error with G normalised by the codes mu(x) of training images.
 
     It is reported beside `reconstruction_mse` so that rankings do not depend on batch-norm statistics: with objectives
@@ -159,11 +159,12 @@ def renormalised(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[
     return {"reconstruction_mse_renormalised": reconstruction(model, data)["reconstruction_mse"]}
 
 
-def baselines(data: ImageSet, dim: int) -> dict[str, Any]:
+def baselines(data: Data, dim: int) -> dict[str, Any]:
     """Return baseline errors on the same test images.
 
     mean_image_mse         of the mean of up to 10,000 training images (whole thousands, or all of fewer)
-    pca_mse                of `dim` principal components of 10,000 training images (evaluation/pca.py)
+    pca_mse                of `dim` principal components of 10,000 training images (evaluation/pca.py); not of a
+                           caller's own batches
     unrelated_pair_mse     between two different images
     """
     size = min(1_000, data.epoch_size)
@@ -172,9 +173,10 @@ def baselines(data: ImageSet, dim: int) -> dict[str, Any]:
     mean_image = train.mean_image.float()
     errors = [ReconstructionError.of(x, mean_image.expand_as(x)) for x in data.chunks()]
     scores = {"mean_image_mse": reduce(add, errors).mean}
-    rebuild = principal_components(data, dim, n=10_000)
-    if rebuild is not None:
-        scores["pca_mse"] = rebuilding_error(data, rebuild).mean
+    if isinstance(data, ImageSet):
+        rebuild = principal_components(data, dim, n=10_000)
+        if rebuild is not None:
+            scores["pca_mse"] = rebuilding_error(data, rebuild).mean
     test = reduce(add, [PixelMoments.of(x) for x in data.chunks()])
     if test.count > 1:
         scores["unrelated_pair_mse"] = test.unrelated_pair_mse
@@ -193,7 +195,7 @@ def calibration(model: LatentVariableModel, seed: int) -> dict[str, Any]:
 
 
 def progress_scores(
-    model: LatentVariableModel, data: ImageSet | Mixture, seed: int, network: FeatureNetwork | None = None
+    model: LatentVariableModel, data: Data, seed: int, network: FeatureNetwork | None = None
 ) -> dict[str, float]:
     """Return the scores that are recorded while a model trains: reconstruction error, coverage, Inception Score.
 

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aimgan import noise
+from aimgan.data.memory import as_samples
 from aimgan.errors import AimganError
-from aimgan.model import CHUNK, LatentVariableModel
+from aimgan.model import CHUNK, LatentVariableModel, Samples
 from aimgan.model_inputs import require_finite, require_tensor
 from aimgan.objectives import Update
 from aimgan.training.adam import Adam
@@ -45,7 +46,7 @@ class Projection:
 
 
 def invert(
-    model: LatentVariableModel, x: Float[Tensor, "n ..."], steps: int = 200, lr: float = 0.05, starts: int = 64
+    model: LatentVariableModel, x: Samples, steps: int = 200, lr: float = 0.05, starts: int = 64
 ) -> Float[Tensor, "n d"]:
     """Return codes (n, d) of the images x (n, *shape), found by minimising |x - G(z)|^2 with `steps` steps of Adam.
 
@@ -56,6 +57,7 @@ def invert(
     if steps < 0 or starts < 1:
         raise AimganError(f"steps must be at least 0 (got {steps}), starts at least 1 (got {starts})")
     images = len(model.shape) == 3
+    x = as_samples(x, "x", model.shape, model.config.scale)
     require_tensor(x, "x", model.shape, images)
     require_finite(x, x, "x", images)
     return torch.cat([_invert(model, part, steps, lr, starts) for part in x.split(CHUNK)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from aimgan.data import ImageSet, Mixture
+from aimgan.data import Data, Mixture, OwnBatches
 from aimgan.evaluation.collapse import collapse_signs
 from aimgan.model import LatentVariableModel
 
@@ -27,12 +27,14 @@ class Verdict(NamedTuple):
     sentence: str
 
 
-def judged(
-    model: LatentVariableModel, data: Mixture | ImageSet, scores: Mapping[str, Any], seed: int, recipe: str
-) -> Verdict:
+def judged(model: LatentVariableModel, data: Data, scores: Mapping[str, Any], seed: int, recipe: str) -> Verdict:
     """Judge a model by its scores on data, and by the signs of collapse."""
     if isinstance(data, Mixture):
         return verdict(scores)
+    if isinstance(data, OwnBatches) and not data.has_held_out:
+        return Verdict(False, "There are no held-out samples, so nothing can be said: give the data chunks().")
+    if len(data.shape) == 1:
+        return _of_points(scores)
     return verdict({**collapse_signs(model, data, seed), **scores}, data.epoch_size, recipe)
 
 
@@ -72,6 +74,13 @@ def _of_mixture(scores: Mapping[str, Any]) -> Verdict:
     return Verdict(True, f"{line}. The model has learnt the distribution.")
 
 
+def _of_points(scores: Mapping[str, Any]) -> Verdict:
+    line = "This model has no encoder"
+    if "reconstruction_mse" in scores:
+        line = f"Reconstruction error {scores['reconstruction_mse']:.3g}, in squared units of the data"
+    return Verdict(True, f"{line}. Points have no further verdict: look at the figures.")
+
+
 def _of_reconstructions(scores: Mapping[str, Any], training_images: int | None, recipe: str) -> Verdict:
     error, mean_image = scores["reconstruction_mse"], scores["mean_image_mse"]
     line = f"Reconstruction error {error:.3g}"
@@ -80,7 +89,8 @@ def _of_reconstructions(scores: Mapping[str, Any], training_images: int | None, 
     if training_images is not None and training_images < FEW:
         longer = f"take more images ({training_images:,} are few) or {longer}"
     if not recipe.endswith("/vae"):
-        longer += f", or take {recipe.partition('/')[0] or 'folder'}/vae"
+        data = recipe.partition("/")[0] or "folder"
+        longer += ", or try the objective vae" if data == "own" else f", or take {data}/vae"
     if mean_image == 0:
         return Verdict(False, f"{line}, but all test images are the same. Nothing can be judged: take other images.")
     if error >= mean_image:

@@ -16,6 +16,7 @@ from aimgan.errors import AimganError, plain
 from aimgan.explorer.folder import indexed
 from aimgan.explorer.guard import Guard, ended_by_signals
 from aimgan.explorer.subject import Subject, require_alike, subject
+from aimgan.model import LatentVariableModel
 from aimgan.sharing.hub import load
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ POLICY = (
 
 
 def explore(
-    run: str | Path, index: str | Path | None = None, compare: str | Path | None = None, host: str = HOST,
-    port: int = PORT, device: str = "cpu",
+    run: str | Path | LatentVariableModel, index: str | Path | None = None, compare: str | Path | None = None,
+    host: str = HOST, port: int = PORT, device: str = "cpu",
 ) -> None:  # fmt: skip
-    """Serve the explorer of a run, a saved model or a Hub id until it is interrupted.
+    """Serve the explorer of a run, a saved model, a Hub id or a model in memory until it is interrupted.
 
     `index` is an index of `aimgan search`, or a folder of images, which is indexed or whose index is brought up to
     date. `compare` is another model of the same data. Raises AimganError for models that cannot be loaded or compared,
@@ -60,9 +61,12 @@ def explore(
             page.close(verbose=False)
 
 
-def _subject(run: str | Path, index: str | Path | None, device: str) -> Subject:
-    model = load(run, device)
-    return subject(model, Path(run).name or str(run), None if index is None else indexed(model, index))
+def _subject(run: str | Path | LatentVariableModel, index: str | Path | None, device: str) -> Subject:
+    if isinstance(run, LatentVariableModel):
+        model, name = run, run.config.objective
+    else:
+        model, name = load(run, device), Path(run).name or str(run)
+    return subject(model, name, None if index is None else indexed(model, index))
 
 
 def private(folder: str) -> Any:

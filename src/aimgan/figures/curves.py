@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from aimgan.checked import numbers
+from aimgan.figures.drawing import Drawing
 
 MAX_STEP = 2**53  # larger numbers are not exact on an axis
 MAX_PANELS, COLUMNS = 99, 3
@@ -24,7 +25,7 @@ def curves(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
                 drawn.setdefault(name, []).append((row["step"], value))
     names = [name for name in drawn if name not in NOT_DRAWN][:MAX_PANELS]
     lines = max(1, ceil(len(names) / COLUMNS))
-    figure = Figure(figsize=(12, 2.6 * lines + 0.4), dpi=110, layout="constrained")
+    figure = Drawing(figsize=(12, 2.6 * lines + 0.4), dpi=110, layout="constrained")
     panels = figure.subplots(lines, COLUMNS, squeeze=False).flatten()
     for axes, name in zip(panels, names, strict=False):
         steps, values = zip(*drawn[name], strict=True)

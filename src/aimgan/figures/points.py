@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
+from aimgan.figures.drawing import Drawing
+
 INK, SOFT = "#1f4e79", "#8a8f98"
 SIGMA = "#c0392b"  # circles of the prior's standard deviations
 CODES_LIMIT = 3.9  # standard deviations
@@ -38,7 +40,7 @@ def figure3(data: Points, codes: Points | None, reconstructions: Points | None, 
 
 def figure3_rows(data: Points, rows: Sequence[Figure3Row]) -> Figure:
     """Figure 3 with a row for each model: (a) data, (b) codes, (c) reconstructions, (d) samples, and their numbers."""
-    figure = Figure(figsize=(13.2, 3.4 * len(rows) + 0.4), dpi=110, layout="constrained")
+    figure = Drawing(figsize=(13.2, 3.4 * len(rows) + 0.4), dpi=110, layout="constrained")
     limit = 1.25 * float(data.abs().max())
     grid = figure.subplots(len(rows), len(PANELS), squeeze=False)
     for line, row in zip(grid, rows, strict=True):
@@ -50,7 +52,7 @@ def figure3_rows(data: Points, rows: Sequence[Figure3Row]) -> Figure:
 
 def points_figure(panels: Mapping[str, Points]) -> Figure:
     """Draw a panel for each name, all with the same limits."""
-    figure = Figure(figsize=(5 * len(panels), 5.2), dpi=150, layout="constrained")
+    figure = Drawing(figsize=(5 * len(panels), 5.2), dpi=150, layout="constrained")
     limit = 1.1 * max(float(points.abs().max()) for points in panels.values()) + 1e-6
     grid = figure.subplots(1, len(panels), squeeze=False)
     for axes, (name, points) in zip(grid[0], panels.items(), strict=True):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from aimgan.figures.drawing import Drawing
 from aimgan.figures.points import SOFT
 
 DPI = 300
@@ -29,9 +30,9 @@ def page(width: float, height: float, caption: str) -> Figure:
     """Return an empty figure of `width` by `height` inches, with its caption in small text below."""
     text = wrapped(caption, SMALL, 72 * (width - 2 * MARGIN))
     if not text:
-        return Figure(figsize=(width, height), dpi=DPI)
+        return Drawing(figsize=(width, height), dpi=DPI)
     below = ceil(DPI * (height_of(text, SMALL) / 72 + MARGIN)) / DPI  # a whole number of dots
-    figure = Figure(figsize=(width, height + below), dpi=DPI)
+    figure = Drawing(figsize=(width, height + below), dpi=DPI)
     x, y = MARGIN / width, MARGIN / (height + below)
     figure.text(x, y, text, va="bottom", fontsize=SMALL, color=SOFT, linespacing=LINE)
     return figure

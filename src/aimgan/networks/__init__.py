@@ -7,6 +7,7 @@ from torch import nn
 from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
 from aimgan.networks.gaussian import POINT, GaussianHead, Posterior, StandardNormal
 from aimgan.networks.mlp import MLP
+from aimgan.networks.own import OWN, OwnNetworks
 from aimgan.networks.posterior import POINTS, POSTERIORS, FromSphere, ImplicitPosterior, generator_for
 from aimgan.networks.residual import Residual
 from aimgan.networks.stochastic import StochasticGenerator
@@ -62,11 +63,12 @@ class Networks(Protocol):
         ...
 
 
-NETWORKS: dict[str, type] = {"mlp": MLP, "table3": Table3, "table4": Table4, "residual": Residual}
+NETWORKS: dict[str, type] = {"mlp": MLP, "table3": Table3, "table4": Table4, "residual": Residual, "own": OwnNetworks}
 
 __all__ = [
     "MLP",
     "NETWORKS",
+    "OWN",
     "POINT",
     "POINTS",
     "POSTERIORS",
@@ -76,6 +78,7 @@ __all__ = [
     "ImplicitPosterior",
     "JointDiscriminator",
     "Networks",
+    "OwnNetworks",
     "PairDiscriminator",
     "Posterior",
     "Residual",

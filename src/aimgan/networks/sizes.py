@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ def require_width(width: int, side: int, count: int, unit: str) -> None:
 
 def require_sizes(networks: Any) -> None:
     """Raise AimganError unless a family's depths, widths and shape are positive and within the bounds above."""
-    for name, value in asdict(networks).items():
+    for f in fields(networks):
+        name, value = f.name, getattr(networks, f.name)
         if type(value) is not int:
             continue
         least = 0 if "depth" in name else 1

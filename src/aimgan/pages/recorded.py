@@ -42,7 +42,7 @@ def command(recipe: Recipe, seed: int) -> str | None:
             continue
     preset = min(candidates, key=lambda name: len(candidates[name]))
     changes = candidates[preset]
-    if "networks.kind" in changes:
+    if changes.keys() & {"networks.kind", "data.kind"}:
         return None
     words = ["aimgan", "train", recipe.name]
     if preset:

@@ -49,6 +49,7 @@ def write_report(
         **_scores(recipe, scores, real),
         "charts": charts([rows]),
         "encoder": encoder,
+        "own": settings["networks.kind"] == "own",
         "shape": ", ".join(map(str, recipe.networks.shape)),
         "command": command(recipe, seed),
         "environment": _pairs("Versions and machine", environment),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
+from aimgan.extensions import IMPORTED
 from aimgan.files import write_json
 from aimgan.recipes.recipe import Recipe
 from aimgan.recipes.resolving import fitted, prepared, settings_of
@@ -80,6 +81,7 @@ class TrainingRun:
     def command(self) -> list[str]:
         """The words of the command that trains the run, without the folder."""
         words = ["aimgan", "train", self.recipe]
+        words += [f"--import={name}" for name in IMPORTED]
         if self.preset:
             words.append(f"--preset={self.preset}")
         if self.path:

@@ -13,10 +13,11 @@ from torch import nn
 
 from aimgan import noise
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.networks import Networks, StandardNormal, generator_for
+from aimgan.networks import Networks, OwnNetworks, StandardNormal, generator_for
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
+from aimgan.recipes.own import require_fit
 from aimgan.recipes.recipe import Recipe, network_names, to_dict
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
@@ -49,7 +50,7 @@ def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
         return family.E(objective.reads_features, objective.posterior)
     if name == "G":
         return generator_for(objective.posterior, family.G())
-    if name == "D_m":
+    if name == "D_m" and not isinstance(family, OwnNetworks):
         return family.D()
     return getattr(family, name)()
 
@@ -63,6 +64,8 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(noise.mix(seed, "weights", name) >> 1)
             made[name] = make_player(name, family, objective)
+    if isinstance(family, OwnNetworks):
+        require_fit({name: made[name] for name in made if name != "prior"}, family, objective)
     return objective(**{name: network.to(device) for name, network in made.items()}, **recipe.options)
 
 
@@ -103,6 +106,7 @@ def config_of(recipe: Recipe, about: dict[str, Any]) -> ModelConfig:
         posterior=objective.posterior,
         reads_features=objective.reads_features,
         about=about,
+        players=getattr(recipe.networks, "players", {}),
         **normalised_by(objective),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.objectives import OBJECTIVES
 from aimgan.recipes import images, mixtures
 from aimgan.recipes.recipe import Recipe
@@ -18,7 +18,11 @@ IMAGES = {
     "celeba": images.CELEBA,
     "folder": images.FOLDER,
 }
-NAMES = [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in OBJECTIVES]
+
+
+def names() -> list[str]:
+    """Return the names of all recipes: a user may register objectives at any time."""
+    return [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in OBJECTIVES]
 
 
 @cache
@@ -26,7 +30,7 @@ def recipe_named(name: str) -> Recipe:
     """Return a recipe by name. Raises AimganError for an unknown one, with the nearest known ones."""
     if name.startswith("stream/"):  # an earlier name of folder/*
         return replace(recipe_named(name.replace("stream/", "folder/", 1)), name=name)
-    if name not in NAMES:
+    if name not in names():
         raise _unknown(name)
     data, objective = name.split("/")
     if data in MIXTURES:
@@ -43,10 +47,9 @@ def _unknown(name: str) -> AimganError:
             f"unknown recipe {name!r}; did you mean 'grid/{name}', 'mnist/{name}' or 'folder/{name}'? "
             "`aimgan recipes` lists all"
         )
-    return near_miss("recipe", name, NAMES)
+    return near_miss("recipe", name, names(), OF_YOUR_OWN)
 
 
-@cache
 def all_recipes() -> dict[str, Recipe]:
     """Return all recipes by name: every objective on every data set."""
-    return {name: recipe_named(name) for name in NAMES}
+    return {name: recipe_named(name) for name in names()}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from aimgan.checked import python_numbers, shown, typed, values_for
 from aimgan.data import DATA, DataSource
-from aimgan.errors import AimganError, near_miss
+from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.networks import NETWORKS, Networks
 from aimgan.networks.sizes import require_sizes, require_weights
 from aimgan.objectives import OBJECTIVES
@@ -82,7 +82,7 @@ class Recipe:
 
 def _require_one_of(what: str, got: Any, valid: Any) -> None:
     if not isinstance(got, str) or got not in valid:
-        raise near_miss(what, str(got), valid)
+        raise near_miss(what, str(got), valid, OF_YOUR_OWN if valid in (OBJECTIVES, DATA, NETWORKS) else "")
 
 
 def objective_options(name: str) -> set[str]:
@@ -113,14 +113,24 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
+def setting_names(part: Any) -> list[str]:
+    """Return the names of the fields of data or networks that are settings: all that are compared."""
+    if not is_dataclass(part):
+        raise AimganError(f"a recipe has {type(part).__name__}; expected a frozen dataclass, whose fields are settings")
+    return [f.name for f in fields(part) if f.compare]
+
+
 def _described(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
     kind = next((name for name, cls in kinds.items() if type(part) is cls), None)
     if kind is None:
+        registry, name = "DATA" if kinds is DATA else "NETWORKS", type(part).__name__
         raise AimganError(
-            f"a recipe has {type(part).__name__}; only {', '.join(sorted(kinds))} can be written to a file"
+            f"a recipe has {name}, and run.json can only name {', '.join(sorted(kinds))}: register it, as "
+            f'{registry}["a name"] = {name}'
         )
     values: dict[str, Any] = {"kind": kind}
-    for name, value in asdict(part).items():
+    for name in setting_names(part):
+        value = getattr(part, name)
         values[name] = list(value) if isinstance(value, tuple) else value  # as JSON gives them back
     return values
 
@@ -164,11 +174,16 @@ def _typed_option(objective: str, name: str, value: Any) -> Any:
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """Return the recipe with `--set` applied: options of the objective, numbers of the recipe, `networks.*`, `data.*`.
 
-    Text is read as the type of the field. Raises AimganError for an unknown name, with the nearest known one, and for a
-    wrong value.
+    `data` and `networks` are themselves names of DATA and NETWORKS, whose default settings they stand for; networks
+    keep the recipe's dim. Text is read as the type of the field. Raises AimganError for an unknown name, with the
+    nearest known one, and for a wrong value.
     """
+    for part, kinds in (("data", DATA), ("networks", NETWORKS)):
+        if part in settings:
+            recipe = replace(recipe, **{part: _of_kind(part, settings[part], kinds, recipe.networks)})
+    settings = {name: value for name, value in settings.items() if name not in ("data", "networks")}
     networks: Any = recipe.networks
-    network_names = {f.name for f in fields(networks)}
+    network_names = set(setting_names(networks))
     network_settings = {}
     for name, value in settings.items():
         part, _, key = str(name).rpartition(".")
@@ -181,6 +196,16 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     if network_settings:
         require_weights(networks)
     return replace(recipe, networks=networks)
+
+
+def _of_kind(part: str, kind: Any, kinds: Mapping[str, Any], networks: Any) -> Any:
+    """Return data or networks of a kind, with default settings."""
+    _require_one_of(f"kind of {part}", kind, kinds)
+    settings = {"dim": networks.dim} if part == "networks" else {}
+    try:
+        return kinds[kind](**settings)
+    except TypeError as reason:  # a field without a default
+        raise AimganError(f"{part}={kind} cannot be made ({reason}): give every field of it a default") from None
 
 
 def _known_shape(recipe: Recipe) -> dict[str, Any]:
@@ -196,7 +221,7 @@ def _with_setting(recipe: Recipe, name: str, value: Any) -> Recipe:
     options = objective_options(recipe.objective)
     numbers = {f.name for f in fields(Recipe)} - {"name", "data", "networks", "objective", "options"}
     data: Any = recipe.data
-    data_names = {f"data.{f.name}" for f in fields(data)}
+    data_names = {f"data.{key}" for key in setting_names(data)}
     if name in options:
         return replace(recipe, options={**recipe.options, name: _typed_option(recipe.objective, name, value)})
     if name in numbers:
@@ -206,5 +231,5 @@ def _with_setting(recipe: Recipe, name: str, value: Any) -> Recipe:
     if name in data_names:
         key = name.removeprefix("data.")
         return replace(recipe, data=replace(data, **{key: typed(type(data), key, value)}))
-    network_names = {f"networks.{f.name}" for f in fields(recipe.networks)}  # type: ignore[arg-type]
+    network_names = {f"networks.{key}" for key in setting_names(recipe.networks)}
     raise near_miss(f"setting of {recipe.name}", name, options | numbers | data_names | network_names)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from aimgan.checked import integer, python_numbers
+from aimgan.data import InMemory, in_memory
+from aimgan.data.memory import Given
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
 from aimgan.recipes.assemble import fit_networks
@@ -28,7 +30,7 @@ CPU_NOTE = (
 class Flags(TypedDict, total=False):
     """What `aimgan train` takes besides a recipe and a folder: each name is a flag of the command."""
 
-    data: str | Path | None
+    data: Any  # a path, or data in memory (data/memory.py)
     size: int | None
     seed: int
     steps: int | None
@@ -39,6 +41,9 @@ class Flags(TypedDict, total=False):
     extend: bool
     new_data: bool
     track: Sequence[str] | None
+
+
+FLAGS = tuple(Flags.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def _has_length(flags: Flags) -> bool:
 
 def prepared(
     recipe: str | Recipe,
-    data: str | Path | None = None,
+    data: Any = None,
     size: int | None = None,
     steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -140,6 +145,8 @@ def prepared(
     """Return a recipe with a command's flags applied. Raises AimganError for an unknown name or a wrong value."""
     if isinstance(recipe, str):
         recipe = recipe_named(recipe)
+    if data is not None and not isinstance(data, str | Path):
+        recipe, data = with_memory(recipe, data), None
     if preset is not None:
         recipe = with_preset(recipe, preset)
     if steps is not None and settings and "epochs" in settings:
@@ -156,8 +163,29 @@ def prepared(
     return with_settings(python_numbers(recipe), {**given, **(settings or {})})
 
 
+def with_memory(recipe: Recipe, data: Any) -> Recipe:
+    """Return the recipe with data in memory, images in the size and channels of the recipe's own.
+
+    Folders have images of any channels, so there the data decide. Raises AimganError for points where the recipe has
+    images, or the reverse.
+    """
+    given = in_memory(data)
+    shape = recipe.networks.shape
+    are_points = given.are_points if isinstance(given, Given) else len(given.shape) == 1
+    if are_points and len(shape) != 1:
+        raise AimganError(
+            f"data has the shape of points, (n, d), and {recipe.name} is for images: give (n, h, w), (n, h, w, c) or "
+            f"(n, c, h, w), or take grid/{recipe.objective}"
+        )
+    if not are_points and len(shape) == 1:
+        raise AimganError(f"data has images, and {recipe.name} is for points (n, d): take folder/{recipe.objective}")
+    old: Any = recipe.data
+    channels = None if _is_folder(recipe.name) else getattr(old, "channels", None)
+    return replace(recipe, data=InMemory(getattr(old, "size", None), channels, given=given))
+
+
 def _require_images(recipe: Recipe, name: str, flag: str) -> None:
-    if not hasattr(recipe.data, name):
+    if not hasattr(recipe.data, name) or len(recipe.networks.shape) == 1:
         raise AimganError(
             f"recipe {recipe.name} makes its own data: leave {flag} out, or take folder/{recipe.objective}"
         )

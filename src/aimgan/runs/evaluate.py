@@ -10,7 +10,7 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan.checked import shown
-from aimgan.data import Images, Mixture
+from aimgan.data import Images, InMemory, Mixture, in_memory
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, plain
 from aimgan.evaluation.evaluate import evaluate, evaluate_data
@@ -19,7 +19,7 @@ from aimgan.model import LatentVariableModel
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.objectives import OBJECTIVES
 from aimgan.pages import tables
-from aimgan.recipes.catalogue import NAMES, recipe_named
+from aimgan.recipes.catalogue import names, recipe_named
 from aimgan.recipes.recipe import Recipe, with_settings
 from aimgan.recipes.resolving import recorded
 from aimgan.runs.loading import loaded, network_for
@@ -36,7 +36,7 @@ EARLIER_STATISTICS = (
 class Options:
     """What a run is scored with instead of its own settings; None keeps them."""
 
-    data: str | None = None
+    data: Any = None  # a path, or data in memory
     seed: int | None = None
     features: str | None = None
     samples: int | None = None
@@ -58,11 +58,12 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
     recipe = with_settings(recipe, {name: value for name, value in given.items() if value is not None})
     source = recipe.data
     named = getattr(source, "path", None)
-    if options.data not in (None, named):
-        source = images_for(recipe, options.data)
-    elif options.data is None and not _is_own(run, recipe):
-        what = f"{run} was not trained by you here, and says that its images are {shown(named)}"
-        screen.require_consent(console, what, f"--data {named}")
+    if options.data is None:
+        if not _is_own(run, recipe):
+            what = f"{run} was not trained by you here, and says that its images are {shown(named)}"
+            screen.require_consent(console, what, f"--data {named}")
+    elif not isinstance(options.data, str) or options.data != named:
+        source = other_data(recipe, options.data)
     data = loaded(source, console)
     model = load(run, resolved_device(options.device))
     if data.shape != model.shape:
@@ -80,18 +81,19 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
 
 def _is_own(run: Path, recipe: Recipe) -> bool:
     """Return whether a run's images are those that its recipe names by default, or that this user has named."""
-    default = recipe_named(recipe.name).data if recipe.name in NAMES else None
+    default = recipe_named(recipe.name).data if recipe.name in names() else None
     if getattr(recipe.data, "path", None) == getattr(default, "path", None):
         return True
     return names_own_data(RunDir(run).read() or {"settings": {}})
 
 
-def images_for(recipe: Recipe, path: str) -> Images:
-    """Return other images for a run's model, of its shape."""
+def other_data(recipe: Recipe, data: Any) -> Images | InMemory:
+    """Return other data for a run's model: images of its shape, or points."""
     shape = recipe.networks.shape
-    if len(shape) != 3:
-        return Images(path)
-    return Images(path, size=shape[1], channels=shape[0])
+    channels, size = shape[:2] if len(shape) == 3 else (None, None)
+    if isinstance(data, str | Path):
+        return Images(str(data), size, channels)
+    return InMemory(size, channels, given=in_memory(data))
 
 
 def has_earlier_statistics(model: LatentVariableModel) -> bool:

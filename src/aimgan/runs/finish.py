@@ -13,7 +13,7 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan import noise
-from aimgan.data import ImageSet, Mixture
+from aimgan.data import Data, Mixture
 from aimgan.errors import plain
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
 from aimgan.evaluation.feature_networks import FeatureNetwork
@@ -32,7 +32,7 @@ OTHER_POINTS = 10_000  # "the number of points in (b, c, d) is 10 % of (a)"
 
 def finish(
     model: LatentVariableModel,
-    data: Mixture | ImageSet,
+    data: Data,
     run: RunDir,
     plan: Plan,
     console: Console,
@@ -40,13 +40,13 @@ def finish(
 ) -> dict[str, Any]:
     """Re-estimate batch norm, save the model, evaluate it, draw its figures, write the report. Return the scores."""
     recipe, seed = plan.recipe, plan.seed
-    with console.status("evaluating"):
+    with screen.status(console, "evaluating"):
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
         scores = evaluate(model, data, seed, network, recipe.samples)
         sentence = judged(model, data, scores, seed, recipe.name).sentence
         scores["verdict"] = sentence
-        if model.E is not None and isinstance(data, ImageSet) and len(data.images.test):
+        if "reconstruction_mse" in scores and len(data.shape) == 3:
             save_array(run.errors, image_errors(model, data).numpy())
     run.figures.mkdir(exist_ok=True)
     paths = draw(model, data, run, plan)
@@ -61,16 +61,16 @@ def finish(
     return scores
 
 
-def batch_of(data: Mixture | ImageSet, seed: int, k: int) -> torch.Tensor:
+def batch_of(data: Data, seed: int, k: int) -> torch.Tensor:
     """Return training batch k of 100 samples, or of all where there are fewer."""
     return data.batch(seed, k, min(100, data.epoch_size))
 
 
-def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, plan: Plan) -> list[Path]:
+def draw(model: LatentVariableModel, data: Data, run: RunDir, plan: Plan) -> list[Path]:
     """Draw the run's figures into its folder and return their paths."""
     title = f"{plan.recipe.name}, seed {plan.seed}"
     made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), title)}
-    if isinstance(data, Mixture) and data.shape == (2,):
+    if data.shape == (2,):
         steps = model.config.about["steps"]
         panels = points_of(model, data, plan.seed)
         made["figure3"] = figure3(data_points(data, plan.seed), *panels, f"{title}, {steps:,} steps")
@@ -78,9 +78,9 @@ def draw(model: LatentVariableModel, data: Mixture | ImageSet, run: RunDir, plan
     return [save(figure, run.figures / f"{name}.png") for name, figure in made.items()]
 
 
-def pictures(model: LatentVariableModel, data: Mixture | ImageSet, seed: int) -> dict[str, Image.Image]:
+def pictures(model: LatentVariableModel, data: Data, seed: int) -> dict[str, Image.Image]:
     """Return samples, reconstructions and neighbours of a model of images; nothing for a model of points."""
-    if isinstance(data, Mixture):
+    if len(data.shape) != 3:
         return {}
     x = data.test(32).cpu()
     made = {"samples": grid(model.generate(64, noise.generator(seed, "figure samples")), columns=8)}
@@ -97,17 +97,23 @@ def drawn(run: RunDir) -> dict[str, np.ndarray]:
     return {path.stem: np.asarray(Image.open(path).convert("RGB")) for path in paths}
 
 
-def data_points(data: Mixture, seed: int) -> torch.Tensor:
-    """Return panel (a) of figure 3, (100,000, 2)."""
+def data_points(data: Data, seed: int) -> torch.Tensor:
+    """Return panel (a) of figure 3, (100,000, 2), or all training points where there are fewer."""
+    if not isinstance(data, Mixture):
+        return data.batch(seed, 0, min(DATA_POINTS, data.epoch_size))
     return data.sample(DATA_POINTS, noise.generator(seed, "figure data"))
 
 
 def points_of(
-    model: LatentVariableModel, data: Mixture, seed: int
+    model: LatentVariableModel, data: Data, seed: int
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor]:
-    """Return panels (b) codes and (c) reconstructions of held-out data, None without an encoder, and (d) samples."""
+    """Return panels (b) codes and (c) reconstructions of held-out data, and (d) samples.
+
+    (b) and (c) are None without an encoder or held-out data.
+    """
     samples = model.generate(OTHER_POINTS, noise.generator(seed, "figure samples")).cpu()
-    if model.E is None:
+    x = data.test(OTHER_POINTS)
+    if model.E is None or not len(x):
         return None, None, samples
-    codes = model.encode(data.test(OTHER_POINTS)).mean
+    codes = model.encode(x).mean
     return codes.cpu(), model.decode(codes, inferred=True).cpu(), samples

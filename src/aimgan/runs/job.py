@@ -39,10 +39,10 @@ class Job:
     console: Console
 
     @classmethod
-    def begun(cls, plan: Plan, accelerator: Accelerator, console: Console | None) -> Job:
+    def begun(cls, plan: Plan, accelerator: Accelerator, console: Console) -> Job:
         """Load the data and fit the plan to them. Every process of a launch must come here."""
         processes = Processes.of(accelerator)
-        if console is None or not processes.first:
+        if not processes.first:
             console = Console(quiet=True)
         folder = RunDir(plan.output)
         data = loaded(plan.recipe.data, console, accelerator.device)
@@ -96,11 +96,15 @@ class Job:
         except (OSError, ValueError, KeyError):
             return False
 
+    @property
+    def _own_networks(self) -> Any:
+        return getattr(self.plan.recipe.networks, "players", None) or None
+
     def finished_model(self) -> LatentVariableModel:
         """Return the model on every process, wherever the folder is."""
         if self.processes.world == 1:
-            return load(self.folder.path)
-        tensors = load(self.folder.path).state_dict() if self.processes.first else {}
+            return load(self.folder.path, networks=self._own_networks)
+        tensors = load(self.folder.path, networks=self._own_networks).state_dict() if self.processes.first else {}
         config = config_of(self.plan.recipe, {})
         if self.plan.recipe.refit:
             config = with_own_encoder(config, WIDTH)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from rich.console import Console
 
@@ -35,8 +35,18 @@ def train(
     recipe: str | Recipe,
     output: str | Path | None = None,
     *,
+    data: Any = None,
+    size: int | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    extend: bool = False,
+    new_data: bool = False,
+    track: Sequence[str] | None = (),
     console: Console | None = None,
-    **flags: Unpack[Flags],
 ) -> LatentVariableModel:
     """Train a recipe, or go on with it where it was stopped, and return the model.
 
@@ -44,8 +54,9 @@ def train(
         recipe: a name such as "grid/aim", or a Recipe.
         output: the run's folder; runs/<data>-<objective>[-<preset>] without one. It gets run.json, metrics.jsonl,
             checkpoints/, model/, evaluation.json, figures/, report.md and report.html.
-        console: where progress is printed; nowhere without one.
-        data: where images are: a folder, a zip, tar shards, arrays, parquet, or a Hub id.
+        data: where images are: a folder, a zip, tar shards, arrays, parquet, or a Hub id. Or the data themselves: an
+            array, a tensor, a list of PIL images, a torch Dataset or DataLoader (aimgan.data.in_memory), or an object
+            that is an aimgan.data.Batches.
         size: the side that images are scaled and cropped to.
         seed: of everything random.
         steps: how many, instead of the recipe's.
@@ -56,6 +67,7 @@ def train(
         extend: allow more steps than the run was begun with.
         new_data: allow other images than the run was begun with.
         track: names of trackers; None is TensorBoard where it is installed (docs/training.md).
+        console: where progress is shown. By default it is shown in a notebook only.
 
     The same call goes on from the newest checkpoint, or returns the finished model. Under torchrun or `accelerate
     launch` the processes share each batch (docs/distributed.md).
@@ -63,12 +75,14 @@ def train(
     Raises AimganError for an unknown name, a wrong setting, no data, or a folder that holds another run; Interrupted
     after SIGINT or SIGTERM, when the state is saved.
     """
+    flags = Flags(data=data, size=size, seed=seed, steps=steps, minutes=minutes, device=device, settings=settings,
+                  preset=preset, extend=extend, new_data=new_data, track=track)  # fmt: skip
     plan = resolve(recipe, output, flags)
     accelerator = accelerator_for(plan.device, mixed(plan.recipe.precision))
     products = float32_products(plan.recipe.precision, accelerator.device)
     kernels = deterministic(plan.recipe.deterministic, accelerator.device)
     with ends_of_others(accelerator.num_processes), products, kernels:
-        job = with_length(Job.begun(plan, accelerator, console))
+        job = with_length(Job.begun(plan, accelerator, console or screen.default()))
         objective = assemble(job.plan.recipe, plan.seed, accelerator.device)  # refuses a wrong option before the folder
         network = job.feature_network()
         with job.locked_folder():

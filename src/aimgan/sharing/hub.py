@@ -14,7 +14,8 @@ from aimgan._version import __version__
 from aimgan.checked import HUB_ID, read_json, regular, shown
 from aimgan.errors import AimganError, plain
 from aimgan.files import copy_file, recover, replacing_folder, require_own, unreadable, unwritable, write_text
-from aimgan.model import CARD, CONFIG, MARKS, WEIGHTS, LatentVariableModel, load_folder
+from aimgan.model import CARD, CONFIG, MARKS, WEIGHTS, LatentVariableModel
+from aimgan.sharing.folder import load_folder
 
 if TYPE_CHECKING:
     from aimgan.card import Card
@@ -32,14 +33,16 @@ REFUSALS = {  # HTTP statuses with which the Hub refuses a push
 }
 
 
-def load(source: str | Path, device: str = "cpu") -> LatentVariableModel:
+def load(source: str | Path, device: str = "cpu", networks: Any = None) -> LatentVariableModel:
     """Load a model from a run folder, the folder of a saved model or a Hub id, ready to infer.
 
     A Hub id is "owner/name" or "owner/name@revision", with a branch, a tag or a commit as revision.
-    "pretrained/mnist-aim" comes with aimgan. Nothing is ever unpickled. Raises AimganError where there is no model, or
+    "pretrained/mnist-aim" comes with aimgan. Nothing is ever unpickled. A model of networks of your own (`aimgan.fit`)
+    needs them again as `networks`: the module or the dictionary that has G, D and E; a file never names what is
+    imported. Raises AimganError where there is no model, or
     where it is damaged.
     """
-    return load_folder(find(source), device)
+    return load_folder(find(source), device, networks)
 
 
 def find(source: str | Path) -> Path:

@@ -190,10 +190,10 @@ class RunDir:
         if not isinstance(then, dict) or then.get("fingerprint") == data["fingerprint"]:
             return {"data": dict(data)}
         if not new_data:
+            counts = [read.get("images", read.get("samples")) for read in (then, data)]
             raise AimganError(
-                f"the run in {self.path} has other images: {then.get('images'):,} then, {data['images']:,} now, and "
-                "their pixels differ; pass the images of its start, --new-data to go on with these, or choose another "
-                "--output"
+                f"the run in {self.path} has other data: {counts[0]:,} samples then, {counts[1]:,} now; "
+                "pass the data of its start, --new-data to go on with these, or choose another --output"
             )
         found = checkpoint.newest(self.checkpoints)
         earlier = {**then, "until_step": found.step if found else 0}
