@@ -122,7 +122,7 @@ class LatentVariableModel(nn.Module):
         `generator` is used only by a G that draws noise of its own (section 4.6).
         """
         noise.require_generator(generator)
-        z = _as_tensor(z, "z", (self.dim,))
+        z = self._given(z, "z", (self.dim,))
         self._require(z, "z", (self.dim,))
         G = self.G_of(inferred)
         z = z.to(self.prior.origin)
@@ -229,8 +229,12 @@ class LatentVariableModel(nn.Module):
         """Map samples to the device, the type and the pixel range of the networks."""
         return to_range(x.to(self.prior.origin), self.value_range)
 
-    def _given(self, x: Any) -> Any:
-        return _as_tensor(x, "x", self.shape, self.config.scale)
+    def _given(self, x: Any, name: str = "x", shape: tuple[int, ...] | None = None) -> Any:
+        if isinstance(x, Tensor):
+            return x
+        from aimgan.data.memory import as_samples  # imports Pillow, which a model of tensors does not need
+
+        return as_samples(x, name, shape or self.shape, self.config.scale)
 
     def _require(self, x: Any, name: str, shape: tuple[int, ...], images: bool = False) -> None:
         """Raise AimganError unless x is a dense float tensor (n, *shape) of finite numbers, in [0, 1] for images."""
@@ -290,12 +294,3 @@ class LatentVariableModel(nn.Module):
             save_tensors(fresh / WEIGHTS, self.state_dict())
             write_json(fresh / CONFIG, {"format": FORMAT, **self.config.saved()})
             write_text(fresh / CARD, self.card().markdown())
-
-
-def _as_tensor(x: Any, name: str, shape: tuple[int, ...], scale: tuple[float, float] | None = None) -> Any:
-    """Return arrays and PIL images as a tensor (`aimgan.data.memory.as_samples`), and tensors as they are."""
-    if isinstance(x, Tensor):
-        return x
-    from aimgan.data.memory import as_samples  # imports Pillow, which a model of tensors does not need
-
-    return as_samples(x, name, shape, scale)
