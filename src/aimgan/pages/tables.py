@@ -47,7 +47,8 @@ class Table:
         lines = [[_for_terminal(cell) for cell in line] for line in (self.columns, *self.rows)]
         columns = list(zip(*lines, strict=True))
         wide = sum(max(map(len, column)) + 2 for column in columns) >= TERMINAL
-        table = RichTable(title=self.title, caption=self.note, box=box.SIMPLE_HEAD, show_edge=not wide)
+        title, note = Text(self.title, "table.title"), Text(self.note, "table.caption")  # as text: never markup
+        table = RichTable(title=title, caption=note, box=box.SIMPLE_HEAD, show_edge=not wide)
         table.title_justify = table.caption_justify = "left"
         table.padding = (0, 0 if wide else 1, 0, 0)
         for head, *cells in columns:
