@@ -5,6 +5,7 @@ docs/security.md lists the files that are read and the limits.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import operator
@@ -29,16 +30,47 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 MAX_JSON = 8 * 2**20  # bytes
+MAX_FILE = 256 * 2**20  # bytes of an image, alone or in an archive, and of a table of labels
+MOST_READS = 200_000  # of one image
 MAX_DEPTH = 50  # of nested lists and objects in JSON
 MAX_INT, MAX_FLOAT = 2**63 - 1, 1e30
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")  # owner/name[@revision] of the Hugging Face Hub
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # the memory limit of a container
 
 
+class NotAFileError(OSError):
+    """A path leads to a pipe, a device or a folder, whose reading might never end."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EINVAL, "not a regular file")
+
+    def __str__(self) -> str:
+        return str(self.strerror)  # without "[Errno 22]"
+
+
+class BoundedReader:
+    """A file that is handed to a parser which may read it without end, byte by byte, or a header again and again.
+
+    `read` raises ValueError after MOST_READS reads. A file of MAX_FILE bytes needs fewer in any block size that
+    writers of images use. It has no `fileno`, so that no parser reads around it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._reads = file, 0
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the file itself does."""
+        self._reads += 1
+        if self._reads > MOST_READS:
+            raise ValueError(f"its parts are too small or too many: over {MOST_READS:,} reads")
+        return bytes(self._file.read(size))
+
+
 def regular(path: Path) -> Path:
-    """Return the path. Raises OSError for a pipe or a device, whose reading might never end."""
+    """Return the path. Raises NotAFileError for a pipe or a device, whose reading might never end."""
     if path.exists() and not path.is_file():
-        raise OSError(0, "not a regular file")
+        raise NotAFileError
     return path
 
 

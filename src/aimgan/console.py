@@ -94,11 +94,11 @@ def bar(console: Console, speed_over: float = 30.0) -> Progress:
     """Return a progress bar; the time left is estimated from the last `speed_over` seconds."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
         console=console,
         transient=True,
         refresh_per_second=4,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.lib import format
 
-from aimgan.checked import regular
+from aimgan.checked import regular, require_memory
 from aimgan.errors import AimganError
 from aimgan.files import appending, lock, refuse_links
 
@@ -132,12 +132,21 @@ class AppendOnlyArrays:
 
     def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
         """Read the rows of an array, `most` at a time: rows that are mapped would stay in memory."""
-        row_type = self.row_types[name]
-        with (self.folder / f"{name}.npy").open("rb") as file:
-            file.seek(self._begin(name))
-            for start in range(0, self.counts[name], most):
-                count = min(most, self.counts[name] - start)
-                yield np.frombuffer(file.read(count * row_type.size), row_type.dtype).reshape(count, *row_type.shape)
+        for start in range(0, self.counts[name], most):
+            yield self._read(name, start, min(most, self.counts[name] - start))
+
+    def take(self, name: str, rows: Sequence[int]) -> np.ndarray:
+        """Read rows of an array by their numbers, at least one."""
+        return np.concatenate([self._read(name, row, 1) for row in rows])
+
+    def _read(self, name: str, start: int, count: int) -> np.ndarray:
+        """Read rows from the file. Raises AimganError if another program has cut it, where a map would crash."""
+        file, row_type = self._files[name], self.row_types[name]
+        file.seek(self._begin(name) + start * row_type.size)
+        content = file.read(count * row_type.size)
+        if len(content) < count * row_type.size:
+            raise AimganError(f"{self.folder / name}.npy was cut while it was read: run the same command again")
+        return np.frombuffer(content, row_type.dtype).reshape(count, *row_type.shape)
 
     def finish(self) -> None:
         """Write the numbers of rows into the headers, and make sure that everything is on the disk."""
@@ -198,3 +207,15 @@ def open_array(path: Path, row_type: RowType, count: int | None = None) -> np.nd
     if array.dtype != np.dtype(row_type.dtype) or array.shape != expected:
         raise ValueError(f"{path.name} holds {array.dtype} {array.shape}, expected {row_type.dtype} {expected}")
     return array
+
+
+def read_array(path: Path, row_type: RowType, count: int) -> np.ndarray:
+    """Read a finished array into memory, which stays as it is when the file is cut. Raises errors as `open_array`."""
+    mapped = open_array(path, row_type, count)
+    require_memory(mapped.nbytes, f"the array in {path}", "take fewer rows")
+    with path.open("rb") as file:
+        file.seek(mapped.offset)  # type: ignore[attr-defined]
+        content = bytearray(mapped.nbytes)
+        if file.readinto(content) < mapped.nbytes:
+            raise ValueError(f"{path.name} was cut while it was read")
+    return np.frombuffer(content, mapped.dtype).reshape(mapped.shape)

@@ -28,7 +28,7 @@ TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
 LAYERS = (
     ("errors", "_version"),
     ("checked",),
-    ("noise", "files", "devices", "weights", "markdown", "score_meanings"),
+    ("noise", "files", "signals", "devices", "weights", "markdown", "score_meanings"),
     ("growing", "model_inputs", "card", "named"),
     ("objectives", "networks", "data", "metrics", "figures"),
     ("training", "model_config", "console", "extensions"),

@@ -93,17 +93,30 @@ def test_rows_that_are_broken_are_named(tmp_path):
     ("column", "told"),
     [
         (["/d/a.png"], "the row holds text"),
-        ([[1, 2]], "the row holds a list"),
-        ([[{"bytes": b"x", "path": None}]], "the row holds a list"),
-        ([7], "the row holds int"),
         (pa.array([{"path": "a.png"}]), "the row holds a path without the image's bytes"),
-        (pa.array([{"path": ["a", "b"], "bytes": b"x"}]), "not an image"),
         (pa.array([{"bytes": "x"}]), "the row holds text"),
     ],
 )
 def test_columns_of_anything_else_say_what_their_rows_hold(tmp_path, column, told):
     pq.write_table(pa.table({"image": column, "label": pa.array([2**64 - 1], pa.uint64())}), tmp_path / "x.parquet")
     with pytest.raises(AimganError, match=rf"all 1 images in .* are broken: the first, '.*': {told}"):
+        load_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        ([[1, 2]], "list<element: int64>"),
+        ([[{"bytes": b"x", "path": None}]], "list<element: struct"),
+        ([7], "int64"),
+        (pa.array([b"xy"], pa.binary(2)), r"fixed_size_binary\[2\]"),
+        (pa.array([{"path": ["a", "b"], "bytes": b"x"}]), "list<element"),
+        (pa.array([{"bytes": b"x", "more": 7}]), "int64"),
+    ],
+)
+def test_columns_whose_values_memory_holds_once_a_row_are_refused(tmp_path, column, told):
+    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet")
+    with pytest.raises(AimganError, match=rf"of {told}.* in 'image'; expected the bytes of image files"):
         load_images(tmp_path)
 
 

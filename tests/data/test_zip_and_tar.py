@@ -14,7 +14,6 @@ import torch
 from nasty import write_nasty_folder
 from trees import firsts, pictures, png, tree, write_folder, write_shards, write_tar, write_zip
 
-from aimgan.data import files
 from aimgan.data.files import archive
 from aimgan.data.images import load_images
 from aimgan.errors import AimganError
@@ -53,7 +52,7 @@ def test_an_archive_is_its_folder(nasty, tmp_path, kind, prefix):
 
 
 def test_nothing_is_written_out_and_members_have_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_MEMBER", 1000)
+    monkeypatch.setattr("aimgan.data.decode.MAX_FILE", 1000)
     held = {
         "../../evil.png": png(1),
         "/absolute.png": png(2),

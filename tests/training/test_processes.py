@@ -21,10 +21,10 @@ from aimgan.networks.batch_norm import batch_norms
 from aimgan.recipes import assemble, resolving
 from aimgan.recipes.resolving import prepared
 from aimgan.runs import train as training
+from aimgan.signals import interrupt, on_signal
 from aimgan.training.engine import players
 from aimgan.training.loop import Loop
 from aimgan.training.processes import GO_ON, SAVE, STOP, Processes, accelerator_for, ends_of_others
-from aimgan.training.signals import interrupt, on_signal
 
 
 def test_one_process_sends_nothing():

@@ -11,8 +11,9 @@ from typing import Any
 import typer
 
 from aimgan.cli import running, using  # noqa: F401 - they put their verbs into the app, in the order of --help
-from aimgan.cli.options import app, with_import
+from aimgan.cli.options import app, drop_output, with_import
 from aimgan.errors import AimganError, Interrupted, plain
+from aimgan.signals import EXIT
 
 # isort: split
 from aimgan.cli import sharing  # noqa: F401
@@ -39,11 +40,14 @@ def main() -> None:
     except AimganError as mistake:
         _fail(str(mistake), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 130)
+        _fail("interrupted", EXIT)
     except Interrupted as stopped:
-        _fail(f"{stopped}; run the same command again to go on", 130)
+        _fail(f"{stopped}; run the same command again to go on", EXIT)
     except usage_error as mistake:
         _fail(mistake.format_message(), 1)
+    except BrokenPipeError:  # `| head -1` has closed what is written to
+        drop_output()
+        _fail("what reads this command's output has ended", 1)
     except OSError as reason:  # a full disk, a file that may not be read
         _fail(str(reason), 1)
     except MemoryError as reason:

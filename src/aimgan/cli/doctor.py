@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 from rich.console import Console
 
 from aimgan._version import __version__
@@ -118,6 +119,9 @@ def _package(requirement: Requirement) -> Finding:
         return Finding(requirement.name, PROBLEM, "missing", fix)
     if not requirement.specifier.contains(version, prereleases=True):
         return Finding(requirement.name, PROBLEM, f"{version}; expected {requirement.specifier}", fix)
+    safe, why = SAFE.get(requirement.name, ("0", ""))
+    if Version(version) < Version(safe):
+        return Finding(requirement.name, NOTE, f"{version}; {why}", f"pip install '{requirement.name}>={safe}'")
     return Finding(requirement.name, OK, version)
 
 
@@ -257,6 +261,13 @@ def _hub() -> Iterator[Finding]:
         yield Finding("hub", PROBLEM, f"{constants.ENDPOINT} answers with {answer.status_code}", FIXES["hub"])
 
 
+SAFE = {  # packages that read files of strangers: from which version on known faults are mended, and which those are
+    "pillow": (
+        "13",
+        "before 13 its readers of JPEG and TIFF have known faults, which a file of a stranger can use. Gradio 6, of "
+        "the extra `explorer`, requires an earlier one: install it in an environment of its own",
+    ),
+}
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "python": _python,
     "packages": _packages,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from aimgan import noise
+from aimgan.checked import require_memory
 from aimgan.cli.command import Command
 from aimgan.cli.output import write, write_arrays
 from aimgan.errors import AimganError
@@ -66,6 +67,8 @@ def encode(command: Command, output: Path, data: str) -> Path:
     given = command.read(model, [data])
     q = model.encode(given.x)
     arrays = {"mean": q.mean, "log_variance": q.log_variance}
+    longest = max(map(len, given.names))
+    require_memory(4 * longest * len(given.names), f"names of up to {longest:,} characters", "shorten the longest")
     return write_arrays(output, arrays, names=np.array(given.names))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
@@ -68,10 +71,26 @@ def with_import(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def console() -> Console:
-    """Return where a verb prints."""
+    """Return where a verb prints. Text that it is given is never markup: paths and names may hold brackets."""
     from rich.console import Console  # here, so that --help need not wait for it
 
-    return Console()
+    made = Console(markup=False)
+    # Where the reader of a pipe has ended (`| head -1`), a run is stopped as by Ctrl+C, which saves its state. Rich
+    # would end the process.
+    made.on_broken_pipe = _stop_unread  # type: ignore[method-assign]
+    return made
+
+
+def drop_output() -> None:
+    """Send the rest of what is printed nowhere: its reader has ended, and Python would complain at the exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _stop_unread() -> None:
+    drop_output()
+    signal.raise_signal(signal.SIGINT)
 
 
 def wrote(path: Path) -> None:

@@ -7,12 +7,14 @@ data/scale.py finds.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +26,11 @@ try:
 except ImportError:  # it comes with the extra `data`
     simplejpeg = None
 
-from aimgan.checked import regular
+from aimgan.checked import MAX_FILE, BoundedReader, regular
 from aimgan.errors import AimganError, first_line
 
 MAX_PIXELS = 64_000_000  # of an image in memory
+LARGE = 4_000_000  # pixels: of larger images, threads decode one at a time, since each may take a gigabyte
 # A closed list: one of Pillow's other readers starts Ghostscript on a file that says it is PostScript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")
 DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})  # modes of more than 8 bits
@@ -35,7 +38,7 @@ GREY = DEEP | {"1", "L", "LA"}
 SIXTEEN_BITS = ("PNG", "PPM")  # formats that have 16 bits where Pillow says mode I
 JPEG, APP1 = b"\xff\xd8\xff", b"\xff\xe1"  # the first bytes of a JPEG; the segment with its EXIF orientation
 SCAN, END_OF_JPEG, MARKER = b"\xff\xda", b"\xff\xd9", re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
-MOST_SCANS, MOST_BYTES = 200, 2**28  # of a JPEG
+MOST_SCANS = 200  # of a JPEG
 MOST_JPEG = 2**20  # bytes: for a larger file Pillow's overhead is small
 
 Pixels = UInt8[np.ndarray, "c h w"]
@@ -44,6 +47,9 @@ Opener = Callable[[], Stored]
 File = BufferedReader | BytesIO
 Scale = tuple[float, float]  # the values of floats and 32-bit integers that are black and white
 EIGHT_BITS: Scale = (0.0, 255.0)
+TURN = Lock()
+# Blocks of this size go back to the system when they are freed; glibc keeps smaller ones for the thread that had them.
+Image.core.set_block_size(2**26)
 
 
 class UndecodableError(Exception):
@@ -80,12 +86,49 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def opened(stored: Path | BytesIO) -> Iterator[File]:
-    """Open a stored file for reading. Raises OSError for a pipe or a device; leaves the caller's BytesIO open."""
+    """Open a stored file for reading; leave the caller's BytesIO open.
+
+    Raises OSError for a pipe or a device, and UndecodableError for a file of more than MAX_FILE bytes.
+    """
     if isinstance(stored, BytesIO):
         yield stored
-    else:
-        with regular(stored).open("rb") as file:
-            yield file
+        return
+    with regular(stored).open("rb") as file:
+        require_size(os.fstat(file.fileno()).st_size)
+        yield file
+
+
+def require_size(size: int) -> None:
+    """Raise UndecodableError for a file, or a member of an archive, of more than MAX_FILE bytes."""
+    if size > MAX_FILE:
+        raise UndecodableError(f"{size:,} bytes, over {MAX_FILE:,}")
+
+
+def turn(pixels: int) -> AbstractContextManager[object]:
+    """Return a context for the decoding of this many pixels, in which there is one thread at a time if they are LARGE.
+
+    So the memory does not grow with the number of threads.
+    """
+    return TURN if pixels > LARGE else nullcontext()
+
+
+def side_of(opener: Opener) -> int:
+    """Return the shorter side of an image. Raises UndecodableError for a file that is no image."""
+    stored = opener()
+    if isinstance(stored, np.ndarray):
+        return min(stored.shape[1:])
+    try:
+        with opened(stored) as file, pillow_image(file) as image:
+            return min(image.size)
+    except UndecodableError:
+        raise
+    except Exception as error:  # as in decode_with_pages
+        raise UndecodableError(reason(error)) from error
+
+
+def pillow_image(file: File) -> Image.Image:
+    """Open a file with Pillow, which reads its header."""
+    return Image.open(BoundedReader(file), formats=FORMATS)  # type: ignore[arg-type]
 
 
 def decode(
@@ -110,8 +153,7 @@ def decode_with_pages(opener: Opener, size: int | None, channels: int | None, sc
             plain = _plain_jpeg(file, size)
             if plain is not None:
                 return Picture(_formed(plain, size, channels))
-            image, has_more = _loaded(file, size, scale)
-            return Picture(_square(_flat(image, channels), size), has_more)
+            return _by_pillow(file, size, channels, scale)
     except (UndecodableError, UnscaledError, AimganError):
         raise
     except Exception as error:  # Pillow's readers raise nearly anything for a damaged file
@@ -149,15 +191,16 @@ def _plain_jpeg(file: File, size: int | None) -> Pixels | None:
         while factor < 8 and size is not None and min(h, w) >= 4 * factor * size:  # as Image.draft does
             factor *= 2
         least = {"min_factor": factor, "min_height": -(-h // factor), "min_width": -(-w // factor)}
-        rows = simplejpeg.decode_jpeg(content, "GRAY" if space == "Gray" else "RGB", **least)
+        with turn(h * w):
+            rows = simplejpeg.decode_jpeg(content, "GRAY" if space == "Gray" else "RGB", **least)
     except ValueError:
         return None
     return rows.transpose(2, 0, 1)
 
 
-def _loaded(file: File, size: int | None, scale: Scale | None) -> tuple[Image.Image, bool]:
-    """Decode an image with Pillow and turn it upright; return also whether more pages or frames follow."""
-    with Image.open(file, formats=FORMATS) as image:
+def _by_pillow(file: File, size: int | None, channels: int | None, scale: Scale | None) -> Picture:
+    """Decode an image with Pillow and turn it upright."""
+    with pillow_image(file) as image:
         whole = image.size
         if size is not None:
             # A JPEG can be decoded at a fraction of its size; Lanczos does the rest. Only a JPEG of several scans (a
@@ -167,10 +210,15 @@ def _loaded(file: File, size: int | None, scale: Scale | None) -> tuple[Image.Im
         if w * h > MAX_PIXELS:
             raise UndecodableError(f"{whole[0]}x{whole[1]} is over {MAX_PIXELS // 10**6} megapixels")
         has_more = getattr(image, "is_animated", False)
-        image.load()
-        with suppress(Exception):  # damaged EXIF data do not damage the pixels
-            ImageOps.exif_transpose(image, in_place=True)
-        return (_eight_bits(image, scale) if image.mode in DEEP else image), has_more
+        with turn(w * h):
+            image.load()
+            with suppress(Exception):  # damaged EXIF data do not damage the pixels
+                ImageOps.exif_transpose(image, in_place=True)
+            upright = _eight_bits(image, scale) if image.mode in DEEP else image
+            pixels = _square(_flat(upright, channels), size)
+            del upright
+            image.close()  # frees its memory before another thread has its turn
+        return Picture(pixels, has_more)
 
 
 def _scans(image: Image.Image, file: File) -> int:
@@ -178,9 +226,7 @@ def _scans(image: Image.Image, file: File) -> int:
     if image.format not in ("JPEG", "MPO"):
         return 1
     file.seek(0)
-    content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise UndecodableError(f"over {MOST_BYTES:,} bytes")
+    content = file.read()
     if content.count(SCAN) == 1:
         return 1
     scans, at = 0, 0

@@ -14,12 +14,10 @@ from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 
-from aimgan.data.decode import UndecodableError, reason
+from aimgan.data.decode import UndecodableError, reason, require_size
 from aimgan.data.names import MAX_NESTED, Skipped
 from aimgan.data.tars import members
 from aimgan.errors import AimganError, first_line
-
-MAX_MEMBER = 256 * 2**20  # bytes of a member of an archive, uncompressed
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,32 +36,42 @@ class Files:
 def folder(root: Path) -> Files:
     """List the files below a folder, sorted; folders that may not be read are reported.
 
-    A folder is entered once, whatever links to it. Folders nested deeper than MAX_NESTED are reported too: os.walk is
-    recursive.
+    A folder is entered once, whatever links to it. Reported too, and not followed, are links that lead out of the
+    folder, and folders nested deeper than MAX_NESTED.
     """
     names: list[str] = []
     skipped: list[Skipped] = []
-    entered = set()
-
-    def refused(error: OSError) -> None:
-        name = os.path.relpath(error.filename, root) if error.filename else str(root)
-        skipped.append(Skipped(name, str(error.strerror)))
-
-    for where, folders, files in os.walk(root, onerror=refused, followlinks=True):
-        status = os.stat(where)
-        identity = (status.st_dev, status.st_ino)
-        if identity in entered:
-            folders.clear()
+    home = os.path.realpath(root)
+    entered: set[str] = set()
+    waiting = [""]  # folders, each with "/" at its end
+    while waiting:
+        below = waiting.pop()
+        try:
+            identity = os.path.realpath(root / below)
+            entries = [] if identity in entered else list(os.scandir(root / below))
+        except OSError as error:
+            skipped.append(Skipped(below.rstrip("/") or str(root), str(error.strerror)))
             continue
         entered.add(identity)
-        below = Path(where).relative_to(root)
-        if len(below.parts) >= MAX_NESTED and folders:
-            skipped.append(Skipped(str(below), "folders are nested too deep"))
-            folders.clear()
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names += [(below / name).as_posix() for name in files]
+        folders = []
+        for entry in entries:
+            name = below + entry.name
+            if entry.is_symlink() and not _is_inside(os.path.realpath(entry.path), home):
+                skipped.append(Skipped(name, "a link out of the folder"))
+            elif not entry.is_dir():
+                names.append(name)
+            elif not entry.name.startswith("."):
+                folders.append(f"{name}/")
+        if folders and below.count("/") >= MAX_NESTED:
+            skipped.append(Skipped(below.rstrip("/"), "folders are nested too deep"))
+            continue
+        waiting += sorted(folders, reverse=True)
     names.sort()
     return Files(names, lambda k: regular_file(root / names[k]), tuple(skipped))
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def regular_file(path: Path) -> Path:
@@ -132,7 +140,7 @@ def _zip(path: Path, stack: ExitStack) -> Files:
 
     def read(k: int) -> BytesIO:
         member = members_in_order[k]
-        _require_size(member.file_size)
+        require_size(member.file_size)
         try:
             require_deflate(member)
             with lock, opened.open(member) as file:
@@ -153,12 +161,7 @@ def _tar(path: Path, stack: ExitStack) -> Files:
 
     def read(k: int) -> BytesIO:
         member = stored[k]
-        _require_size(member.size)
+        require_size(member.size)
         return blob(os.pread(file.fileno(), member.size, member.begin))
 
     return Files([member.name for member in stored], read, tuple(skipped))
-
-
-def _require_size(size: int) -> None:
-    if size > MAX_MEMBER:
-        raise UndecodableError(f"{size:,} bytes, over {MAX_MEMBER:,}")

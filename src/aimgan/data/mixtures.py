@@ -92,9 +92,11 @@ class Mixture:
         return self.test().split(1_000)
 
 
-def _require_modes(name: str, value: int, most: int) -> None:
+def _require_modes(name: str, value: int, most: int, std: float) -> None:
     if value > most:
         raise AimganError(f"data.{name} is {value}; expected at most {most:,}")
+    if std <= 0:
+        raise AimganError(f"data.std is {std:g}; expected a standard deviation above zero")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Grid:
 
     def load(self, progress: object = None, say: object = None) -> Mixture:
         """Return the mixture. Raises AimganError for more than MODES modes."""
-        _require_modes("side", self.side, math.isqrt(MODES))
+        _require_modes("side", self.side, math.isqrt(MODES), self.std)
         line = [(i - (self.side - 1) / 2) * self.spacing for i in range(self.side)]
         return Mixture([(a, b) for a in line for b in line], self.std**2)
 
@@ -148,6 +150,6 @@ class Ring:
 
     def load(self, progress: object = None, say: object = None) -> Mixture:
         """Return the mixture. Raises AimganError for more than MODES modes."""
-        _require_modes("count", self.count, MODES)
+        _require_modes("count", self.count, MODES, self.std)
         angles = [2 * math.pi * k / self.count for k in range(self.count)]
         return Mixture([(self.radius * math.cos(a), self.radius * math.sin(a)) for a in angles], self.std**2)

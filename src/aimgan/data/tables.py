@@ -24,6 +24,7 @@ from aimgan.data.names import divide, in_neither_split, numbered, split_of
 from aimgan.errors import AimganError, first_line
 
 IMAGES = ("image", "img")  # names of the column of images; the first that is present is read
+BYTES = ("binary", "large_binary", "string", "large_string", "null")  # Arrow's types of values of any length
 ROW = 500  # an upper bound, in bytes of memory, for the name and the label of a row
 KEPT = 2  # row groups in memory: threads may read the end of one and the beginning of the next at the same time
 
@@ -177,12 +178,28 @@ def _columns(schema: Any, path: str) -> tuple[str, str | None]:
     images = [name for name in IMAGES if name in schema.names]
     if not images:
         raise AimganError(f"{path!r} has columns {', '.join(schema.names)}; expected `image` or `img`")
+    _require_bytes(schema.field(images[0]).type, images[0], path)
     for name in COLUMNS:
         if name in schema.names:
             kind = _type(schema, name)
             if types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind):
                 return images[0], name
     return images[0], None
+
+
+def _require_bytes(kind: Any, name: str, path: str) -> None:
+    """Raise AimganError for a column of images that is neither bytes, nor a struct of bytes and maybe a path.
+
+    Only values of those types are in memory once, however many rows repeat them: a file of 500 bytes may hold a hundred
+    million equal numbers, which take their room in memory one by one.
+    """
+    parts = {name: str(kind)}
+    if str(kind).startswith("struct"):
+        parts = {field.name: str(field.type) for field in kind}
+    for part, own in parts.items():
+        values = own.removeprefix("dictionary<values=").partition(",")[0]
+        if part not in (name, "bytes", "path") or values not in BYTES:
+            raise AimganError(f"{path!r} has {part!r} of {own} in {name!r}; expected the bytes of image files")
 
 
 def _type(schema: Any, name: str) -> Any:

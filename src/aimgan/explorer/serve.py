@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 HOST, PORT = "127.0.0.1", 7860
-LOCAL = ["127.0.0.1", "localhost", "::1"]
+LOCAL = ["127.0.0.1", "localhost", "::1", "[::1]"]
 # The page may only ask this server: links of Gradio's own page to other servers are blocked, and so are frames.
 POLICY = (
     b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -55,7 +55,7 @@ def explore(
         page = build(shown, other)
         try:
             launch(page, host, port)
-            typer.echo(plain(f"exploring {run} on http://{host}:{port} (stop it with Ctrl+C)"))
+            typer.echo(plain(f"exploring {run} on http://{address(host)}:{port} (stop it with Ctrl+C)"))
             page.block_thread()
         finally:
             page.close(verbose=False)
@@ -79,6 +79,11 @@ def private(folder: str) -> Any:
     return patch.dict(os.environ, settings | {"no_proxy": "*", "NO_PROXY": "*"})
 
 
+def address(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
     """Start to serve a page, and return. Raises AimganError where that fails, as on a port that is taken."""
     from starlette.middleware import Middleware
@@ -99,9 +104,10 @@ def launch(page: gr.Blocks, host: str = HOST, port: int = PORT) -> None:
             raise OSError("no host; an empty one would be every address of this machine")
         socket.getaddrinfo(host, None)  # raises an error here, where the server would print a traceback
         page.launch(
-            server_name=host, server_port=port, share=False, ssr_mode=False, pwa=False, mcp_server=False, quiet=True,
-            inbrowser=False, prevent_thread_lock=True, footer_links=[], max_file_size=MAX_BYTES, show_error=False,
-            theme=theme(), css_paths=CSS, app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
+            server_name=address(host), server_port=port, share=False, ssr_mode=False, pwa=False, mcp_server=False,
+            quiet=True, inbrowser=False, prevent_thread_lock=True, footer_links=[], max_file_size=MAX_BYTES,
+            show_error=False, theme=theme(), css_paths=CSS,
+            app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
         )  # fmt: skip
     except Exception as reason:  # of many types: a port above 65,535, an unknown host, a server that does not answer
         line = " ".join(f"{type(reason).__name__}: {reason}".split())[:300]

@@ -81,6 +81,8 @@ def _draw(axes: Axes, name: str, points: Points | None, limit: float) -> None:
 def scatter(axes: Axes, points: Points, limit: float) -> None:
     """Draw points on a square from -limit to limit, and write in its corner how many lie outside."""
     values = np.asarray(points.cpu())
+    if values.shape[1] == 1:  # codes of one dimension lie on a line
+        values = np.pad(values, ((0, 0), (0, 1)))
     if len(values) > 2_000:
         size, alpha = 1.2, 0.25
     elif len(values) > 200:

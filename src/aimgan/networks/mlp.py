@@ -49,6 +49,8 @@ class MLP:
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3):
             raise AimganError(f"the MLPs got samples of {tuple(self.shape)}; expected points (k,) or images (c, h, w)")
+        if self.scale <= 0:
+            raise AimganError(f"networks.scale is {self.scale:g}; expected a number above zero, which divides the data")
 
     @property
     def _is_image(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, first_line
 
 MAX_SIDE = 2**20  # width and dim
 MAX_LAYERS = 256  # depths and blocks
@@ -42,7 +42,7 @@ def require_sizes(networks: Any) -> None:
         name, value = f.name, getattr(networks, f.name)
         if type(value) is not int:
             continue
-        least = 0 if "depth" in name else 1
+        least = 0 if name == "encoder_depth" else 1
         most = MAX_LAYERS if "depth" in name or name == "blocks" else MAX_SIDE
         if value < least:
             raise AimganError(f"networks.{name} is {value}; expected at least {least}")
@@ -53,11 +53,16 @@ def require_sizes(networks: Any) -> None:
 
 
 def require_weights(networks: Any) -> None:
-    """Raise AimganError where G or D would have more than MAX_WEIGHTS weights. None are allocated."""
+    """Raise AimganError where G or D has over MAX_WEIGHTS weights or layers that do not fit. None is allocated."""
     require_sizes(networks)
-    for make in (networks.G, networks.D):
+    for make, inputs in ((networks.G, (networks.dim,)), (networks.D, networks.shape)):
         with torch.device("meta"):
-            count = sum(parameter.numel() for parameter in make().parameters())
+            network = make()
+            count = sum(parameter.numel() for parameter in network.parameters())
+            try:
+                network(torch.empty(2, *inputs))
+            except (RuntimeError, IndexError) as reason:
+                raise AimganError(f"these networks cannot take {inputs}: {first_line(reason)}") from None
         if count > MAX_WEIGHTS:
             raise AimganError(
                 f"a network would have {count:,} weights; expected at most {MAX_WEIGHTS:,}: reduce networks.width"

@@ -14,7 +14,7 @@ from aimgan.checked import cores
 from aimgan.errors import AimganError
 from aimgan.paper.experiment import make_folder
 from aimgan.paper.training_run import Attempt, Outcome, TrainingRun, last_step, outcome, remove
-from aimgan.training.signals import on_signal
+from aimgan.signals import on_signal
 
 # The scores of a finished run that its line names.
 NAMED = ("modes", "high_quality", "reconstruction_mse", "inception_score", "frechet_distance")

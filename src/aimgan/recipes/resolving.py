@@ -107,6 +107,8 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
     if preset == "cpu" and _is_folder(recipe) and size is not None and size > 64:
         settings.setdefault("networks.width", size)  # the narrowest that has a layer for each halving of the side
     made = prepared(recipe, flags.get("data"), size, flags.get("steps"), settings, preset)
+    _require_text("--data", flags.get("data"))
+    _require_text("--output", output)
     name = made.name.replace("/", "-")
     if flags.get("preset"):
         name = f"{name}-{flags['preset']}"
@@ -123,6 +125,14 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
         new_data=flags.get("new_data", False),
         trackers=tuple(trackers(flags.get("track", ()))),
     )
+
+
+def _require_text(flag: str, path: str | Path | None) -> None:
+    """Raise AimganError for a path that is not UTF-8: a run's report could not name it, nor safetensors open it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise AimganError(f"{flag} is {str(path)!r}; expected UTF-8: rename it, or pass a link to it") from None
 
 
 def _is_folder(recipe: str | Recipe) -> bool:

@@ -23,11 +23,11 @@ from aimgan.runs.finish import batch_of, drawn, finish, pictures
 from aimgan.runs.job import Job
 from aimgan.runs.refit import refitted
 from aimgan.runs.timing import with_length
+from aimgan.signals import interrupt, on_signal
 from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.precision import deterministic, float32_products, mixed
 from aimgan.training.processes import accelerator_for, ends_of_others
-from aimgan.training.signals import interrupt, on_signal
 from aimgan.training.tracking import Tracking
 
 

@@ -7,13 +7,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-from PIL import Image
 from rich.console import Console
 
 from aimgan.checked import shown
 from aimgan.console import require_consent
-from aimgan.data.decode import FORMATS, Opener, Pixels, UndecodableError, quiet
+from aimgan.data.decode import Pixels, UndecodableError, quiet, side_of
 from aimgan.data.decoding import Decoder, Form
 from aimgan.data.sources import find
 from aimgan.errors import AimganError
@@ -48,19 +46,8 @@ def named(source: str, names: Collection[str], form: Form | None = None) -> dict
             opener = partial(listing.open, k)
             try:
                 if form is None:
-                    decoder.form = replace(decoder.form, size=_side(opener))
+                    decoder.form = replace(decoder.form, size=min(THUMBNAIL, side_of(opener)))
                 found[name] = decoder(opener).pixels
             except (UndecodableError, AimganError):
                 continue
     return found
-
-
-def _side(opener: Opener) -> int:
-    stored = opener()
-    if isinstance(stored, np.ndarray):
-        return min(THUMBNAIL, *stored.shape[1:])
-    try:
-        with Image.open(stored, formats=FORMATS) as image:
-            return min(THUMBNAIL, *image.size)
-    except Exception as error:  # Pillow raises nearly anything for a damaged file
-        raise UndecodableError(str(error)) from error

@@ -25,7 +25,7 @@ from aimgan.data.names import Skipped
 from aimgan.data.sources import find, state
 from aimgan.errors import AimganError
 from aimgan.files import LEFTOVER, recover, refuse_links, replacing_folder, unwritable, write_json
-from aimgan.growing import AppendOnlyArrays, Line, RowType, open_array, read_lines
+from aimgan.growing import AppendOnlyArrays, Line, RowType, open_array, read_array, read_lines
 from aimgan.model import LatentVariableModel
 from aimgan.named import is_signed, signature
 from aimgan.search.encoding import encoded, require_encoder
@@ -64,7 +64,7 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """A finished index; `codes` (n, d) stay on the disk until they are read."""
+    """A finished index; `codes` (n, d) are in memory."""
 
     folder: Path
     record: IndexRecord
@@ -174,7 +174,7 @@ def open_index(folder: str | Path) -> Index:
         raise AimganError(f"the index in {folder} is not finished: repeat the command that builds it")
     names: list[str] = []
     try:
-        codes = open_array(folder / f"{CODES}.npy", RowType("<f4", (record.dim,)), record.images)
+        codes = read_array(folder / f"{CODES}.npy", RowType("<f4", (record.dim,)), record.images)
         with regular(folder / ROWS).open("rb") as file:
             for line, _ in read_lines(file, (CODES,), _is_valid):
                 names += line["names"]
@@ -277,12 +277,12 @@ def _finish(folder: Path, record: IndexRecord, rows: AppendOnlyArrays, order: Se
     """Write a new index from the rows, in the source's order, and replace the folder by it."""
     names = [name for line in rows.lines for name in line["names"]]
     keys = [key for line in rows.lines for key in line["keys"]]
-    codes = rows.array(CODES)
     with replacing_folder(folder) as fresh:
         with AppendOnlyArrays(fresh, rows.row_types, ROWS) as kept:
             for start in range(0, len(order), LINE):
                 part = order[start : start + LINE]
-                kept.append({CODES: codes[part]}, names=[names[k] for k in part], keys=[keys[k] for k in part])
+                codes = rows.take(CODES, part)
+                kept.append({CODES: codes}, names=[names[k] for k in part], keys=[keys[k] for k in part])
             kept.finish()
         _write_record(fresh, record)
 

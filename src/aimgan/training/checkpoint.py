@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from aimgan.checked import read_json, regular, require_memory
 from aimgan.errors import AimganError
 from aimgan.files import replacing_folder, save_tensors, sha256_of, write_json
 
@@ -61,7 +61,8 @@ def prune(folder: Path, step: int) -> None:
     found = _checkpoints(folder)
     kept = [path for path in found if int(path.name) <= step][:KEPT]
     for path in {*found, *folder.glob(".*.new"), *folder.glob(".*.old")} - {*kept}:
-        shutil.rmtree(path)
+        if not path.is_symlink():  # rmtree refuses a link, and what it leads to is not ours
+            shutil.rmtree(path)
 
 
 def newest(folder: Path) -> Checkpoint | None:
@@ -85,13 +86,14 @@ def newest(folder: Path) -> Checkpoint | None:
 
 
 def _read(path: Path) -> Checkpoint:
-    meta = json.loads((path / META).read_text(encoding="utf-8"))
+    meta = read_json(path / META)
+    require_memory(2 * regular(path / TENSORS).stat().st_size, f"checkpoint {path}", "remove it, or free memory")
     if meta["step"] != int(path.name) or sha256_of(path / TENSORS) != meta["sha256"]:
         raise ValueError("its checksum differs")
     copies = {}
     for name, checksum in meta.get("files", {}).items():
         copies[name] = path / Path(name).name  # a name in a damaged file may hold a path
-        if sha256_of(copies[name]) != checksum:
+        if sha256_of(regular(copies[name])) != checksum:
             raise ValueError("its checksum differs")
     return Checkpoint(meta["step"], load_file(path / TENSORS), copies)
 
@@ -100,5 +102,5 @@ def _checkpoints(folder: Path) -> list[Path]:
     """Return the folders of checkpoints, the newest first."""
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if path.name.isdecimal()]
+    found = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir() and not path.is_symlink()]
     return sorted(found, key=lambda path: int(path.name), reverse=True)

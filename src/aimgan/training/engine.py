@@ -213,11 +213,12 @@ class Engine:
         """
         own = self.state()
         for name, value in own.items():
-            shape = tuple(tensors[name].shape) if name in tensors else "nothing"
-            if shape != tuple(value.shape):
-                raise AimganError(
-                    f"checkpoint has {shape} for {name}; expected {tuple(value.shape)}: use its own recipe"
-                )
+            found = "nothing"
+            if name in tensors:
+                found = f"{tuple(tensors[name].shape)} of {tensors[name].dtype}"
+            expected = f"{tuple(value.shape)} of {value.dtype}"
+            if found != expected:
+                raise AimganError(f"checkpoint has {found} for {name}; expected {expected}: use its own recipe")
         for name, value in own.items():
             value.copy_(tensors[name])
 

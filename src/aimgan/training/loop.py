@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aimgan.checked import read_json
 from aimgan.errors import AimganError, Interrupted
+from aimgan.signals import on_signal
 from aimgan.training import checkpoint
 from aimgan.training.alarms import Watch
 from aimgan.training.checkpoint import Checkpoint
 from aimgan.training.clock import Clock
 from aimgan.training.engine import Engine
 from aimgan.training.processes import GO_ON, SAVE, STOP, Processes
-from aimgan.training.run_dir import RunDir
-from aimgan.training.signals import on_signal
+from aimgan.training.run_dir import LENGTH, RunDir, differing
 
 PENDING = "log."  # the prefix of losses in a checkpoint
 PROCESSES = "processes"  # the name in a checkpoint for how many processes saved it
@@ -76,10 +77,9 @@ class Loop:
         start = self.processes.integer(found.step)
         if start:
             tensors = self.processes.tensors(found.tensors)
+            self._require_own_run(found)
             self.engine.load_state(tensors)
-            self._unpack(tensors)
-            if PROCESSES in tensors:  # aimgan 0.1 did not save it
-                self.saved_by = int(tensors[PROCESSES])
+            self._unpack(tensors, start)
         if self.processes.first:
             checkpoint.prune(self.run.checkpoints, start)
             self.run.rewind(start, found.files)
@@ -158,6 +158,8 @@ class Loop:
         if not self._pending:
             return {}
         names = list(self._pending[-1])
+        if any(losses.keys() != self._pending[-1].keys() for losses in self._pending):  # those of a checkpoint
+            raise self._foreign("of a run with other losses", done - len(self._pending))
         steps = [torch.stack([log[name].float() for name in names]) for log in self._pending]
         values = self.processes.mean(torch.stack(steps).cpu())
         if not values.isfinite().all():
@@ -173,14 +175,35 @@ class Loop:
             f"({terms}): {REMEDY}"
         )
 
-    def _unpack(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore the losses that a checkpoint holds."""
+    def _require_own_run(self, found: Checkpoint) -> None:
+        """Raise AimganError unless the copy of run.json in a checkpoint has the settings of this run."""
+        copy = found.files.get(self.run.record.name)
+        if copy is None or not self.run.record.exists():
+            return
+        try:
+            names = differing(read_json(copy)["settings"], read_json(self.run.record)["settings"])
+        except checkpoint.DAMAGED:
+            raise self._foreign("of a run with a damaged run.json", found.step) from None
+        different = [name for name in names if name not in LENGTH]
+        if different:
+            raise self._foreign(f"of a run with another {different[0]}", found.step)
+
+    def _foreign(self, what: str, step: int) -> AimganError:
+        place = self.run.checkpoints / f"{step:09d}"
+        return AimganError(f"checkpoint {place} is {what}; expected one of this run: remove it to go on without it")
+
+    def _unpack(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Restore the losses that a checkpoint holds, and how many processes saved it."""
         self._pending.clear()
-        for name, values in tensors.items():
-            if name.startswith(PENDING):
-                self._pending = self._pending or [{} for _ in values]
-                for losses, value in zip(self._pending, values, strict=True):
-                    losses[name.removeprefix(PENDING)] = value
+        losses = {name.removeprefix(PENDING): values for name, values in tensors.items() if name.startswith(PENDING)}
+        world = tensors.get(PROCESSES)  # aimgan 0.1 did not save it
+        counts = {tuple(values.shape) for values in losses.values()}
+        if len(counts) > 1 or any(len(shape) != 1 for shape in counts) or (world is not None and world.numel() != 1):
+            raise self._foreign("damaged in its losses or its number of processes", step)
+        for values in zip(*losses.values(), strict=True):
+            self._pending.append(dict(zip(losses, values, strict=True)))
+        if world is not None:
+            self.saved_by = int(world)
 
     def _save(self, done: int) -> None:
         """Save the state, if it is finite, with the losses that the next log row will average."""

@@ -13,7 +13,7 @@ from errno import EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP
 from pathlib import Path
 from typing import Any
 
-from aimgan.checked import parse_json, read_json, regular
+from aimgan.checked import parse_json, read_json, regular, require_memory
 from aimgan.errors import AimganError
 from aimgan.files import (
     LEFTOVER,
@@ -32,6 +32,7 @@ from aimgan.named import is_signed, signature
 from aimgan.training import checkpoint
 from aimgan.training.environment import changes_of, environment, git_commit
 
+ROW = 30  # an upper bound: bytes of memory for each byte of a row of metrics.jsonl
 NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" decides
 
@@ -238,9 +239,14 @@ class RunDir:
             file.write(json.dumps(row).encode() + b"\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl, without a last line that a kill has left incomplete."""
+        """Return the rows of metrics.jsonl, without a last line that a kill has left incomplete.
+
+        Raises AimganError for a file whose rows would take more than half of the memory.
+        """
         found = []
-        for line in regular(self.metrics).read_text(encoding="utf-8", errors="replace").splitlines():
+        size = regular(self.metrics).stat().st_size
+        require_memory(ROW * size, f"the rows of {self.metrics}", "it is damaged; move it away")
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 row = parse_json(line)
                 if type(row.get("step")) is int:
