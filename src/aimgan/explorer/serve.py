@@ -15,7 +15,7 @@ import typer
 from aimgan.errors import AimganError
 from aimgan.explorer.folder import indexed
 from aimgan.explorer.subject import Subject, require_alike, subject
-from aimgan.sharing.hub import load
+from aimgan.sharing.hub import load, scores_of
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -61,7 +61,8 @@ def explore(
 
 def _subject(run: str | Path, index: str | Path | None, device: str) -> Subject:
     model = load(run, device)
-    return subject(model, Path(run).name or str(run), None if index is None else indexed(model, index))
+    codes = None if index is None else indexed(model, index)
+    return subject(model, Path(run).name or str(run), codes, str(scores_of(run).get("verdict", "")))
 
 
 def private(folder: str) -> Any:

@@ -107,14 +107,22 @@ def described(source: str | Path) -> tuple[Card, Path]:
 
     folder = find(source)
     run = RunDir(source)
-    scores = {}
-    try:
-        if run.evaluation.exists():
-            scores = read_json(run.evaluation)
-    except (OSError, ValueError, OverflowError) as reason:
-        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run again") from None
     card = load_folder(folder).card()
-    return replace(card, source=str(source), record=run.read() or {}, scores=scores), folder
+    return replace(card, source=str(source), record=run.read() or {}, scores=scores_of(source)), folder
+
+
+def scores_of(source: str | Path) -> dict[str, Any]:
+    """Return the scores of a run, as its evaluation.json holds them; none where it was not evaluated, or is no run.
+
+    Raises AimganError where they cannot be read.
+    """
+    from aimgan.training.run_dir import RunDir
+
+    path = RunDir(source).evaluation
+    try:
+        return read_json(path) if path.exists() else {}
+    except (OSError, ValueError, OverflowError) as reason:
+        raise AimganError(f"{path} cannot be read ({reason}): evaluate the run again") from None
 
 
 @dataclass(frozen=True)
