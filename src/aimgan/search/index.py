@@ -1,7 +1,7 @@
 """An index of the codes of a source's images: built once, updated by the same call, and searched by code.
 
 Codes are posterior means. Distances are Euclidean: the prior p(z) is N(0, I), so one unit is a standard deviation in
-every dimension. Two codes drawn from the prior are sqrt(2 d) apart.
+every dimension.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from aimgan.search.nearest import exact
 INSIDE = ".aimgan-index"  # the index in a folder of images, which readers of images skip as hidden
 RECORD, CODES, ROWS, FORMAT = "index.json", "codes", "rows.jsonl", 2
 NAMED = 1_000  # broken images that the record names
+PAIRS = 10_000  # of images, whose distances say what is near
 LINE = 128  # images in a line of ROWS, when the index is finished
 FILES = {RECORD, f"{CODES}.npy", ROWS, f".{RECORD}.new"}
 
@@ -73,10 +74,19 @@ class Index:
         """The number of images."""
         return len(self.names)
 
-    @property
-    def unrelated(self) -> float:
-        """The distance of two codes drawn from the prior (root mean square)."""
-        return math.sqrt(2 * self.record.dim)
+    def usual_distances(self) -> tuple[float, float]:
+        """Return what a distance is to be read against, from random pairs of its images.
+
+        The first number is their median distance; the closest 5 % of the pairs are at most the second one apart. Both
+        are NaN for a single image.
+        """
+        if len(self) < 2:
+            return math.nan, math.nan
+        draws = np.random.default_rng(0)
+        first = draws.integers(len(self), size=PAIRS)
+        second = (first + draws.integers(1, len(self), size=PAIRS)) % len(self)  # never the same image
+        median, close = np.nanquantile(np.linalg.norm(self.codes[first] - self.codes[second], axis=1), (0.5, 0.05))
+        return float(median), float(close)
 
 
 def build(
