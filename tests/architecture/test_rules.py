@@ -67,7 +67,7 @@ CLI = {
     "explore": {"run", "--index", "--compare", "--host", "--port", "--device"},
     "evaluate": {"run", "--json", "--data", "--seed", "--device", "--features", "--samples"},
     "generate": {"run", "--output", "-o", "-n", "--n", "--seed", "--device"},
-    "reconstruct": {"run", "images", "--output", "-o", "--device", "--optimise"},
+    "reconstruct": {"run", "images", "--output", "-o", "--device", "--draws", "--optimise"},
     "neighbours": {"run", "image", "--output", "-o", "-m", "--m", "--seed", "--device"},
     "interpolate": {"run", "a", "b", "--output", "-o", "--steps", "--device"},
     "encode": {"run", "data", "--output", "-o", "--device"},
