@@ -80,6 +80,7 @@ CLI = {
         "--data",
         "--preset",
         "--images",
+        "--columns",
         "--output",
         "-o",
         "--workers",

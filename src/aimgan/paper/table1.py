@@ -37,8 +37,8 @@ def table1(experiment: Experiment, outcomes: Sequence[Outcome], console: Console
     if not any(outcome.state == "finished" for outcome in outcomes):
         return []
     results = collected(experiment, outcomes, console)
-    console.print(table1_page.short(results).text().rich())
-    return write(results, experiment.output)
+    console.print(table1_page.short(results, experiment.columns).text().rich())
+    return write(results, experiment)
 
 
 def collected(experiment: Experiment, outcomes: Sequence[Outcome], console: Console) -> dict[str, Any]:
@@ -161,9 +161,11 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return made
 
 
-def write(results: dict[str, Any], folder: Path) -> list[Path]:
+def write(results: dict[str, Any], experiment: Experiment) -> list[Path]:
     """Write the results file, the pages made from it, and the figure of error against distance."""
-    paths = write_results(results, folder / "table1.json", table1_page.page(results).files())
+    folder = experiment.output
+    pages = table1_page.page(results, experiment.columns).files()
+    paths = write_results(results, folder / "table1.json", pages)
     labels = {method["method"]: method["label"] for method in results["methods"]}
     points = []
     for run in results["cells"]:
