@@ -41,7 +41,7 @@ def steps_of(setting: str, path: str, minutes: float) -> int:
     """Return how many steps of a setting take so many minutes of CPU time."""
     flags = {"data": path, "device": "cpu", "settings": SETTINGS[setting], "steps": 1}
     job = Job.begun(resolve("folder/aim", None, flags), accelerator_for("cpu"), None)
-    return steps_in(minutes, job, time.process_time)
+    return steps_in(minutes, job, clock=time.process_time)
 
 
 def train(name: str, path: str, setting: str, seed: int, steps: int) -> dict[str, Any]:

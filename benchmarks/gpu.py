@@ -67,7 +67,7 @@ def run(given: Namespace, flags: list[str]) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
     environment |= {"AIMGAN_CACHE": str(given.folder / "cache"), "AIMGAN_TEST_DEVICE": given.device}
     if not begun:
-        tests = ["-m", "pytest", "-q", "-o", "addopts=", "-W", "default", "tests/gpu/test_card.py"]
+        tests = ["-m", "pytest", "-q", "-o", "addopts=", "-W", "default", "tests/gpu/test_with_a_gpu.py"]
         told(tests, given.out / "check.log", CHECKS * given.seconds, ROOT, environment)
     train = ["-m", "aimgan", "train", given.recipe, "--data", "data", "--device", given.device]
     train += ["--output", "run", "--set", "checkpoint_seconds=100000", *flags]

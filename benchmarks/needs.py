@@ -86,7 +86,7 @@ def train(name: str, path: Path, objective: str, seed: int, steps: int) -> RunDi
 def steps_of(objective: str, path: Path, minutes: float) -> int:
     """Return how many steps of an objective take so many minutes of CPU time."""
     plan = resolve(f"folder/{objective}", None, {"data": path, "device": "cpu", "steps": 1})
-    return steps_in(minutes, Job.begun(plan, accelerator_for("cpu"), None), time.process_time)
+    return steps_in(minutes, Job.begun(plan, accelerator_for("cpu"), None), clock=time.process_time)
 
 
 class Task:

@@ -129,7 +129,7 @@ def reported(experiment: Experiment, table: str) -> tuple[list[Path], list[Outco
     ]
     results["references"] = {**committed["references"], **results["references"]}
     results["claims"] = claims.tested(results)
-    return write(results, experiment.output), outcomes
+    return write(results, experiment), outcomes
 
 
 def judged_again(table: str) -> list[Path]:

@@ -21,6 +21,7 @@ class Meaning:
 
     `best` is HIGH, LOW, the number at which the score is best, or None where no value is better than another. `spread`
     names the score that is its ±. `references` are the scores that it should be compared with, and what they are of.
+    `anchor` is the one of them that a trivial answer reaches: a model that is no better has learnt nothing.
     """
 
     group: str
@@ -29,6 +30,7 @@ class Meaning:
     cannot: str
     references: Mapping[str, str] = field(default_factory=dict)
     spread: str = ""
+    anchor: str = ""
 
 
 class Explained(NamedTuple):
@@ -82,8 +84,9 @@ MEANINGS = {
         "mean squared error of G(mu(x)) on held-out data: per pixel in [0, 1], or per coordinate",
         "whether what matters is kept: it punishes a shift and forgives blur; the ± is over images, not over seeds",
         {"reconstruction_mse_train": "training images", "mean_image_mse": "the mean training image",
+         "pca_mse": "principal components of as many numbers",
          "unrelated_pair_mse": "another image", "mode_centre_mse": "the centre of the mode"},
-        "reconstruction_mse_std"),
+        "reconstruction_mse_std", "mean_image_mse"),
     "wrong_mode": Meaning(RECONSTRUCTIONS, LOW, "share of held-out points reconstructed nearest to another mode",
         "where in its mode a point is: reconstructing the centre of the mode scores 0"),
     "within_mode_r2": Meaning(RECONSTRUCTIONS, HIGH,
@@ -102,11 +105,14 @@ MEANINGS = {
     "border_mse": Meaning(RECONSTRUCTIONS, LOW, "mean squared error over the outer eighth: often the background",
         "anything of the subject; a constant border scores well if the data have one"),
     "probe_accuracy": Meaning(CODES, HIGH, "accuracy of a linear classifier that reads the class from the code",
-        "whether G uses what the codes hold"),
+        "whether G uses what the codes hold",
+        {"largest_class": "the largest class", "probe_accuracy_pixels": "raw pixels"}, anchor="largest_class"),
     "knn_accuracy": Meaning(CODES, HIGH, "accuracy of the class of the five nearest training codes",
-        "whether G uses what the codes hold"),
+        "whether G uses what the codes hold",
+        {"largest_class": "the largest class", "knn_accuracy_pixels": "raw pixels"}, anchor="largest_class"),
     "kmeans_accuracy": Meaning(CODES, HIGH, "agreement of classes with clusters of codes, found without labels",
-        "whether codes lack the class: a low value does not mean that, since codes like the prior have no clusters"),
+        "whether codes lack the class: a low value does not mean that, since codes like the prior have no clusters",
+        {"largest_class": "the largest class", "kmeans_accuracy_pixels": "raw pixels"}, anchor="largest_class"),
     "prior_mmd": Meaning(CODES, LOW, "squared maximum mean discrepancy between codes of data and the prior",
         "in which direction they differ; an encoder that ignores x scores best",
         {"prior_mmd_floor": "sampling noise alone"}),
@@ -122,7 +128,7 @@ MEANINGS = {
     "calibration_error": Meaning(POSTERIOR, LOW, "how far the histogram of known codes' ranks in q(z|x) is from flat",
         "whether q(z|x) is narrow", {"calibration_error_floor": "sampling noise alone"}),
     "log_score": Meaning(POSTERIOR, HIGH, "mean log density of known codes under q(z|x), in nats",
-        "anything of real images, which G may not reach", {"prior_log_score": "the prior"}),
+        "anything of real images, which G may not reach", {"prior_log_score": "the prior"}, anchor="prior_log_score"),
     "sharpness": Meaning(POSTERIOR, None, "geometric mean of q(z|x)'s standard deviations; the prior has 1",
         "whether such certainty is right: read it with `coverage_80`"),
     "neighbour_ratio": Meaning(POSTERIOR, 1.0,
@@ -173,6 +179,14 @@ def best(name: str, values: Mapping[str, float]) -> list[str]:
         return []
     cost = {who: _cost(value, wanted) for who, value in values.items()}
     return [who for who in cost if cost[who] == min(cost.values())]
+
+
+def beats_anchor(name: str, scores: Mapping[str, float]) -> bool:
+    """Return whether a score is better than its anchor; true where there is none."""
+    meaning = MEANINGS[name]
+    if meaning.best is None or meaning.anchor not in scores:
+        return True
+    return _cost(scores[name], meaning.best) < _cost(scores[meaning.anchor], meaning.best)
 
 
 def _cost(value: float, wanted: str | float) -> float:

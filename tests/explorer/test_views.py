@@ -148,6 +148,13 @@ def test_what_a_stranger_wrote_is_text_in_the_page():
     )
 
 
+def test_the_verdict_stands_under_the_name():
+    heading = subject(made.model(), "digits", verdict="Reconstruction error 0.09: worse than the mean image.").heading(
+        1
+    )
+    assert heading.splitlines()[2].startswith(r"**Reconstruction error 0\.09: worse than the mean image\.**")
+
+
 def test_a_folder_is_indexed_offered_and_searched(tmp_path):
     model, photos = made.model((1, 28, 28)), made.digits(tmp_path / "photos")
     index = folder.indexed(model, photos)

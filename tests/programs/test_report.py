@@ -84,6 +84,8 @@ def runs(tmp_path_factory) -> Path:
 def test_a_report_describes_the_run_in_both_forms(runs):
     page, text = page_of(runs / "aim" / "report.html"), (runs / "aim" / "report.md").read_text()
     mse = json.loads((runs / "aim" / "evaluation.json").read_text())["reconstruction_mse"]
+    assert '<p class="verdict alarm"><strong>Reconstruction error' in (runs / "aim" / "report.html").read_text()
+    assert '<p class="calm">' not in (runs / "aim" / "report.html").read_text()
     for shown in (page.text, text):
         assert "digits/aim, seed 0" in shown
         assert f"{mse:.4g}" in shown
@@ -140,12 +142,17 @@ def test_runs_side_by_side(runs, tmp_path):
     assert told["differing"]["objective"] == ["aim", "vae"]
     assert told["differing"]["seed"] == [0, 1]
     mse = [run["scores"]["reconstruction_mse"] for run in told["runs"]]
-    assert told["best"]["reconstruction_mse"] == ["A" if mse[0] < mse[1] else "B"]
     assert told["best"]["sharpness"] == []  # sharper is not better
+    winner, accuracy = max((run["scores"]["probe_accuracy"], run["key"]) for run in told["runs"])[::-1]
+    assert told["best"]["probe_accuracy"] == [winner]
     html, text = (tmp_path / "new" / "compare.html").read_text(), (tmp_path / "new" / "compare.md").read_text()
     assert "data:image/png" in html
-    assert f"<strong>{min(mse):.4g}</strong>" in html
-    assert f"**{min(mse):.4g}**" in text
+    assert f"<strong>{accuracy:.4g}</strong>" in html
+    assert f"**{accuracy:.4g}**" in text
+    assert all(name in text for name in ("| the largest class |", "| raw pixels |", "| the mean training image |"))
+    for verdict in (run["verdict"] for run in told["runs"]):
+        assert html.index(verdict) < html.index("<table>")
+        assert text.index(verdict) < text.index("| --- |")
     for shown in (page_of(tmp_path / "new" / "compare.html").text, text, out.file.getvalue()):
         assert all(word in shown for word in ("aim", "vae", "reconstruction_mse", f"{max(mse):.4g}"))
 
@@ -158,11 +165,25 @@ def test_runs_of_different_data_are_not_ranked(runs):
     assert "cannot be compared" in out.file.getvalue()
 
 
+def test_nothing_that_loses_to_the_mean_image_is_bold(runs, tmp_path):
+    for name, error in (("a", 0.03), ("b", 0.06), ("c", 0.07)):
+        shutil.copytree(runs / "aim", tmp_path / name)
+        found = json.loads((tmp_path / name / "evaluation.json").read_text())
+        found |= {"reconstruction_mse": error, "mean_image_mse": 0.05}
+        (tmp_path / name / "evaluation.json").write_text(json.dumps(found))
+    assert compare([tmp_path / "a", tmp_path / "b"], None, QUIET)["best"]["reconstruction_mse"] == ["A"]
+    assert compare([tmp_path / "b", tmp_path / "c"], None, QUIET)["best"]["reconstruction_mse"] == []
+
+
 def test_features_of_different_networks_are_not_ranked(runs, tmp_path):
     for name, network in (("a", "digits"), ("b", "inception")):
         shutil.copytree(runs / "aim", tmp_path / name)
         found = json.loads((tmp_path / name / "evaluation.json").read_text())
-        found |= {"feature_network": network, "frechet_distance": len(network), "reconstruction_mse": len(network)}
+        found |= {
+            "feature_network": network,
+            "frechet_distance": len(network),
+            "reconstruction_mse": len(network) / 1000,
+        }
         (tmp_path / name / "evaluation.json").write_text(json.dumps(found))
     told = compare([tmp_path / "a", tmp_path / "b"], None, QUIET)
     assert told["best"]["frechet_distance"] == []

@@ -69,7 +69,7 @@ def test_table_2_and_figure_3(aimgan, monkeypatch):
     assert "- wild, seed 0: stopped: GAN: loss/" in page
     assert "PacGAN4" in page
     assert Path("out/table2.tex").read_text(encoding="utf-8") == page_of(results).latex()
-    assert r"Wild \& 100 \% &" in page_of(results).latex()
+    assert "Wild" not in page_of(results).latex()  # it has no finished run
 
     done = aimgan("reproduce", "figure3", "--methods", "aim-weighted,gan,wild", "--steps", STEPS, "--output", "out",
                   "--device", "cpu")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -220,7 +221,13 @@ def test_reconstruct(trained, output, folder, nasty):
     assert both.size == size(6, 1)
     original = np.asarray(Image.open("0.png"))
     assert np.array_equal(np.asarray(both)[2:66:8, 2:66:8, 0], original)  # odd columns are the originals
+    told = output("reconstruct", digits, "2.png", "0.png", "--draws", 4, "-o", "draws.npz")
+    assert re.search(
+        r"error of 2 inputs: \S+ of the mean code, (\S+) of the mean of 4 draws; the lower is that of", told
+    )
+    assert re.search(r"on the run's own test data: the mean image \S+, principal components \S+\n", told)
     output("reconstruct", digits, "2.png", "0.png", "-o", "both.npz")
+    assert not np.array_equal(arrays_of("draws.npz")["reconstructions"], arrays_of("both.npz")["reconstructions"])
     arrays = arrays_of("both.npz")
     assert np.array_equal((arrays["images"][1, 0] * 255).round(), original)
     assert arrays["reconstructions"].shape == (2, 1, 8, 8)

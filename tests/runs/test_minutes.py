@@ -33,6 +33,15 @@ def test_the_first_call_measures_and_later_calls_keep_its_steps(tmp_path, monkey
     assert (tmp_path / "saved" / "model.safetensors").read_bytes() == before
 
 
+def test_an_extended_run_gets_as_many_steps_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "SECONDS", 0.05)
+    aimgan.train("digits/aim", tmp_path, steps=7, device="cpu")
+    aimgan.train("digits/aim", tmp_path, minutes=0.002, extend=True, device="cpu")
+    steps = json.loads((tmp_path / "run.json").read_text())["settings"]["steps"]
+    assert steps > 7
+    assert int(float(f"{steps - 7:.2g}")) == steps - 7
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -47,14 +47,28 @@ def test_search_builds_and_answers_in_three_forms(run, said, photos, tmp_path):
     text = said.file.getvalue()
     assert "38 images, codes of 3 dimensions\n" in text
     assert "skipped '07.png': not an image" in text
-    assert "two unrelated codes are about 2.4 apart" in text
     found = json.loads(outputs[0].read_text())
+    assert 0 < found["closest_5_percent"] < found["median_distance"]
+    assert f"two of its images are {found['median_distance']:.1f} apart (median)" in text
+    assert "same class" not in text  # the folder has no labels
     assert [hit["name"] for hit in found["hits"]] == [hit.name for hit in hits]
     with Image.open(outputs[1]) as sheet:
         assert sheet.width > 300
     html = outputs[2].read_text()
     assert html.count("<img ") == 6
     assert asked(run, said, index, code="0.1,-1,2", k=2) == asked(run, said, index, code="0.1, -1.0, 2", k=3)[:2]
+
+
+def test_neighbours_by_codes_stand_beside_those_by_pixels(run, said, tmp_path):
+    for label in (0, 200):
+        for k in range(10):
+            path = tmp_path / "photos" / f"class {label}" / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), label + k, np.uint8)).save(path)
+    asked(run, said, tmp_path / "index", tmp_path / "photos")
+    assert re.search(
+        r"nearest images, \d+% have the same class; by raw pixels 100%, at random 47%", said.file.getvalue()
+    )
 
 
 def test_a_folder_of_images_can_have_its_own_index(run, said, photos):

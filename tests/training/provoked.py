@@ -53,6 +53,13 @@ def widen(engine: Engine) -> None:
     head.bias.data.fill_(8.0)
 
 
+def mislead(engine: Engine) -> None:
+    """Make E answer every image with one code that is far from the prior."""
+    head = engine.networks["E"][-1].mean
+    head.weight.data.zero_()
+    head.bias.data.fill_(5.0)
+
+
 SMALL = {"networks.width": 32, "ema": 0.0}
 FLOOR = {**SMALL, "networks.min_log_variance": -1.0, "networks.width": 64}
 PROVOKED = (
@@ -62,6 +69,7 @@ PROVOKED = (
     Case("digits/vae", "posterior-collapse", {**SMALL, "sigma": 10.0}),
     Case("ring/aim", "variance-at-floor", FLOOR),
     Case("grid/aim", "variance-at-ceiling", SMALL, spoil=widen),
+    Case("digits/aim", "worse-than-mean-image", SMALL, spoil=mislead),
     Case("grid/aim", "mode-kl-rising", {**SMALL, "weight": 1000.0}),
     Case("grid/aim-minus", "losses-growing", {**SMALL, "schedule": "constant"}, faster=100.0),
 )

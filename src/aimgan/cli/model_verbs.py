@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from aimgan import console as screen
 from aimgan import noise
-from aimgan.checked import require_memory
+from aimgan.checked import numbers, positive, require_memory
 from aimgan.cli.command import Command
 from aimgan.cli.output import write, write_arrays
 from aimgan.errors import AimganError
+from aimgan.sharing.folder import scores_of
 
 if TYPE_CHECKING:
     from aimgan.model import LatentVariableModel
@@ -27,20 +31,70 @@ def generate(command: Command, output: Path, n: int, seed: int) -> Path:
     return write(output, {_kind(model): x}, x, columns)
 
 
-def reconstruct(command: Command, output: Path, inputs: Sequence[str], optimise: int | None = None) -> Path:
-    """Write inputs beside their reconstructions: from the encoder's codes, or from codes that are optimised."""
+@dataclass(frozen=True)
+class CodeSource:
+    """How `reconstruct` finds codes, other than by the encoder's mean: draws of q(z|x), or steps of Adam."""
+
+    draws: int | None = None
+    optimise: int | None = None
+
+
+def reconstruct(command: Command, output: Path, inputs: Sequence[str], codes: CodeSource) -> Path:
+    """Write inputs beside their reconstructions, and say their error, beside those of trivial answers if known.
+
+    Reconstructions are G(mu(x)), the mean of G(z) over draws of z from q(z|x), or G of codes that are optimised.
+    """
+    if codes.draws is not None and codes.optimise is not None:
+        raise AimganError("got --draws and --optimise; expected one of them")
     model = command.model()
     x = command.read(model, inputs).x
-    if optimise is None:
-        x_z_x = model.reconstruct(x)
-    else:
+    if codes.optimise is not None:
         from aimgan.evaluation.inversion import invert  # here: it needs the engine
 
-        x_z_x = model.decode(invert(model, x, optimise), inferred=True)
+        x_z_x = model.decode(invert(model, x, codes.optimise), inferred=True).cpu()
+        errors = {"of optimised codes": _error(x, x_z_x)}
+    else:
+        x_z_x = model.reconstruct(x).cpu()
+        errors = {"of the mean code": _error(x, x_z_x)}
+        if codes.draws is not None:
+            x_z_x = _mean_of_draws(model, x, codes.draws)
+            errors[f"of the mean of {codes.draws} draws"] = _error(x, x_z_x)
+    _say_errors(command, len(x), errors)
     picture = x_z_x
     if len(model.shape) == 3:
-        picture = torch.stack((x, x_z_x.cpu()), dim=1).flatten(0, 1)
+        picture = torch.stack((x, x_z_x), dim=1).flatten(0, 1)
     return write(output, {_kind(model): x, "reconstructions": x_z_x}, picture, columns=2 * min(len(x), 4))
+
+
+def _error(x: Tensor, x_z_x: Tensor) -> float:
+    return float((x - x_z_x).square().mean())
+
+
+def _mean_of_draws(model: LatentVariableModel, x: Tensor, draws: int) -> Tensor:
+    """Return the mean of G(z) over draws of z from q(z|x), (n, *shape), one draw in memory at a time."""
+    generator = noise.generator(0, "draws", device=model.device)
+    total = torch.zeros_like(x)
+    for _ in range(positive("draws", draws)):
+        total += model.neighbours(x, 1, generator)[:, 0].cpu()
+    return total / draws
+
+
+def _say_errors(command: Command, count: int, errors: Mapping[str, float]) -> None:
+    """Print the errors of reconstructions, which is the lowest, and what the run's verdict compared its own with."""
+    told = [f"{error:.4g} {what}" for what, error in errors.items()]
+    line = f"reconstruction error of {count:,} inputs: {', '.join(told)}"
+    if len(errors) > 1:
+        line += f"; the lower is that {min(errors, key=errors.__getitem__)}"
+    screen.say(command.console, line)
+    scores = numbers(scores_of(command.run))
+    names = {
+        "mean_image_mse": "the mean image",
+        "pca_mse": "principal components",
+        "mode_centre_mse": "the mode's centre",
+    }
+    anchors = [f"{label} {scores[name]:.4g}" for name, label in names.items() if name in scores]
+    if anchors:
+        screen.say(command.console, f"on the run's own test data: {', '.join(anchors)}")
 
 
 def neighbours(command: Command, output: Path, image: str, m: int, seed: int) -> Path:

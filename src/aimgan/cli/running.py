@@ -98,6 +98,7 @@ def reproduce(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="paper, quick or cpu (images only).")] = None,
     images: Annotated[str | None, typer.Option(help="Where the images are, if not on the Hub.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Scores in the short table, with commas between.")] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder. [runs/reproduce/<target>-<data>; figure3 has table2's]"),
@@ -110,7 +111,7 @@ def reproduce(
 
     \b
     aimgan reproduce table2 --seeds 5
-    aimgan reproduce table2 --methods gan,aim --data ring --seeds 3
+    aimgan reproduce table2 --methods gan,aim --data ring --seeds 3 --columns modes,high_quality,mode_kl
     aimgan reproduce figure3 --methods ali,aim
     aimgan reproduce table1 --data mnist --images PATH --preset cpu --seeds 3
     aimgan reproduce figure2 --data mnist --images PATH --preset cpu
@@ -126,6 +127,7 @@ def reproduce(
         data=data,
         preset=preset,
         images=images,
+        columns=None if columns is None else columns.split(","),
         output=output,
         workers=workers,
         device=device,

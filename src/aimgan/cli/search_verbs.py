@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,8 +21,10 @@ from aimgan.cli.output import writing
 from aimgan.errors import AimganError
 from aimgan.files import write_json, write_text
 from aimgan.model import LatentVariableModel
+from aimgan.search.classes import NEAREST, class_agreement
 from aimgan.search.images import named, require_own
 from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, query, require_model
+from aimgan.search.nearest import usual_distances
 
 ENDINGS = (".html", ".png", ".json")
 SECONDS_BETWEEN_LINES = 10  # of progress in a pipe
@@ -73,9 +77,11 @@ def opened(model: LatentVariableModel, folder: Path, images: str | None, console
     if images is None and not (folder / RECORD).exists() and folder.is_dir():
         images, folder = str(folder), folder / INSIDE
     if images is not None:
-        return built(model, images, folder, console)
-    index = open_index(folder)
-    require_model(index, model)
+        index = built(model, images, folder, console)
+    else:
+        index = open_index(folder)
+        require_model(index, model)
+    screen.say(console, f"distances are in the prior's units: {scale_of(index)}")
     return index
 
 
@@ -85,13 +91,22 @@ def built(model: LatentVariableModel, images: str, folder: Path, console: Consol
         index = build(model, images, folder, progress)
     screen.say_skipped(console, list(index.record.skipped), len(index))
     screen.say(console, f"index {folder}: {len(index):,} images, codes of {index.record.dim} dimensions")
-    screen.say(console, f"distances are in the prior's units: {scale_of(index)}")
+    agreement = class_agreement(index, model)
+    if agreement is not None:
+        screen.say(
+            console,
+            f"of the {NEAREST} nearest images, {agreement.codes:.0%} have the same class; by raw pixels "
+            f"{agreement.pixels:.0%}, at random {agreement.chance:.0%}",
+        )
     return index
 
 
 def scale_of(index: Index) -> str:
     """Say what a distance is to be read against."""
-    return f"two unrelated codes are about {index.unrelated:.1f} apart"
+    median, close = usual_distances(index.codes)
+    if math.isnan(median):
+        return "there is nothing to compare with"
+    return f"two of its images are {median:.1f} apart (median), the closest 5 % of pairs at most {close:.1f}"
 
 
 def _code_and_picture(model: LatentVariableModel, asked: Query) -> tuple[Tensor, Tensor, str]:
@@ -122,8 +137,12 @@ def _write_hits(output: Path, index: Index, hits: Sequence[Hit], picture: Tensor
 
     source = index.record.source
     if output.suffix.lower() == ".json":
-        found = {"hits": [hit._asdict() for hit in hits], "unrelated": index.unrelated}
-        write_json(output, {"query": name, "source": source, "model": index.record.model, **found})
+        median, close = usual_distances(index.codes)
+        found: dict[str, Any] = {"query": name, "source": source, "model": index.record.model}
+        found |= {"hits": [hit._asdict() for hit in hits]}
+        if not math.isnan(median):
+            found |= {"median_distance": median, "closest_5_percent": close}
+        write_json(output, found)
         return
     pixels = (picture.clamp(0, 1) * 255).round().byte().numpy()
     thumbnails = named(source, {hit.name for hit in hits})

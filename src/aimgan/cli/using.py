@@ -30,20 +30,24 @@ def generate(
 def reconstruct(
     run: Run, images: Annotated[list[str], typer.Argument(help="Image files, a folder, a zip, .npz or .npy.")],
     output: Output, device: Device = "auto",
+    draws: Annotated[
+        int | None, typer.Option(metavar="N", help="The mean of G(z) over N draws of z from q(z|x), instead of G(mu).")
+    ] = None,
     optimise: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Improve each image's code by steps of Adam; needs no encoder.")
     ] = None,
 ) -> None:  # fmt: skip
-    """Generate images again from their codes, beside the originals.
+    """Generate images again from their codes, beside the originals, and say the error.
 
     \b
     aimgan reconstruct runs/mnist-aim 3.png 7.png --output both.png
+    aimgan reconstruct runs/mnist-aim 3.png 7.png --draws 16 --output both.png
     aimgan reconstruct runs/mnist-gan 3.png --optimise 500 --output both.png
     """
     from aimgan.cli import model_verbs as verbs
     from aimgan.cli.command import Command
 
-    wrote(verbs.reconstruct(Command(run, device, console()), output, images, optimise))
+    wrote(verbs.reconstruct(Command(run, device, console()), output, images, verbs.CodeSource(draws, optimise)))
 
 
 @app.command()

@@ -24,7 +24,8 @@ def collapse_signs(model: LatentVariableModel, data: Data, seed: int) -> dict[st
     """Return the signs of collapse on the first thousand held-out samples x; values that are not finite are left out.
 
     generated_spread          standard deviation of G(z) over samples, mean over pixels, divided by that of x
-    generated_saturated       excess share of pixels that are exactly black or white
+    generated_saturated       share of the pixels that are exactly black or white where those of x are not; 0 for fewer
+    error_over_mean_image     error of reconstructions of x, divided by that of the mean of these x
     codes_at_prior            share of the code's dimensions where the variance is the prior's and the mean does not
                               depend on x
     posterior_log_variance    mean over x and dimensions
@@ -38,7 +39,10 @@ def collapse_signs(model: LatentVariableModel, data: Data, seed: int) -> dict[st
     signs: dict[str, Any] = {"generated_spread": _ratio(_spread(generated), _spread(x))}
     if len(data.shape) == 3:
         saturated = _saturated(x)
-        signs["generated_saturated"] = _ratio(_saturated(generated) - saturated, 1 - saturated)
+        signs["generated_saturated"] = _ratio(max(0.0, _saturated(generated) - saturated), 1 - saturated)
+        if model.E is not None:
+            error = (x - model.reconstruct(x).cpu()).square().mean().item()
+            signs["error_over_mean_image"] = _ratio(error, x.var(dim=0).mean().item())
     if model.E is not None and not model.config.deterministic:
         signs |= _posterior_signs(model, x)
     if isinstance(data, Mixture):

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from aimgan import noise
 from aimgan.data import ImageSet
@@ -41,6 +42,7 @@ CHUNK = 1_000
 KEPT = 5_000  # images whose features are kept to be compared: KID, precision, recall, density, coverage
 SUBSETS = 50  # of a thousand images, for the kernel distance
 PROBED = 10_000  # codes of training images on which the probes are trained
+SIDE = 16  # pixels, of the images whose classes are predicted from pixels
 NEIGHBOURS = 8  # draws G(z), z ~ q(z|x), of each image ...
 WITH_NEIGHBOURS = 1_000  # ... of so many test images
 COPIES = 1_000  # samples whose nearest training images are searched
@@ -193,15 +195,29 @@ def scores_without_network(model: LatentVariableModel, data: ImageSet, seed: int
 
 
 def _probes(model: LatentVariableModel, data: ImageSet, seed: int) -> dict[str, Any]:
-    """Return how well classes are predicted from codes; nothing without labels or with a single class."""
+    """Return how well classes are predicted from codes, and from the pixels of images that are reduced to SIDE x SIDE.
+
+    `largest_class` is the share of the largest class: what naming it for every image scores. Returns nothing without
+    labels or with a single class.
+    """
     train, test = data.images.train, data.images.test
     if train.labels is None or test.labels is None or len(test) < 2:
         return {}
     known = train.labels[data.places("train")[:PROBED]]
     if len(known.unique()) < 2:
         return {}
-    learnt_from = codes(model, data.chunks("train", PROBED))
-    return latent_scores(learnt_from, known, codes(model, data.chunks()), test.labels[data.places("test")], seed)
+    asked = test.labels[data.places("test")]
+    learnt_from = data.chunks("train", PROBED)
+    of_codes = latent_scores(codes(model, learnt_from), known, codes(model, data.chunks()), asked, seed)
+    learnt_from = data.chunks("train", PROBED)
+    of_pixels = latent_scores(_pixels(learnt_from), known, _pixels(data.chunks()), asked, seed)
+    largest = asked.unique(return_counts=True)[1].max().item() / len(asked)
+    return {**of_codes, **renamed(of_pixels, "pixels"), "largest_class": largest}
+
+
+def _pixels(chunks: Iterable[Tensor]) -> Float[Tensor, "n d"]:
+    """Return images as vectors, reduced to SIDE x SIDE where they are larger: more pixels take minutes."""
+    return torch.cat([adaptive_avg_pool2d(x.cpu(), min(SIDE, x.shape[-1])).flatten(1) for x in chunks])
 
 
 def codes(model: LatentVariableModel, chunks: Iterable[Tensor]) -> Float[Tensor, "n d"]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import reduce
 from operator import add
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.decomposition import IncrementalPCA
@@ -28,7 +29,8 @@ def principal_components(data: ImageSet, dim: int, n: int | None = None) -> Rebu
     components = IncrementalPCA(dim)
     for x in data.chunks("train", n):
         if len(x) >= dim:
-            components.partial_fit(x.flatten(1).cpu().numpy())
+            with np.errstate(invalid="ignore"):  # scikit-learn divides by the variance, which equal images do not have
+                components.partial_fit(x.flatten(1).cpu().numpy())
 
     def rebuild(x: Tensor) -> Tensor:
         codes = components.transform(x.flatten(1).cpu().numpy())

@@ -17,14 +17,15 @@ from aimgan.model import LatentVariableModel
 USABLE = 0.6  # of the mean image's error: below, people and objects are recognised in reconstructions
 FEW = 500  # training images; of fewer a model learns the images and not their kind
 COLLAPSED = 0.2  # of the data's standard deviation over samples: below, all samples look alike
+MORE = "--extend --minutes 30"  # trains a run that has ended for longer
 GOOD_QUALITY = 0.9  # of a mixture's samples within three standard deviations of a mode
 
 
 class Verdict(NamedTuple):
-    """`ready` says whether the model is of use; `sentence` says why, and what to do."""
+    """`ready` says whether the model is of use; the sentence `verdict` says why, and what to do."""
 
     ready: bool
-    sentence: str
+    verdict: str
 
 
 def judged(model: LatentVariableModel, data: Data, scores: Mapping[str, Any], seed: int, recipe: str) -> Verdict:
@@ -48,13 +49,10 @@ def verdict(scores: Mapping[str, Any], training_images: int | None = None, recip
     """
     if "high_quality" in scores:
         return _of_mixture(scores)
+    if scores.get("mean_image_mse") == 0:
+        return Verdict(False, "All test images are the same, so nothing can be judged: take other images.")
     if scores.get("generated_spread", 1.0) < COLLAPSED:
-        spread = scores["generated_spread"]
-        return Verdict(
-            False,
-            f"All samples look alike: they vary {spread:.2f} times as much as the images. Not ready: train again with "
-            "another --seed or a lower learning rate (--set lr=...), or take folder/vae.",
-        )
+        return _of_collapse(scores["generated_spread"], recipe)
     if "reconstruction_mse" in scores and "mean_image_mse" in scores:
         return _of_reconstructions(scores, training_images, recipe)
     if "reconstruction_mse" not in scores and "nearest_train_mse" in scores:
@@ -68,9 +66,9 @@ def _of_mixture(scores: Mapping[str, Any]) -> Verdict:
         f"{found} of {count} modes were found, and {quality:.1%} of the samples lie within 3 standard deviations of one"
     )
     if found < count:
-        return Verdict(False, f"{line}. Modes are missing: train again with another --seed, or for more --steps.")
+        return Verdict(False, f"{line}. Modes are missing: train longer ({MORE}), or again with another --seed.")
     if quality < GOOD_QUALITY:
-        return Verdict(False, f"{line}. Samples are not sharp yet: train for more --steps.")
+        return Verdict(False, f"{line}. Samples are not sharp yet: train longer ({MORE}).")
     return Verdict(True, f"{line}. The model has learnt the distribution.")
 
 
@@ -81,18 +79,35 @@ def _of_points(scores: Mapping[str, Any]) -> Verdict:
     return Verdict(True, f"{line}. Points have no further verdict: look at the figures.")
 
 
+def _of_collapse(spread: float, recipe: str) -> Verdict:
+    line = f"All samples look alike: they vary {spread:.2f} times as much as the images"
+    other = f", or take {_vae_of(recipe)}" if _vae_of(recipe) else ", or a smaller --set sigma=..."
+    return Verdict(
+        False,
+        f"{line}. Not ready: train longer ({MORE}), or again with another --seed or a lower learning rate "
+        f"(--set lr=...){other}.",
+    )
+
+
+def _vae_of(recipe: str) -> str:
+    """Return what is the most reliable on the same data, or nothing where this is it."""
+    if recipe.endswith("/vae"):
+        return ""
+    data = recipe.partition("/")[0] or "folder"
+    if data == "own":
+        return "the objective vae"
+    return f"{data}/vae"
+
+
 def _of_reconstructions(scores: Mapping[str, Any], training_images: int | None, recipe: str) -> Verdict:
     error, mean_image = scores["reconstruction_mse"], scores["mean_image_mse"]
     line = f"Reconstruction error {error:.3g}"
     anchor = f"the mean image ({mean_image:.3g})"
-    longer = "train longer (--minutes 30)"
+    longer = f"train longer ({MORE})"
     if training_images is not None and training_images < FEW:
         longer = f"take more images ({training_images:,} are few) or {longer}"
-    if not recipe.endswith("/vae"):
-        data = recipe.partition("/")[0] or "folder"
-        longer += ", or try the objective vae" if data == "own" else f", or take {data}/vae"
-    if mean_image == 0:
-        return Verdict(False, f"{line}, but all test images are the same. Nothing can be judged: take other images.")
+    if _vae_of(recipe):
+        longer += f", or take {_vae_of(recipe)}"
     if error >= mean_image:
         return Verdict(False, f"{line}: worse than {anchor}. Not ready: {longer}.")
     if error >= USABLE * mean_image:

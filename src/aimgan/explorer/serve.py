@@ -17,6 +17,7 @@ from aimgan.explorer.folder import indexed
 from aimgan.explorer.guard import Guard, ended_by_signals
 from aimgan.explorer.subject import Subject, require_alike, subject
 from aimgan.model import LatentVariableModel
+from aimgan.sharing.folder import scores_of
 from aimgan.sharing.hub import load
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ def explore(
 
 def _subject(run: str | Path | LatentVariableModel, index: str | Path | None, device: str) -> Subject:
     if isinstance(run, LatentVariableModel):
-        model, name = run, run.config.objective
+        model, name, verdict = run, run.config.objective, ""
     else:
-        model, name = load(run, device), Path(run).name or str(run)
-    return subject(model, name, None if index is None else indexed(model, index))
+        model, name, verdict = load(run, device), Path(run).name or str(run), str(scores_of(run).get("verdict", ""))
+    codes = None if index is None else indexed(model, index)
+    return subject(model, name, codes, verdict)
 
 
 def private(folder: str) -> Any:

@@ -21,7 +21,7 @@ from aimgan.search import Index
 
 @dataclass(frozen=True)
 class Subject:
-    """One model of a page. `source` says which codes are shown on the map."""
+    """One model of a page. `source` says which codes are shown on the map, `verdict` whether the model is of use."""
 
     name: str
     model: LatentVariableModel
@@ -30,6 +30,7 @@ class Subject:
     source: str
     index: Index | None
     picks: Float[Tensor, "n ..."]  # samples to choose from
+    verdict: str = ""
 
     @property
     def encodes(self) -> bool:
@@ -46,7 +47,7 @@ class Subject:
         return self.model.encode(x[None]).mean[0].cpu()
 
     def heading(self, level: int) -> str:
-        """Return a heading with the model's name, and a line that describes it, in Markdown."""
+        """Return a heading with the model's name, the verdict on it, and a line that describes it, in Markdown."""
         samples = "2-D points"
         if self.kind == "image":
             channels, height, width = self.model.shape
@@ -54,7 +55,10 @@ class Subject:
         config = self.model.config
         recipe = config.about.get("recipe", config.objective)
         line = _escaped(f"{recipe} · {samples} · codes of {self.model.dim} dimensions")
-        return f"{'#' * level} {_escaped(self.name)}\n\n{line}"
+        parts = [f"{'#' * level} {_escaped(self.name)}", line]
+        if self.verdict:
+            parts.insert(1, f"**{_escaped(self.verdict)}**")
+        return "\n\n".join(parts)
 
 
 def _escaped(text: str) -> str:
@@ -62,7 +66,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+.!|~-])", r"\\\1", escape(text))
 
 
-def subject(model: LatentVariableModel, name: str, index: Index | None = None) -> Subject:
+def subject(model: LatentVariableModel, name: str, index: Index | None = None, verdict: str = "") -> Subject:
     """Prepare a model for its page. The map is laid through codes of the folder, or of the model's own samples."""
     canvas = canvas_for(model)
     if index is not None:
@@ -72,7 +76,7 @@ def subject(model: LatentVariableModel, name: str, index: Index | None = None) -
         codes = own_codes(model)
         what = "draws of the prior" if model.E is None else "of the model's own samples, encoded"
         source = f"{len(codes):,} {what}"
-    return Subject(name, model, canvas, latent_map(codes), source, index, picks(model, index))
+    return Subject(name, model, canvas, latent_map(codes), source, index, picks(model, index), verdict)
 
 
 def require_alike(a: Subject, b: Subject) -> None:

@@ -17,14 +17,15 @@ from aimgan.console import say
 from aimgan.errors import AimganError
 from aimgan.figures.charts import COLOURS
 from aimgan.files import require_mark, unwritable, write_json, write_text
-from aimgan.markdown import code
-from aimgan.pages.recorded import alarms, charts, scores_of
+from aimgan.markdown import code, words
+from aimgan.pages.recorded import alarms, charts
 from aimgan.pages.rendering import render
-from aimgan.pages.report import CAPTIONS
+from aimgan.pages.report import CAPTIONS, mood_of
 from aimgan.pages.tables import Table
 from aimgan.recipes.recipe import to_dict
 from aimgan.recipes.resolving import recorded
-from aimgan.score_meanings import FEATURE_SCORES, MEANINGS, best, number, sign
+from aimgan.score_meanings import FEATURE_SCORES, MEANINGS, beats_anchor, best, number, sign
+from aimgan.sharing.folder import scores_of
 from aimgan.training.run_dir import RunDir, flat
 
 MAX_PICTURE = 16 * 2**20  # bytes of a picture that a page may contain
@@ -32,9 +33,13 @@ FIGURES = ("samples", "reconstructions", "figure3")
 ENVIRONMENT = ("aimgan", "torch", "processor", "threads")  # what may explain a difference between scores
 FEATURES = ("feature_network", "feature_checksum", "feature_resizer", "n_fake", "n_real", "split")
 SIGNS = (
-    "↑ higher is better, ↓ lower is better, → nearer to that number is better; the best of a row is bold. "
-    "Each column is one run: only runs that differ in nothing but the seed show how much the seed changes."
+    "↑ higher is better, ↓ lower is better, → nearer to that number is better; the best of a row is bold, unless it is "
+    "no better than a trivial answer, such as the mean image. Each column is one run: only runs that differ in nothing "
+    "but the seed show how much the seed changes."
 )
+
+
+UNJUDGED = "No verdict was recorded: score the run again (aimgan evaluate), or finish it by its training command."
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class ComparedRun:
     name: str
     folder: RunDir
     settings: dict[str, Any]
+    verdict: dict[str, Any]  # whether the model is of use, and the sentence
     scores: dict[str, float]
     features: list[Any]  # what its scores of features depend on besides the model
     rows: list[dict[str, Any]]
@@ -65,13 +71,14 @@ def compare(paths: Sequence[str | Path], output: Path | None, console: Console) 
     differing = _differing(runs)
     ranked, notes = _ranked(runs, differing)
     tables = {"summary": _summary(runs), "settings": _settings(runs, differing), "scores": _scores(runs, ranked)}
-    for table in tables.values():
+    for run in runs:
+        say(console, f"{run.key}: {run.verdict['verdict']}")
+    for table in (tables["summary"], tables["settings"], _without_meanings(tables["scores"])):
         console.print(table.rich())
     for note in notes:
         say(console, note, "note:")
     result = {"runs": list(map(_result, runs)), "differing": differing, "best": ranked, "notes": notes}
     if output is not None:
-        tables["scores"] = _with_meanings(tables["scores"], ranked)
         _write(output, runs, {"notes": notes, **tables}, result)
         for suffix in (".html", ".md", ".json"):
             say(console, f"wrote {output.with_suffix(suffix)}")
@@ -98,18 +105,20 @@ def _read_run(key: str, name: str, folder: RunDir) -> ComparedRun:
     settings |= {"steps": record["settings"].get("steps", 0), "seed": seed}
     for part in ENVIRONMENT:
         settings[part] = record.get("environment", {}).get(part)
-    scores = scores_of(folder)
+    scores = scores_of(folder.path)
     features = [scores.get(feature) for feature in FEATURES]
     rows = []
     if folder.metrics.exists():
         rows = folder.rows()
-    return ComparedRun(key, name, folder, settings, numbers(scores), features, rows)
+    verdict = {"ready": scores.get("ready") is True, "verdict": words(str(scores.get("verdict", UNJUDGED)))}
+    return ComparedRun(key, name, folder, settings, verdict, numbers(scores), features, rows)
 
 
 def _result(run: ComparedRun) -> dict[str, Any]:
     return {
         "key": run.key,
         "path": str(run.folder.path),
+        **run.verdict,
         "settings": run.settings,
         "scores": run.scores,
         "alarms": list(map(list, alarms(run.rows))),
@@ -122,6 +131,7 @@ def _write(output: Path, runs: Sequence[ComparedRun], page: dict[str, Any], resu
     if len(title) > 80:
         title = f"Comparison of {len(runs)} runs"
     page |= {"title": title, "legend": names, "figures": list(_figures(runs))}
+    page["verdicts"] = [(mood_of(run.verdict), f"**{run.key}**: {run.verdict['verdict']}") for run in runs]
     page["charts"] = charts([run.rows for run in runs])
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +173,8 @@ def _ranked(runs: Sequence[ComparedRun], differing: Iterable[str]) -> tuple[dict
         values = {run.key: run.scores[name] for run in runs if name in run.scores}
         if values:
             comparable = same_data and (same_features or name not in FEATURE_SCORES)
-            ranked[name] = best(name, values) if comparable else []
+            winners = best(name, values) if comparable else []
+            ranked[name] = [run.key for run in runs if run.key in winners and beats_anchor(name, run.scores)]
     for run in runs:
         if not run.scores:
             notes.append(f"{run.key} has no scores: repeat its training command to finish it.")
@@ -192,25 +203,27 @@ def _settings(runs: Sequence[ComparedRun], differing: dict[str, list[Any]]) -> T
 
 
 def _scores(runs: Sequence[ComparedRun], ranked: dict[str, list[str]]) -> Table:
-    """Return a row for each score that a run has."""
+    """Return a row for each score that a run has, with what it says; its references are below it, if one is trivial."""
     rows = []
     for name, winners in ranked.items():
-        row = [f"{code(name)} {sign(name)}".strip()]
-        for run in runs:
-            cell = "-"
-            if name in run.scores:
-                cell = number(run.scores[name])
-            if run.key in winners:
-                cell = f"**{cell}**"
-            row.append(cell)
-        rows.append(row)
-    return Table("scores", ["score", *[run.key for run in runs]], rows, SIGNS)
+        meaning = MEANINGS[name]
+        rows.append([f"{code(name)} {sign(name)}".strip(), *_cells(runs, name, winners), meaning.says])
+        for reference, label in meaning.references.items() if meaning.anchor else ():
+            if any(reference in run.scores for run in runs):
+                rows.append([label, *_cells(runs, reference, ()), ""])
+    return Table("scores", ["score", *[run.key for run in runs], "says"], rows, SIGNS)
 
 
-def _with_meanings(scores: Table, ranked: dict[str, list[str]]) -> Table:
-    """Return the table of scores with what each score says."""
-    rows = [[*row, MEANINGS[name].says] for row, name in zip(scores.rows, ranked, strict=True)]
-    return replace(scores, columns=[*scores.columns, "says"], rows=rows)
+def _cells(runs: Sequence[ComparedRun], name: str, winners: Sequence[str]) -> Iterator[str]:
+    """Yield a score of each run, those of the winners in bold."""
+    for run in runs:
+        cell = number(run.scores[name]) if name in run.scores else "-"
+        yield f"**{cell}**" if run.key in winners else cell
+
+
+def _without_meanings(scores: Table) -> Table:
+    """Return the table of scores as a terminal has room for it."""
+    return replace(scores, columns=scores.columns[:-1], rows=[row[:-1] for row in scores.rows])
 
 
 def _figures(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, bytes, str]]:

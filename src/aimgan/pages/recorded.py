@@ -1,4 +1,4 @@
-"""The records of a finished run in its folder: scores, curves, alarms, and the command that trains it again."""
+"""The records of a finished run in its folder: curves, alarms, and the command that trains it again."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from aimgan.checked import numbers, read_json
+from aimgan.checked import numbers
 from aimgan.errors import AimganError
 from aimgan.figures.charts import Line, chart, inline_svg
 from aimgan.recipes.catalogue import recipe_named
 from aimgan.recipes.presets import PRESETS, with_preset
 from aimgan.recipes.recipe import Recipe, to_dict
 from aimgan.training.alarms import ALARMS
-from aimgan.training.run_dir import RunDir, flat
+from aimgan.training.run_dir import flat
 
 Row = Mapping[str, Any]
 NOT_CURVES = {"step", "epoch", "lr", "steps_per_second", "images_per_second"}
@@ -117,13 +117,3 @@ def alarms(rows: Sequence[Row]) -> list[tuple[str, int, int | None]]:
 
 def _placed(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if 0 <= row["step"] < MAX_STEP]  # a damaged file may hold any step
-
-
-def scores_of(run: RunDir) -> dict[str, Any]:
-    """Return a run's scores; none where it has not been evaluated. Raises AimganError where they cannot be read."""
-    if not run.evaluation.exists():
-        return {}
-    try:
-        return read_json(run.evaluation)
-    except (OSError, ValueError) as reason:
-        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run again") from None

@@ -44,7 +44,7 @@ def write_report(
     environment = {**record.get("environment", {}), "git commit": record.get("git")}
     page = {
         "title": f"{recipe.name}, seed {seed}",
-        "about": [*_verdict(scores), ("lead", _lead(recipe, settings, record)), *_data(record), *_alarms(rows)],
+        "about": [*_verdict(scores), ("lead", _lead(recipe, settings, record)), *_data(record), *_alarms(rows, scores)],
         "figures": list(_figures(run)),
         **_scores(recipe, scores, real),
         "charts": charts([rows]),
@@ -72,7 +72,12 @@ def _without_folders(recipe: Recipe, record: Row) -> Recipe:
 def _verdict(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield whether the model is of use, and what to do: the first thing to read."""
     if scores.get("verdict"):
-        yield "verdict", f"**{words(str(scores['verdict']))}**"
+        yield mood_of(scores), f"**{words(str(scores['verdict']))}**"
+
+
+def mood_of(scores: Mapping[str, Any]) -> str:
+    """Return how a page shows a verdict: one that is not good looks like an alarm."""
+    return "verdict" if scores.get("ready", True) else "verdict alarm"
 
 
 def _lead(recipe: Recipe, settings: Mapping[str, Any], record: Row) -> str:
@@ -95,13 +100,13 @@ def _data(record: Row) -> Iterator[tuple[str, str]]:
         yield "alarm", f"**Other images** up to step {read['until_step']:,}: {words(line(read))}."
 
 
-def _alarms(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _alarms(rows: Sequence[Row], scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     raised = alarms(rows)
     for name, first, last in raised:
         until = "the end" if last is None else f"{last:,}"
         yield "alarm", f"**{name}** from step {first:,} to {until}: {ALARMS[name][1]}. See {PAGE}#{name}."
     if not raised:
-        yield "calm", "No alarm was raised in training."
+        yield "calm" if scores.get("ready", True) else "", "No alarm was raised in training."
 
 
 def _figures(run: RunDir) -> Iterator[tuple[str, bytes, str]]:

@@ -36,6 +36,7 @@ class Experiment:
     command: str
     preset: str | None = None  # how large the networks of images are, and how long they train
     path: str | None = None  # where the images are; None: on the Hub
+    columns: tuple[str, ...] = ()  # of the short table; none: as many as a terminal has room for
 
     @property
     def folder(self) -> Path:

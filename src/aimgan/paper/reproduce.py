@@ -11,12 +11,12 @@ from rich.console import Console
 from aimgan import console as screen
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, Interrupted, near_miss
-from aimgan.paper import figures
+from aimgan.paper import figures, table1_page, table2
 from aimgan.paper.experiment import Experiment
 from aimgan.paper.methods import IMAGES, MIXTURES, chosen
 from aimgan.paper.parallel import run_all, workers_for
+from aimgan.paper.results_table import Column, named
 from aimgan.paper.table1 import table1
-from aimgan.paper.table2 import table2
 from aimgan.paper.training_run import Outcome
 
 
@@ -25,8 +25,8 @@ class Request:
     """What a person asks for; None leaves the choice to the target.
 
     `seeds` is how many seeds (0, 1, ...) a table has, `seed` the one of a figure. `steps` is of each run. `preset` and
-    `images` are for images: how large the networks are and how long they train, and where the images are. `retry`
-    repeats runs that diverged.
+    `images` are for images: how large the networks are and how long they train, and where the images are. `columns`
+    are those of a table on the screen and in LaTeX. `retry` repeats runs that diverged.
     """
 
     target: str
@@ -37,6 +37,7 @@ class Request:
     data: str | None = None
     preset: str | None = None
     images: str | None = None
+    columns: Sequence[str] | None = None
     output: Path | None = None
     workers: int | None = None
     device: str = "auto"
@@ -45,13 +46,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Target:
-    """A table or a figure: what writes it, and its folder, data sets, methods (None: all) and number of seeds."""
+    """A table or a figure: what writes it, its folder, data sets, methods (None: all), number of seeds, columns."""
 
     write: Callable[[Experiment, Sequence[Outcome], Console], list[Path]]
     folder: str
     data: tuple[str, ...]  # the first is the default
     methods: tuple[str, ...] | None = None
     seeds: int = 1
+    columns: tuple[Column, ...] = ()
 
     @property
     def is_figure(self) -> bool:
@@ -62,8 +64,8 @@ class Target:
 FACES_FIRST = IMAGES[::-1]  # the paper draws these figures of faces
 LAMBDAS = ("alice-1", "alice-10", "alice-100", "aim")
 TARGETS = {
-    "table1": Target(table1, "table1", IMAGES),
-    "table2": Target(table2, "table2", MIXTURES, seeds=5),
+    "table1": Target(table1, "table1", IMAGES, columns=table1_page.EVERY),
+    "table2": Target(table2.table2, "table2", MIXTURES, seeds=5, columns=table2.EVERY),
     "figure2": Target(figures.draw, "table1", IMAGES, ("aim", "ali")),
     "figure3": Target(figures.draw, "table2", MIXTURES),
     "figure4": Target(figures.draw, "table1", IMAGES, ("aim",)),
@@ -118,6 +120,7 @@ def resolved(request: Request, target: Target) -> Experiment:
         command=_command(request, data),
         preset=request.preset,
         path=request.images,
+        columns=_columns(request, target),
     )
 
 
@@ -128,6 +131,15 @@ def _data(request: Request, target: Target) -> str:
     if data not in IMAGES and (request.preset or request.images):
         raise AimganError(f"--preset and --images are for images, but {request.target} is of {data}: leave them out")
     return data
+
+
+def _columns(request: Request, target: Target) -> tuple[str, ...]:
+    """Return the names of the columns, which are checked here: before hours of training."""
+    if request.columns is None:
+        return ()
+    if target.is_figure:
+        raise AimganError(f"--columns are of a table, and {request.target} is a figure: leave them out")
+    return tuple(column.name for column in named(request.columns, target.columns))
 
 
 def _seeds(request: Request, target: Target) -> tuple[int, ...]:

@@ -18,10 +18,10 @@ ESCAPES = str.maketrans({
 })  # fmt: skip
 LATEX = r"""% {comment}
 % \usepackage{{booktabs, graphicx}}
-\begin{{table*}}
-  \centering
+\begin{{table}}
+  \centering\small
   \caption{{{title}.}}
-  \resizebox{{\textwidth}}{{!}}{{%
+  \resizebox{{\ifdim\width>\textwidth\textwidth\else\width\fi}}{{!}}{{%
   \begin{{tabular}}{{{alignment}}}
     \toprule
     {heads} \\
@@ -29,18 +29,18 @@ LATEX = r"""% {comment}
 {rows}
     \bottomrule
   \end{{tabular}}}}
-  \par\medskip\footnotesize {notes}
-\end{{table*}}
+\end{{table}}
 """
 
 
 @dataclass(frozen=True)
 class Page:
-    """Tables of a results file with notes below them: in Markdown, or the first table in LaTeX."""
+    """Tables of a results file with notes below them in Markdown, and a short table in LaTeX."""
 
     results: Results
     tables: Sequence[ResultsTable]
     notes: Sequence[str]
+    short: ResultsTable
     claims: str = ""
 
     def markdown(self) -> str:
@@ -60,8 +60,11 @@ class Page:
         return "\n\n".join(parts) + "\n"
 
     def latex(self) -> str:
-        """Return the first table in LaTeX, with the notes below it (booktabs, graphicx)."""
-        table = self.tables[0]
+        """Return the short table in LaTeX (booktabs, graphicx), no wider than the text.
+
+        It has the methods that ran, and the columns that have an entry.
+        """
+        table = self.short.filled()
         text = table.text(lambda entry: rf"\textbf{{{escape(entry)}}}", escape)
         rows = [rf"    {' & '.join(line)} \\" for line in text.rows]
         return LATEX.format(
@@ -70,7 +73,6 @@ class Page:
             alignment="l" + "r" * len(table.columns),
             heads=" & ".join(text.columns),
             rows="\n".join(rows),
-            notes=escape(" ".join(self.notes)),
         )
 
     def write(self, path: Path) -> list[Path]:

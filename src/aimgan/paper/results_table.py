@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from statistics import fmean, stdev
 from typing import Any
 
+from aimgan.errors import near_miss
 from aimgan.pages.tables import Table
 from aimgan.paper.experiment import Results
 
@@ -71,6 +72,11 @@ class Column:
     anchor: float | str | None = None
     shown: Callable[[Row], str] | None = None
     rank_by: Callable[[Row], float | None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What `--columns` calls it: the name of its score, or the head of a column without one."""
+        return self.score or self.head
 
     def text(self, row: Row) -> str:
         """Return what the table shows of a row."""
@@ -138,6 +144,15 @@ SECONDS = Column("s a run", "run_seconds", 0, "low")
 PARAMETERS = Column("parameters", shown=_parameters)
 
 
+def named(names: Sequence[str], columns: Sequence[Column]) -> list[Column]:
+    """Return the columns of these names, in this order. Raises AimganError for an unknown one."""
+    by_name = {column.name: column for column in columns}
+    for name in names:
+        if name not in by_name:
+            raise near_miss("column", name, by_name)
+    return [by_name[name] for name in names]
+
+
 def _is_aim(row: Row) -> bool:
     return row.about.get("objective") == "aim"
 
@@ -149,6 +164,12 @@ class ResultsTable:
     title: str
     columns: Sequence[Column]
     rows: Sequence[Row]
+
+    def filled(self) -> ResultsTable:
+        """Return the table without methods that have no finished run, and without columns that have no entry."""
+        rows = [row for row in self.rows if row.scores]
+        columns = [column for column in self.columns if any(column.text(row) != NONE for row in rows)]
+        return replace(self, columns=columns, rows=rows)
 
     def best(self, column: Column) -> list[Row]:
         """Return the rows that are in bold: the best of at least two, if they beat the column's anchor."""

@@ -36,8 +36,8 @@ def table1(experiment: Experiment, outcomes: Sequence[Outcome], console: Console
     if not any(outcome.state == "finished" for outcome in outcomes):
         return []
     results = collected(experiment, outcomes, console)
-    console.print(table1_page.short(results).text().rich())
-    return write(results, experiment.output)
+    console.print(table1_page.short(results, experiment.columns).text().rich())
+    return write(results, experiment)
 
 
 def collected(experiment: Experiment, outcomes: Sequence[Outcome], console: Console) -> dict[str, Any]:
@@ -160,9 +160,10 @@ def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return made
 
 
-def write(results: dict[str, Any], folder: Path) -> list[Path]:
+def write(results: dict[str, Any], experiment: Experiment) -> list[Path]:
     """Write the results file, the pages made from it, and the figure of error against distance."""
-    paths = table1_page.page(results).write(folder / "table1.json")
+    folder = experiment.output
+    paths = table1_page.page(results, experiment.columns).write(folder / "table1.json")
     labels = {method["method"]: method["label"] for method in results["methods"]}
     points = []
     for run in results["cells"]:

@@ -11,7 +11,7 @@ from aimgan.metrics import with_signed_scale
 from aimgan.paper.claims import ERROR, RENORMALISED, claims_table
 from aimgan.paper.experiment import Results
 from aimgan.paper.results_page import Page, lengths
-from aimgan.paper.results_table import NONE, PARAMETERS, SECONDS, SEEDS, Column, ResultsTable, Row, rows_of
+from aimgan.paper.results_table import NONE, PARAMETERS, SECONDS, SEEDS, Column, ResultsTable, Row, named, rows_of
 
 PROTOCOL = (
     "MSE: of test images and G(mu(x)), mean over pixels and images, on the [0, 1] scale (± its standard deviation over "
@@ -89,15 +89,19 @@ CODES = (
     PARAMETERS,
 )
 # These depend on the number of samples, which are often more than the real images.
+INVERTED: Mapping[str, Any] = {"inverted": True}  # `about` of the rows of codes by optimisation
 OF_SAMPLES = ("inception_score", "frechet_distance")
 
 
-def short(results: Results) -> ResultsTable:
-    """Return the table with as many columns as a terminal has room for."""
-    return _table(results, (MSE, INCEPTION, FRECHET, CLASS, PROBE))
+EVERY = (PAPER_ERROR, PAPER_INCEPTION, *MAIN, *MORE, *CODES, SECONDS)
 
 
-def page(results: Results) -> Page:
+def short(results: Results, columns: Sequence[str] = ()) -> ResultsTable:
+    """Return the table with the columns of these names, or with as many as a terminal has room for."""
+    return _table(results, named(columns, EVERY) or (MSE, INCEPTION, FRECHET, CLASS, PROBE))
+
+
+def page(results: Results, short_columns: Sequence[str] = ()) -> Page:
     """Return the page: the tables, what has to be known about them, and the paper's claims.
 
     The paper's Inception Scores are shown only if the feature network here is comparable with the paper's.
@@ -114,7 +118,12 @@ def page(results: Results) -> Page:
     ]
     verdict = _table(results, (*MAIN, *MORE, *CODES)).verdict()
     notes = [verdict, _network(results), PROTOCOL, lengths(results)]
-    return Page(results, tables, notes, claims_table(results))
+    return Page(results, tables, notes, _without_inversions(short(results, short_columns)), claims_table(results))
+
+
+def _without_inversions(table: ResultsTable) -> ResultsTable:
+    """Return the table without codes by optimisation, whose long labels no page has room for."""
+    return replace(table, rows=[row for row in table.rows if row.about is not INVERTED])
 
 
 def caption(results: Results) -> str:
@@ -180,10 +189,10 @@ def _references(results: Results) -> list[Row]:
         inverted = found.get(key)
         if inverted:
             how = "codes by {steps} steps ({images} images, {seconds:.0f} s)".format(**inverted)
-            rows.append(Row(f"{label}, {how}", [inverted | _errors(inverted[ERROR])]))
+            rows.append(Row(f"{label}, {how}", [inverted | _errors(inverted[ERROR])], INVERTED))
         if inverted and f"{ERROR}_encoder" in inverted:
             how = "encoder ({images} images, {seconds_encoder:.2f} s)".format(**inverted)
-            rows.append(Row(f"{label}, {how}", [_errors(inverted[f"{ERROR}_encoder"])]))
+            rows.append(Row(f"{label}, {how}", [_errors(inverted[f"{ERROR}_encoder"])], INVERTED))
     return rows
 
 

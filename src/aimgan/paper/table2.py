@@ -21,7 +21,7 @@ from aimgan.evaluation.evaluate import evaluate_data
 from aimgan.paper.experiment import Experiment, Results, without_lists
 from aimgan.paper.methods import METHODS, REFERENCES, Method
 from aimgan.paper.results_page import Page, lengths
-from aimgan.paper.results_table import NONE, PARAMETERS, SECONDS, SEEDS, Column, ResultsTable, Row, rows_of
+from aimgan.paper.results_table import NONE, PARAMETERS, SECONDS, SEEDS, Column, ResultsTable, Row, named, rows_of
 from aimgan.paper.training_run import Outcome
 from aimgan.recipes import RECIPES
 
@@ -53,8 +53,8 @@ PUBLISHED = (
 def table2(experiment: Experiment, outcomes: Sequence[Outcome], console: Console) -> list[Path]:
     """Print the table, write the results file and its pages, and return the files."""
     results = collected(experiment, outcomes)
-    console.print(short(results).text().rich())
-    return page(results).write(experiment.output / "table2.json")
+    console.print(short(results, experiment.columns).text().rich())
+    return page(results, experiment.columns).write(experiment.output / "table2.json")
 
 
 def collected(experiment: Experiment, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -157,12 +157,15 @@ SHORT = (
 )
 
 
-def short(results: Results) -> ResultsTable:
-    """Return the table with as many columns as a terminal has room for."""
-    return _table(results, SHORT)
+EVERY = (*PUBLISHED_COLUMNS, *COLUMNS)
 
 
-def page(results: Results) -> Page:
+def short(results: Results, columns: Sequence[str] = ()) -> ResultsTable:
+    """Return the table with the columns of these names, or with as many as a terminal has room for."""
+    return _table(results, named(columns, EVERY) or SHORT)
+
+
+def page(results: Results, short_columns: Sequence[str] = ()) -> Page:
     """Return the page: the table, and what has to be known about it."""
     columns: Sequence[Column] = COLUMNS
     protocol = PROTOCOL
@@ -170,7 +173,7 @@ def page(results: Results) -> Page:
         columns = (*PUBLISHED_COLUMNS, *COLUMNS)
         protocol = f"{PROTOCOL} {PUBLISHED}"
     table = _table(results, columns)
-    return Page(results, [table], [table.verdict(), protocol, lengths(results)])
+    return Page(results, [table], [table.verdict(), protocol, lengths(results)], short(results, short_columns))
 
 
 def _table(results: Results, columns: Sequence[Column]) -> ResultsTable:

@@ -12,14 +12,28 @@ residual, residual-cpu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aimgan.errors import AimganError, near_miss
-from aimgan.networks import Residual
+from aimgan.networks import Networks, Residual
 from aimgan.recipes.recipe import Recipe, objective_options, with_settings
 
 Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset makes of the recipes of one data set.
+
+    `refit` is by objective, and `minutes` is how long a run takes whose command says no length.
+    """
+
+    settings: Settings = field(default_factory=dict)
+    networks: Networks | None = None  # instead of the recipe's
+    refit: Mapping[str, float] = field(default_factory=dict)
+    minutes: float | None = None
+
 
 # Adam moves a weight by about lr whatever the width, so a layer's output moves with its number of inputs: a quarter
 # of them takes four times the rate (Yang et al. 2022, muP). At the paper's 2e-4 D wins outright (docs/images.md).
@@ -27,12 +41,11 @@ _LR = 8e-4
 _R3GAN: Settings = {"value": "relativistic", "penalty": 1.0, "ema": 0.999, "beta1": 0.0, "beta2": 0.99}
 _R3GAN_OPTIONS = ("value", "penalty")
 _COLOUR = ("cifar10", "celeba")
+_FOLDERS = ("folder", "stream")
+_CPU_MNIST: Settings = {"networks.width": 256, "lr": _LR, "epochs": 3, "samples": 10_000}
 _CPU_COLOUR: Settings = {
+    **_CPU_MNIST,
     "data.size": 32,
-    "networks.width": 256,
-    "lr": _LR,
-    "epochs": 3,
-    "samples": 10_000,
     "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
 }
 _CPU_FOLDER: Settings = {  # tried on 1,500 faces (docs/objectives/aim.md)
@@ -44,25 +57,24 @@ _CPU_FOLDER: Settings = {  # tried on 1,500 faces (docs/objectives/aim.md)
     "channels_last": True,
     "evaluate_every": 25,
 }
-REFIT = {"aim": 0.5, "aim-minus": 0.5}  # of folder/* on a CPU
-MINUTES = 10.0  # of folder/* on a CPU
-PRESETS: dict[str, dict[str, Settings]] = {
-    "paper": {"mnist": {}, "cifar10": {}, "celeba": {}, "folder": {}, "stream": {}},
-    "quick": {"mnist": {"epochs": 10}, "cifar10": {"epochs": 10}, "celeba": {"epochs": 10}},
+_ON_FOLDERS = Preset(_CPU_FOLDER, refit={"aim": 0.5, "aim-minus": 0.5}, minutes=10.0)
+_RESIDUAL_CPU = Preset({**_CPU_COLOUR, "lr": 2e-4, **_R3GAN}, networks=Residual())
+PRESETS: dict[str, dict[str, Preset]] = {
+    "paper": dict.fromkeys(("mnist", *_COLOUR, *_FOLDERS), Preset()),
+    "quick": dict.fromkeys(("mnist", *_COLOUR), Preset({"epochs": 10})),
     "cpu": {
-        "mnist": {"networks.width": 256, "lr": _LR, "epochs": 3, "samples": 10_000},
-        "cifar10": _CPU_COLOUR,
-        "celeba": _CPU_COLOUR,
-        "folder": _CPU_FOLDER,
-        "stream": _CPU_FOLDER,
+        "mnist": Preset(_CPU_MNIST),
+        **dict.fromkeys(_COLOUR, Preset(_CPU_COLOUR)),
+        **dict.fromkeys(_FOLDERS, _ON_FOLDERS),
     },
-    "residual": {data: {"networks": Residual(shape=(3, 64, 64), width=512), **_R3GAN} for data in _COLOUR},
-    "residual-cpu": {data: {**_CPU_COLOUR, "networks": Residual(), "lr": 2e-4, **_R3GAN} for data in _COLOUR},
+    "residual": dict.fromkeys(_COLOUR, Preset(_R3GAN, networks=Residual(shape=(3, 64, 64), width=512))),
+    "residual-cpu": dict.fromkeys(_COLOUR, _RESIDUAL_CPU),
 }
+ON_A_CPU = dict.fromkeys(_FOLDERS, "cpu")  # the presets that a CPU has where none is named
 
 
-def with_preset(recipe: Recipe, preset: str) -> Recipe:
-    """Return the recipe with a preset's settings. Raises AimganError if the preset is not available for its data."""
+def preset_of(recipe: Recipe, preset: str) -> Preset:
+    """Return a preset for the data of a recipe. Raises AimganError if it is not available for them."""
     if preset not in PRESETS:
         raise near_miss("preset", preset, PRESETS)
     data = recipe.name.split("/")[0]
@@ -71,10 +83,16 @@ def with_preset(recipe: Recipe, preset: str) -> Recipe:
         raise AimganError(
             f"preset {preset!r} is not available for {recipe.name}; expected a recipe of {having}, or no --preset"
         )
-    settings = dict(PRESETS[preset][data])
-    unknown = set(settings) & set(_R3GAN_OPTIONS) - objective_options(recipe.objective)
+    return PRESETS[preset][data]
+
+
+def with_preset(recipe: Recipe, preset: str) -> Recipe:
+    """Return the recipe with a preset's settings. Raises AimganError if the preset is not available for it."""
+    found = preset_of(recipe, preset)
+    unknown = set(found.settings) & set(_R3GAN_OPTIONS) - objective_options(recipe.objective)
     if unknown:
         raise AimganError(f"preset {preset!r} is for aim and gan: {recipe.objective} has no option {min(unknown)!r}")
-    if data in ("folder", "stream") and preset == "cpu":
-        settings["refit"] = REFIT.get(recipe.objective)
-    return with_settings(replace(recipe, networks=settings.pop("networks", recipe.networks)), settings)
+    settings = {**found.settings}
+    if found.refit:
+        settings["refit"] = found.refit.get(recipe.objective)
+    return with_settings(replace(recipe, networks=found.networks or recipe.networks), settings)

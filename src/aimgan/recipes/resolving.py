@@ -16,7 +16,7 @@ from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
 from aimgan.recipes.assemble import fit_networks
 from aimgan.recipes.catalogue import recipe_named
-from aimgan.recipes.presets import MINUTES, with_preset
+from aimgan.recipes.presets import ON_A_CPU, preset_of, with_preset
 from aimgan.recipes.recipe import Recipe, from_dict, to_dict, with_settings
 from aimgan.training.run_dir import RunDir
 from aimgan.training.tracking import trackers
@@ -96,24 +96,22 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
     """Return the plan of a run from what a command was given. Raises AimganError for an unknown name or wrong value."""
     device = resolved_device(flags.get("device", "auto"))
     preset, note = flags.get("preset"), ""
-    if preset is None and device == "cpu" and _is_folder(recipe):
-        preset, note = "cpu", CPU_NOTE
+    if preset is None and device == "cpu" and isinstance(recipe, str):
+        preset = ON_A_CPU.get(recipe.partition("/")[0])
+        note = CPU_NOTE if preset else ""
     minutes = flags.get("minutes")
     if minutes is not None and flags.get("steps") is not None:
         raise AimganError(f"got {flags['steps']} steps and {minutes} minutes; expected one of them: leave one out")
     if minutes is not None and not 0 < minutes < math.inf:
         raise AimganError(f"minutes is {minutes}; expected a number above zero")
-    size, settings = flags.get("size"), dict(flags.get("settings") or {})
-    if preset == "cpu" and _is_folder(recipe) and size is not None and size > 64:
-        settings.setdefault("networks.width", size)  # the narrowest that has a layer for each halving of the side
-    made = prepared(recipe, flags.get("data"), size, flags.get("steps"), settings, preset)
     _require_text("--data", flags.get("data"))
     _require_text("--output", output)
+    made = prepared(recipe, flags.get("data"), flags.get("size"), flags.get("steps"), flags.get("settings"), preset)
+    if preset is not None and not _has_length(flags):
+        minutes = preset_of(made, preset).minutes
     name = made.name.replace("/", "-")
     if flags.get("preset"):
         name = f"{name}-{flags['preset']}"
-    if preset == "cpu" and _is_folder(recipe) and not _has_length(flags):
-        minutes = MINUTES
     return Plan(
         recipe=made,
         output=Path(output or Path("runs") / name),
@@ -127,16 +125,14 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
     )
 
 
-def _require_text(flag: str, path: str | Path | None) -> None:
+def _require_text(flag: str, path: object) -> None:
     """Raise AimganError for a path that is not UTF-8: a run's report could not name it, nor safetensors open it."""
+    if not isinstance(path, str | Path):
+        return
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise AimganError(f"{flag} is {str(path)!r}; expected UTF-8: rename it, or pass a link to it") from None
-
-
-def _is_folder(recipe: str | Recipe) -> bool:
-    return isinstance(recipe, str) and recipe.startswith(("folder/", "stream/"))
 
 
 def _has_length(flags: Flags) -> bool:
@@ -168,6 +164,8 @@ def prepared(
     if size is not None:
         _require_images(recipe, "size", "--size")
         given["data.size"] = size
+        if getattr(recipe.networks, "width", size) < integer("size", size):
+            given["networks.width"] = size  # the narrowest that has a layer for each halving of the side
     if steps is not None:
         given["steps"] = steps
     return with_settings(python_numbers(recipe), {**given, **(settings or {})})
@@ -190,7 +188,8 @@ def with_memory(recipe: Recipe, data: Any) -> Recipe:
     if not are_points and len(shape) == 1:
         raise AimganError(f"data has images, and {recipe.name} is for points (n, d): take folder/{recipe.objective}")
     old: Any = recipe.data
-    channels = None if _is_folder(recipe.name) else getattr(old, "channels", None)
+    is_folder = recipe.name.startswith(("folder/", "stream/"))
+    channels = None if is_folder else getattr(old, "channels", None)
     return replace(recipe, data=InMemory(getattr(old, "size", None), channels, given=given))
 
 

@@ -72,7 +72,7 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
         screen.say(console, EARLIER_STATISTICS, "warning:")
     network = network_for(recipe, data, model.device, console)
     scores = evaluate(model, data, seed, network, recipe.samples)
-    scores["verdict"] = judged(model, data, scores, seed, recipe.name).sentence
+    scores |= judged(model, data, scores, seed, recipe.name)._asdict()
     real = evaluate_data(data, seed) if isinstance(data, Mixture) else None
     console.print(plain(scores["verdict"]), markup=False, highlight=False)
     console.print(tables.of_run(recipe, scores, real).rich())

@@ -44,8 +44,7 @@ def finish(
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         model.save(run.model)
         scores = evaluate(model, data, seed, network, recipe.samples)
-        sentence = judged(model, data, scores, seed, recipe.name).sentence
-        scores["verdict"] = sentence
+        scores |= judged(model, data, scores, seed, recipe.name)._asdict()
         if "reconstruction_mse" in scores and len(data.shape) == 3:
             save_array(run.errors, image_errors(model, data).numpy())
     run.figures.mkdir(exist_ok=True)
@@ -54,7 +53,7 @@ def finish(
     table = tables.of_run(recipe, scores, real)
     paths += write_report(run, recipe, seed, scores, model.E is not None, real)
     write_json(run.evaluation, {"steps": model.config.about["steps"], **scores})
-    console.print(plain(sentence), markup=False, highlight=False)
+    console.print(plain(scores["verdict"]), markup=False, highlight=False)
     console.print(table.rich())
     for path in [run.model, *paths]:
         screen.say(console, f"wrote {path}")  # brackets in a path are not markup

@@ -1,7 +1,7 @@
 """An index of the codes of a source's images: built once, updated by the same call, and searched by code.
 
 Codes are posterior means. Distances are Euclidean: the prior p(z) is N(0, I), so one unit is a standard deviation in
-every dimension. Two codes drawn from the prior are sqrt(2 d) apart.
+every dimension.
 """
 
 from __future__ import annotations
@@ -74,11 +74,6 @@ class Index:
     def __len__(self) -> int:
         """The number of images."""
         return len(self.names)
-
-    @property
-    def unrelated(self) -> float:
-        """The distance of two codes drawn from the prior (root mean square)."""
-        return math.sqrt(2 * self.record.dim)
 
     @property
     def is_own(self) -> bool:

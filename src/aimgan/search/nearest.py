@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
 
 BLOCK = 50_000  # codes that are compared at a time
+PAIRS = 10_000  # of codes, whose distances say what is near
 MOST = 4_000_000  # distances in memory at a time, unless there are more codes
 
 Codes = Float32[np.ndarray, "n d"]
@@ -47,3 +50,18 @@ def _smallest(values: Float64[np.ndarray, " n"], k: int) -> Int64[np.ndarray, " 
     limit = np.partition(values, k - 1)[k - 1]
     among = np.flatnonzero(values <= limit)
     return among[np.argsort(values[among], kind="stable")][:k]
+
+
+def usual_distances(codes: Codes) -> tuple[float, float]:
+    """Return what a distance is to be read against, from random pairs of codes.
+
+    The first number is their median distance; the closest 5 % of the pairs are at most the second one apart. Both are
+    NaN for a single code.
+    """
+    if len(codes) < 2:
+        return math.nan, math.nan
+    draws = np.random.default_rng(0)
+    first = draws.integers(len(codes), size=PAIRS)
+    second = (first + draws.integers(1, len(codes), size=PAIRS)) % len(codes)  # never the same one
+    median, close = np.nanquantile(np.linalg.norm(codes[first] - codes[second], axis=1), (0.5, 0.05))
+    return float(median), float(close)

@@ -1,4 +1,4 @@
-"""A saved model, read from its folder."""
+"""A saved model, and the scores of a run, read from a folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from aimgan.checked import read_json
 from aimgan.errors import AimganError
 from aimgan.files import unreadable
 from aimgan.model import CONFIG, WEIGHTS, LatentVariableModel
@@ -47,3 +48,17 @@ def load_folder(folder: Path, device: str = "cpu", networks: Any = None) -> Late
     except (RuntimeError, AssertionError, TypeError) as reason:  # a torch without CUDA raises AssertionError
         line = (str(reason).splitlines() or [""])[0]
         raise AimganError(f"cannot put a model on device {device!r} ({line}): expected cpu, or cuda") from None
+
+
+def scores_of(source: str | Path) -> dict[str, Any]:
+    """Return the scores of a run, as its evaluation.json holds them; none where it was not evaluated, or is no run.
+
+    Raises AimganError where they cannot be read.
+    """
+    from aimgan.training.run_dir import RunDir
+
+    path = RunDir(source).evaluation
+    try:
+        return read_json(path) if path.exists() else {}
+    except (OSError, ValueError, OverflowError) as reason:
+        raise AimganError(f"{path} cannot be read ({reason}): evaluate the run again") from None

@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from aimgan._version import __version__
-from aimgan.checked import HUB_ID, read_json, regular, shown
+from aimgan.checked import HUB_ID, regular, shown
 from aimgan.errors import AimganError, plain
 from aimgan.files import copy_file, recover, replacing_folder, require_own, unreadable, unwritable, write_text
 from aimgan.model import CARD, CONFIG, MARKS, WEIGHTS, LatentVariableModel
-from aimgan.sharing.folder import load_folder
+from aimgan.sharing.folder import load_folder, scores_of
 
 if TYPE_CHECKING:
     from aimgan.card import Card
@@ -112,14 +112,8 @@ def described(source: str | Path) -> tuple[Card, Path]:
 
     folder = find(source)
     run = RunDir(source)
-    scores = {}
-    try:
-        if run.evaluation.exists():
-            scores = read_json(run.evaluation)
-    except (OSError, ValueError, OverflowError) as reason:
-        raise AimganError(f"{run.evaluation} cannot be read ({reason}): evaluate the run again") from None
     card = load_folder(folder).card()
-    return replace(card, source=str(source), record=run.read() or {}, scores=scores), folder
+    return replace(card, source=str(source), record=run.read() or {}, scores=scores_of(source)), folder
 
 
 @dataclass(frozen=True)

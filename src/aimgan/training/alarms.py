@@ -127,6 +127,7 @@ ALARMS: dict[str, tuple[Callable[[History], bool], str]] = {
     "posterior-collapse": (above("codes_at_prior", UNUSED), "E's codes do not depend on x"),
     "variance-at-floor": (above("variance_at_floor", MOST), "E's variances are at their lower bound"),
     "variance-at-ceiling": (above("variance_at_ceiling", MOST), "E's variances are far above the prior's"),
+    "worse-than-mean-image": (above("error_over_mean_image", 1.0), "reconstructions are no better than the mean image"),
     "mode-kl-rising": (mode_kl_rising, "modes are being lost"),
     "losses-growing": (losses_growing, "a loss grows without bound"),
 }

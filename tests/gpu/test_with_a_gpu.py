@@ -1,4 +1,4 @@
-"""What only a card can prove. Where there is one: pytest -o addopts= -W default tests/gpu/test_card.py
+"""What only a card can prove. Where there is one: pytest -o addopts= -W default tests/gpu/test_with_a_gpu.py
 
 AIMGAN_TEST_DEVICE=cpu runs the same tests on a CPU, which proves no more than that they run.
 """
