@@ -75,10 +75,10 @@ def page(result: dict[str, Any]) -> str:
         before = "-" if row["before"] is None else f"{row['before']:.4f}"
         rows.append(
             (row["folder"], f"{row['images']:,}", row["recipe"], f"{row['steps']:,}", before, f"{error:.4f}",
-             f"{error / mean:.2f}", f"{mean:.4f}", f"{row.get('pca_mse', float('nan')):.4f}", row["verdict"])
+             f"{error / mean:.2f}", f"{mean:.4f}", f"{row.get('pca_mse', float('nan')):.4f}")
         )  # fmt: skip
     heads = ("folder", "training images", "recipe", "steps", "MSE before the fresh encoder", "MSE", "of the mean image",
-             "mean image", "PCA", "verdict")  # fmt: skip
+             "mean image", "PCA")  # fmt: skip
     return f"{common.origin(result)}. One thread a run, {result['workers']} at a time, seed 0.\n\n" + common.table(
         heads, rows
     )
