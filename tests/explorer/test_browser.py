@@ -238,6 +238,15 @@ def test_the_page_is_dark_where_the_reader_has_it_and_fits_a_telephone(digits, b
         visit.page.close()
 
 
+def test_one_model_fits_a_small_telephone(browser, shots):
+    with serving(run=str(PRETRAINED)) as address:
+        visit = Visit(browser, address, False, 360)
+        sync.expect(visit.page.locator("#numbers")).to_contain_text("Mean squared error", timeout=WAIT)
+        visit.shoot(shots / "telephone.png")
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
+        visit.page.close()
+
+
 def test_points_are_chosen_on_a_plane(browser, work, shots):
     with serving(run=str(work / "grid")) as address:
         visit = Visit(browser, address)
