@@ -26,7 +26,7 @@ def compiled(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="there is no g++ to compile the device with")
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: test_card.py asks it")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: test_with_a_gpu.py asks it")
 def test_every_objective_runs_and_could_be_recorded(tmp_path):
     compiled(tmp_path)
     paths = os.pathsep.join([str(tmp_path), str(HERE.parent / "helpers"), *sys.path])

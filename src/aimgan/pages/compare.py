@@ -110,7 +110,8 @@ def _read_run(key: str, name: str, folder: RunDir) -> ComparedRun:
     rows = []
     if folder.metrics.exists():
         rows = folder.rows()
-    verdict = {"ready": scores.get("ready") is True, "verdict": words(str(scores.get("verdict", UNJUDGED)))}
+    ready = scores.get("ready", "verdict" in scores)  # earlier versions wrote the sentence alone
+    verdict = {"ready": ready is True, "verdict": words(str(scores.get("verdict", UNJUDGED)))}
     return ComparedRun(key, name, folder, settings, verdict, numbers(scores), features, rows)
 
 
