@@ -72,6 +72,8 @@ def initialise(network: nn.Module) -> nn.Module:
     """Draw weights from N(0, 0.02^2) and set biases to zero (appendices B and C); batch norm keeps scale 1, shift 0."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            if module.weight.is_meta:  # there is nothing to draw, and torch would import its compiler, for two seconds
+                continue
             nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -22,7 +22,7 @@ LAST = 0.1  # gain of E's last layers: q(z|x) starts near the prior
 def scaled(network: nn.Module, gain: float = 1.0) -> nn.Module:
     """Draw all weights from N(0, gain^2 / fan in) and set biases to zero: no batch norm corrects a wrong scale."""
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.is_meta:  # as in layers.initialise
             nn.init.normal_(module.weight, std=gain / math.sqrt(module.weight[0].numel()))
             assert module.bias is not None
             nn.init.zeros_(module.bias)
