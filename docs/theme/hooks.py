@@ -96,9 +96,11 @@ def notebook_page(notebook: dict[str, Any]) -> str:
 
 
 def _output(output: dict[str, Any]) -> str:
-    if "text" in output:
-        return f"```text\n{''.join(output['text']).rstrip()}\n```"
-    return f"![What the cell draws](data:image/png;base64,{''.join(output['data']['image/png']).strip()})"
+    data = output.get("data", {})
+    if "image/png" in data:
+        return f"![What the cell draws](data:image/png;base64,{''.join(data['image/png']).strip()})"
+    text = output.get("text") or data["text/plain"]
+    return f"```text\n{''.join(text).rstrip()}\n```"
 
 
 def mathml(source: str, *_: Any, **__: Any) -> str:

@@ -142,9 +142,11 @@ def test_digits_stop_and_go_on_to_the_same_bytes(tmp_path, monkeypatch):
     assert rows(tmp_path / "stopped") == rows(tmp_path / "whole")
     scored = [row for row in rows(tmp_path / "whole") if "reconstruction_mse" in row]
     assert [row["step"] for row in scored] == [8, 16, 24, 32, 34]
+    assert scored[-1]["alarms"]  # after 34 steps it is worse than the mean image
     assert scored[-1].keys() == {"step", "epoch", "reconstruction_mse", "coverage_80", "reconstruction_mse_running",
                                  "coverage_80_running", "generated_spread", "generated_saturated", "codes_at_prior",
-                                 "posterior_log_variance", "variance_at_floor", "variance_at_ceiling"}  # fmt: skip
+                                 "posterior_log_variance", "variance_at_floor", "variance_at_ceiling",
+                                 "error_over_mean_image", "alarms"}  # fmt: skip
     evaluations = [(tmp_path / name / "evaluation.json").read_bytes() for name in ("whole", "stopped")]
     assert evaluations[0] == evaluations[1]
 
