@@ -120,6 +120,17 @@ def test_tensorboard_has_every_row_once_and_the_pictures(tracked):
     assert [step for step, _ in seen["final/reconstruction_mse"]] == seen["image final/samples"] == [40]
 
 
+def test_tensorboard_reads_the_sessions_of_one_second_in_their_order(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.summary.writer import event_file_writer
+
+    while event_file_writer._global_uid.get() % 10 != 8:  # as text, counter 10 comes before counter 9
+        pass
+    for start in (0, 2, 4):
+        run_with(tmp_path, ["tensorboard"], range(start + 1, start + 5), start=start)
+    assert [step for step, _ in events(tmp_path)["loss/D"]] == list(range(1, 9))
+
+
 def test_tracking_changes_no_byte_of_the_run(tracked, tmp_path, monkeypatch):
     cheap(monkeypatch)
     aimgan.train("digits/aim", tmp_path / "run", **SHORT)

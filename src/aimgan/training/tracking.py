@@ -7,6 +7,7 @@ training goes on without it. docs/training.md says what is sent and what is guar
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -150,6 +151,7 @@ class TrackerThread(Thread):
         """Open the tracker at its earlier run for this folder, or at a new one, which gets the settings."""
         if self.kind == "tensorboard":
             self.sent = len(self.rows) if (self.folder.path / self.kind).exists() else 0
+            self._await_next_second()
         else:
             self.record.parent.mkdir(exist_ok=True)
             with suppress(OSError, ValueError, KeyError, TypeError):  # a new or damaged record
@@ -169,6 +171,16 @@ class TrackerThread(Thread):
         elif self.sent == 0:
             tracker.store_init_configuration(settings)
         return tracker
+
+    def _await_next_second(self) -> None:
+        """Wait until a new file of events is later than the newest by its name.
+
+        TensorBoard reads its files in the order of their names, events.out.tfevents.SECOND.HOST.PROCESS.COUNTER, as
+        text: of two files of one second it may read the later one first, and then hide the rows of both.
+        """
+        seconds = [int(path.name.split(".")[3]) for path in (self.folder.path / self.kind).glob("events.out.tfevents.*")]
+        while int(time.time()) == max(seconds, default=0):
+            time.sleep(0.05)
 
     def _arguments(self) -> dict[str, Any]:
         path = self.folder.path.resolve()
