@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,15 +19,15 @@ _received: list[float] = []  # when the first signal came
 
 
 @contextmanager
-def on_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` on SIGINT and SIGTERM inside the block. Outside the main thread, signals are left as they are."""
+def on_signal(act: Callable[[], None], numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Call `act` on these signals inside the block. Outside the main thread, signals are left as they are."""
 
     def handle(*_: object) -> None:
         _received.append(time.monotonic())
         act()
 
     try:
-        before = {number: signal.signal(number, handle) for number in SIGNALS}
+        before = {number: signal.signal(number, handle) for number in numbers}
     except ValueError:  # not the main thread
         before = {}
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from aimgan.explorer.uploads import MAX_BYTES
+from aimgan.signals import on_signal
 
 MAX_REQUEST = MAX_BYTES + 2**20  # bytes of a request: one upload, and what is sent around it
 QUOTA = 2**30  # bytes of the explorer's files on the disk, beyond which no upload is taken
@@ -75,24 +75,15 @@ def size_of(folder: str) -> int:
     return sum(sizes)
 
 
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> AbstractContextManager[None]:
     """Let SIGTERM and SIGHUP end the block as Ctrl+C does, so that uploads are removed. Later ones are ignored."""
     numbers = [signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
         numbers.append(signal.SIGHUP)
 
-    def act(received: int, frame: FrameType | None) -> None:
+    def act() -> None:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    try:
-        before = {number: signal.signal(number, act) for number in numbers}
-    except ValueError:  # not the main thread
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return on_signal(act, numbers)
