@@ -12,6 +12,7 @@ from aimgan import noise
 from aimgan.data import Data, Mixture
 from aimgan.metrics import mode_metrics
 from aimgan.model import LatentVariableModel
+from aimgan.networks import Posterior
 
 SAMPLES = 10_000  # enough to count the modes: the KL's floor is then 0.0012 (docs/science.md 4.10)
 AT_PRIOR = 0.002  # nats, KL from the prior in one dimension: 1e-7 in a collapsed VAE, 5e-3 in ALI early in training
@@ -32,22 +33,41 @@ def collapse_signs(model: LatentVariableModel, data: Data, seed: int) -> dict[st
     variance_at_floor, variance_at_ceiling    shares of log variances near the lower bound, or above 5
     modes, mode_kl            for a mixture, from 10,000 samples
     """
-    x = next(iter(data.chunks()), torch.empty(0)).cpu()
+    x = _first(data)
     if len(x) < 2:
         return {}
-    generated = model.generate(len(x), noise.generator(seed, "signs")).cpu()
+    generated = _generated(model, len(x), seed)
+    q = None if model.E is None else model.encode(x)
     signs: dict[str, Any] = {"generated_spread": _ratio(_spread(generated), _spread(x))}
     if len(data.shape) == 3:
         saturated = _saturated(x)
         signs["generated_saturated"] = _ratio(max(0.0, _saturated(generated) - saturated), 1 - saturated)
-        if model.E is not None:
-            error = (x - model.reconstruct(x).cpu()).square().mean().item()
+        if q is not None:
+            error = (x - model.decode(q.mean, inferred=True).cpu()).square().mean().item()
             signs["error_over_mean_image"] = _ratio(error, x.var(dim=0).mean().item())
-    if model.E is not None and not model.config.deterministic:
-        signs |= _posterior_signs(model, x)
+    if q is not None and not model.config.deterministic:
+        signs |= _posterior_signs(model, q)
     if isinstance(data, Mixture):
         signs |= _mode_signs(model, data, seed)
     return {name: value for name, value in signs.items() if math.isfinite(value)}
+
+
+def generated_spread(model: LatentVariableModel, data: Data, seed: int) -> dict[str, float]:
+    """Return the sign of that name alone, as `collapse_signs` has it."""
+    x = _first(data)
+    if len(x) < 2:
+        return {}
+    spread = _ratio(_spread(_generated(model, len(x), seed)), _spread(x))
+    return {"generated_spread": spread} if math.isfinite(spread) else {}
+
+
+def _first(data: Data) -> Tensor:
+    """Return the first thousand held-out samples, fewer where there are fewer."""
+    return next(iter(data.chunks()), torch.empty(0)).cpu()
+
+
+def _generated(model: LatentVariableModel, n: int, seed: int) -> Tensor:
+    return model.generate(n, noise.generator(seed, "signs")).cpu()
 
 
 def _mode_signs(model: LatentVariableModel, data: Mixture, seed: int) -> dict[str, Any]:
@@ -58,8 +78,7 @@ def _mode_signs(model: LatentVariableModel, data: Mixture, seed: int) -> dict[st
     return {"modes": scores["modes"], "mode_kl": scores["mode_kl"]}
 
 
-def _posterior_signs(model: LatentVariableModel, x: Tensor) -> dict[str, float]:
-    q = model.encode(x)
+def _posterior_signs(model: LatentVariableModel, q: Posterior) -> dict[str, float]:
     kl = 0.5 * (q.mean.var(dim=0) + (q.variance - 1 - q.log_variance).mean(dim=0))
     floor = FLOOR
     if (least := model.config.arguments.get("min_log_variance")) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aimgan.data import Data, Mixture, OwnBatches
-from aimgan.evaluation.collapse import collapse_signs
+from aimgan.evaluation.collapse import generated_spread
 from aimgan.model import LatentVariableModel
 
 USABLE = 0.6  # of the mean image's error: below, people and objects are recognised in reconstructions
@@ -29,14 +29,14 @@ class Verdict(NamedTuple):
 
 
 def judged(model: LatentVariableModel, data: Data, scores: Mapping[str, Any], seed: int, recipe: str) -> Verdict:
-    """Judge a model by its scores on data, and by the signs of collapse."""
+    """Judge a model by its scores on data, and by how much its samples vary."""
     if isinstance(data, Mixture):
         return verdict(scores)
     if isinstance(data, OwnBatches) and not data.has_held_out:
         return Verdict(False, "There are no held-out samples, so nothing can be said: give the data chunks().")
     if len(data.shape) == 1:
         return _of_points(scores)
-    return verdict({**collapse_signs(model, data, seed), **scores}, data.epoch_size, recipe)
+    return verdict({**generated_spread(model, data, seed), **scores}, data.epoch_size, recipe)
 
 
 def verdict(scores: Mapping[str, Any], training_images: int | None = None, recipe: str = "") -> Verdict:
