@@ -68,13 +68,13 @@ class Card:
     def command(self) -> str:
         """Return the command that made the model as a shell takes it. Only the last part of each path is in it."""
         recipe = str(_part(self.record, "settings", "recipe").get("name"))
-        words = self.record.get("command")
-        if isinstance(words, str):
-            words = _earlier(words, recipe)
-        if not isinstance(words, list) or not words:
+        recorded = self.record.get("command")
+        if isinstance(recorded, str):
+            recorded = _earlier(recorded, recipe)
+        if not isinstance(recorded, list) or not recorded:
             return "not recorded"
         names = {recipe, self.data()[0]}  # they may have a slash, and are no paths
-        shown = [_without_folders(str(word), names) for word in words]
+        shown = [_without_folders(str(word), names) for word in recorded]
         if shown[0] == "__main__.py":
             shown[0] = "aimgan"
         return plain(shlex.join(shown))
