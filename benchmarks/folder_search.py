@@ -11,17 +11,12 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
-import time
 from typing import Any
 
 import common
+import folder_runs
+from folder_runs import steps_of
 
-from aimgan.recipes.resolving import resolve
-from aimgan.runs.job import Job
-from aimgan.runs.timing import steps_in
-from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import RunDir
 
 FOLDER = common.RUNS / "folder_search"
@@ -37,21 +32,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SCORES = ("reconstruction_mse", "mean_image_mse", "pca_mse", "coverage_80", "generated_spread")
 
 
-def steps_of(setting: str, path: str, minutes: float) -> int:
-    """Return how many steps of a setting take so many minutes of CPU time."""
-    flags = {"data": path, "device": "cpu", "settings": SETTINGS[setting], "steps": 1}
-    job = Job.begun(resolve("folder/aim", None, flags), accelerator_for("cpu"), None)
-    return steps_in(minutes, job, clock=time.process_time)
-
-
 def train(name: str, path: str, setting: str, seed: int, steps: int) -> dict[str, Any]:
     """Train one setting on one folder, unless that is done, and return its scores."""
     run = RunDir(FOLDER / f"{name}-{setting.replace(' ', '-')}-{seed}")
-    if not run.evaluation.exists():
-        command = [sys.executable, "-m", "aimgan", "train", "folder/aim", f"--data={path}", f"--steps={steps}"]
-        command += [f"--set={key}={value}" for key, value in SETTINGS[setting].items()]
-        command += [f"--seed={seed}", "--device=cpu", "--track=off", f"--output={run.path}"]
-        subprocess.run(command, check=True)
+    flags = [f"--set={key}={value}" for key, value in SETTINGS[setting].items()]
+    folder_runs.train(run, "folder/aim", path, f"--steps={steps}", f"--seed={seed}", *flags)
     scores = json.loads(run.evaluation.read_text())
     row = {"folder": name, "setting": setting, "seed": seed, "steps": steps}
     return row | {key: scores[key] for key in SCORES if key in scores}
@@ -85,20 +70,17 @@ def cell(rows: list[dict[str, Any]], setting: str, folder: str) -> tuple[str, st
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("folders", nargs="+", metavar="NAME=PATH")
-    parser.add_argument("--minutes", type=float, default=1.5)
+    parser = folder_runs.parser(__doc__, minutes=1.5)
     parser.add_argument("--seeds", default="0,1,2")
     given = parser.parse_args()
-    folders = dict(text.split("=", 1) for text in given.folders)
-    named = " ".join(f"{name}=PATH" for name in folders)
-    command = f"python benchmarks/folder_search.py {named} --minutes {given.minutes:g} --seeds {given.seeds}"
+    folders, words = folder_runs.parsed(given)
+    command = f"python benchmarks/folder_search.py {words} --seeds {given.seeds}"
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
     steps = {(row["folder"], row["setting"]): row["steps"] for row in rows}
     for name, path in folders.items():
         for setting in SETTINGS:
             if (name, setting) not in steps:
-                steps[name, setting] = steps_of(setting, path, given.minutes)
+                steps[name, setting] = steps_of("folder/aim", path, given.minutes, SETTINGS[setting])
     for seed in map(int, given.seeds.split(",")):
         for name, path in folders.items():
             for setting in SETTINGS:

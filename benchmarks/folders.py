@@ -10,12 +10,11 @@ benchmarks/results/folders.json and .md.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import common
+import folder_runs
 from rich.console import Console
 
 from aimgan.evaluation.evaluate import reconstruction
@@ -33,10 +32,7 @@ FOLDER = common.RUNS / "folders"
 def train(job: tuple[str, str, str, float]) -> None:
     """Train a recipe on a folder, unless that is done."""
     name, path, recipe, minutes = job
-    run = run_of(name, recipe)
-    if not run.evaluation.exists():
-        command = [sys.executable, "-m", "aimgan", "train", recipe, f"--data={path}", f"--minutes={minutes}"]
-        subprocess.run([*command, "--device=cpu", "--track=off", f"--output={run.path}"], check=True)
+    folder_runs.train(run_of(name, recipe), recipe, path, f"--minutes={minutes}")
 
 
 def run_of(name: str, recipe: str) -> RunDir:
@@ -85,20 +81,17 @@ def page(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("folders", nargs="+", metavar="NAME=PATH")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser = folder_runs.parser(__doc__, minutes=10.0)
     parser.add_argument("--recipes", default="folder/aim,folder/vae")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    folders = dict(text.split("=", 1) for text in given.folders)
+    folders, words = folder_runs.parsed(given)
     jobs = [
         (name, path, recipe, given.minutes) for name, path in folders.items() for recipe in given.recipes.split(",")
     ]
     with ThreadPoolExecutor(given.workers) as pool:
         list(pool.map(train, jobs))
-    named = " ".join(f"{name}=PATH" for name in folders)
-    command = f"python benchmarks/folders.py {named} --minutes {given.minutes:g} --workers {given.workers}"
+    command = f"python benchmarks/folders.py {words} --workers {given.workers}"
     rows = [row_of(name, recipe) for name, _, recipe, _ in jobs]
     result = {**common.about(command), "workers": given.workers, "rows": rows}
     common.write(common.RESULTS / "folders.json", result, page(result))

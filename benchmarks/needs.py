@@ -20,16 +20,15 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import common
+import folder_runs
 import torch
+from folder_runs import steps_of, train
 from jaxtyping import Float
 from rich.console import Console
 from sklearn.decomposition import PCA
@@ -41,11 +40,8 @@ import aimgan
 from aimgan.data import ImageSet
 from aimgan.metrics import FeatureMoments, frechet_distance
 from aimgan.metrics.latent import cluster_scores, linear_probe, nearest_neighbour_accuracy
-from aimgan.recipes.resolving import recorded, resolve
-from aimgan.runs.job import Job
+from aimgan.recipes.resolving import recorded
 from aimgan.runs.loading import loaded
-from aimgan.runs.timing import steps_in
-from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import RunDir
 
 FOLDER = common.RUNS / "needs"
@@ -72,21 +68,6 @@ def parted(name: str, path: Path) -> tuple[Path, Path]:
                 if not (linked / image.name).exists():
                     os.link(image, linked / image.name)
     return FOLDER / name / "known", FOLDER / name / "held-out"
-
-
-def train(name: str, path: Path, objective: str, seed: int, steps: int) -> RunDir:
-    """Train an objective on a folder, unless that is done."""
-    run = RunDir(FOLDER / f"{name}-{objective}-{seed}")
-    if not run.evaluation.exists():
-        command = [sys.executable, "-m", "aimgan", "train", f"folder/{objective}", f"--data={path}", f"--steps={steps}"]
-        subprocess.run([*command, f"--seed={seed}", "--device=cpu", "--track=off", f"--output={run.path}"], check=True)
-    return run
-
-
-def steps_of(objective: str, path: Path, minutes: float) -> int:
-    """Return how many steps of an objective take so many minutes of CPU time."""
-    plan = resolve(f"folder/{objective}", None, {"data": path, "device": "cpu", "steps": 1})
-    return steps_in(minutes, Job.begun(plan, accelerator_for("cpu"), None), clock=time.process_time)
 
 
 class Task:
@@ -205,14 +186,11 @@ def cell(need: str, method: str, means: dict[str, dict[str, tuple[float, float]]
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
-    parser.add_argument("folders", nargs="+", metavar="NAME=PATH")
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser = folder_runs.parser(__doc__, minutes=3.0)
     parser.add_argument("--seeds", default="0,1,2")
     given = parser.parse_args()
-    folders = dict(text.split("=", 1) for text in given.folders)
-    named = " ".join(f"{name}=PATH" for name in folders)
-    command = f"python benchmarks/needs.py {named} --minutes {given.minutes:g} --seeds {given.seeds}"
+    folders, words = folder_runs.parsed(given)
+    command = f"python benchmarks/needs.py {words} --seeds {given.seeds}"
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
 
     def add(**row: Any) -> None:
@@ -223,14 +201,15 @@ def main() -> None:
 
     for name, path in folders.items():
         known, held_out = parted(name, Path(path))
-        steps = {objective: steps_of(objective, str(known), given.minutes) for objective in OBJECTIVES}
+        steps = {objective: steps_of(f"folder/{objective}", str(known), given.minutes) for objective in OBJECTIVES}
         task: Task | None = None
         for seed in map(int, given.seeds.split(",")):
             for objective in OBJECTIVES:
                 done = [row for row in rows if row["folder"] == name and row["method"] == objective]
                 if done:
                     steps[objective] = done[0]["steps"]
-                run = train(name, known, objective, seed, steps[objective])
+                run = RunDir(FOLDER / f"{name}-{objective}-{seed}")
+                train(run, f"folder/{objective}", str(known), f"--steps={steps[objective]}", f"--seed={seed}")
                 if task is None:
                     source = recorded(run)[0].data
                     data = loaded(source, Console(quiet=True))

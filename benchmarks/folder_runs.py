@@ -1,0 +1,47 @@
+"""What the benchmarks on folders of images share: their arguments, how long a run is, and the run itself."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import common
+from rich.console import Console
+
+from aimgan.recipes.resolving import resolve
+from aimgan.runs.job import Job
+from aimgan.runs.timing import steps_in
+from aimgan.training.processes import accelerator_for
+from aimgan.training.run_dir import RunDir
+
+
+def parser(description: str | None, minutes: float) -> argparse.ArgumentParser:
+    """Return a parser of folders by name, and of how many minutes a run has."""
+    made = common.parser(description)
+    made.add_argument("folders", nargs="+", metavar="NAME=PATH")
+    made.add_argument("--minutes", type=float, default=minutes)
+    return made
+
+
+def parsed(given: argparse.Namespace) -> tuple[dict[str, str], str]:
+    """Return the folders by name, and the words of a command that name them and the minutes, without the paths."""
+    folders = dict(text.split("=", 1) for text in given.folders)
+    named = " ".join(f"{name}=PATH" for name in folders)
+    return folders, f"{named} --minutes {given.minutes:g}"
+
+
+def steps_of(recipe: str, path: str, minutes: float, settings: Mapping[str, Any] | None = None) -> int:
+    """Return how many steps of a recipe on a folder take so many minutes of CPU time of one thread."""
+    plan = resolve(recipe, None, {"data": path, "device": "cpu", "settings": settings, "steps": 1})
+    return steps_in(minutes, Job.begun(plan, accelerator_for("cpu"), Console(quiet=True)), clock=time.process_time)
+
+
+def train(run: RunDir, recipe: str, path: str, *flags: str) -> None:
+    """Train a recipe on a folder with these flags, unless that is done."""
+    if not run.evaluation.exists():
+        command = [sys.executable, "-m", "aimgan", "train", recipe, f"--data={path}", *flags]
+        subprocess.run([*command, "--device=cpu", "--track=off", f"--output={run.path}"], check=True)
