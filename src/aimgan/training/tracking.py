@@ -178,7 +178,9 @@ class TrackerThread(Thread):
         TensorBoard reads its files in the order of their names, events.out.tfevents.SECOND.HOST.PROCESS.COUNTER, as
         text: of two files of one second it may read the later one first, and then hide the rows of both.
         """
-        seconds = [int(path.name.split(".")[3]) for path in (self.folder.path / self.kind).glob("events.out.tfevents.*")]
+        seconds = [
+            int(path.name.split(".")[3]) for path in (self.folder.path / self.kind).glob("events.out.tfevents.*")
+        ]
         while int(time.time()) == max(seconds, default=0):
             time.sleep(0.05)
 
