@@ -14,8 +14,8 @@ from trees import firsts, png, write_folder
 
 from aimgan.data import files
 from aimgan.data.decode import UndecodableError, decode, decode_with_pages, quiet
-from aimgan.data.decoding import CHUNK, Decoding
-from aimgan.data.images import load_images
+from aimgan.data.decoding import CHUNK, Decoding, Form
+from aimgan.data.images import Reader, load_images
 from aimgan.errors import AimganError
 
 MNIST = Path(__file__).parents[3] / "shared/data/mnist"
@@ -388,7 +388,7 @@ def test_memory_is_looked_for_before_it_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr("aimgan.checked.memory", lambda: 200)
     told = r"images of \(1, 4, 4\) would take .*: pass a smaller --size, or --set data.packed=true"
     with pytest.raises(AimganError, match=told):
-        load_images(tmp_path, 4)
+        Reader(str(tmp_path), Form(4), packed=False).read()
 
 
 @pytest.mark.slow

@@ -177,10 +177,25 @@ def test_where_images_fit_in_memory_they_stay_there(folder, monkeypatch):
     assert Reader(str(folder), FORM).read().packed is not None
 
 
-def test_packing_needs_a_size_and_channels(folder):
-    for form in (Form(), Form(8), Form(None, 1)):
-        with pytest.raises(AimganError, match="packing needs a size and channels: pass --size"):
+def test_packing_needs_a_size(folder):
+    for form in (Form(), Form(None, 1)):
+        with pytest.raises(AimganError, match="packing needs a size: pass --size"):
             pack(folder, form)
+
+
+def test_a_pack_has_the_channels_that_images_in_memory_have(folder, tmp_path):
+    grey = tmp_path / "grey"
+    grey.mkdir()
+    for k in range(9):
+        Image.fromarray(np.full((8, 8), 20 * k, np.uint8)).save(grey / f"{k}.png")
+    (grey / "broken.png").write_bytes(b"not an image")
+    for source, shape in ((grey, (1, 8, 8)), (folder, Reader(str(folder), Form(8), packed=False).read().shape)):
+        found = pack(source, Form(8))
+        assert found.shape == shape
+        again = pack(source, Form(8))
+        assert again.packed == found.packed
+    Image.fromarray(np.full((8, 8, 3), 200, np.uint8)).save(grey / "z.png")
+    assert pack(grey, Form(8)).shape == (3, 8, 8)
 
 
 def test_the_cores_of_a_machine_are_shared_by_its_processes(monkeypatch):

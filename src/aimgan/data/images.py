@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from jaxtyping import Bool, Int64, UInt8
 
 from aimgan.checked import free_memory, require_memory
 from aimgan.data import packed as packs
-from aimgan.data.decode import quiet
-from aimgan.data.decoding import Decoding, Form, Progress
+from aimgan.data.decode import UndecodableError, quiet
+from aimgan.data.decoding import Decoder, Decoding, Form, Progress
 from aimgan.data.hub import HubError
 from aimgan.data.image_data import ImageData, Split
 from aimgan.data.listing import Listing
@@ -69,54 +70,79 @@ class Reader:
         """Return the images. Raises AimganError if there are none."""
         if not 0 <= self.test_fraction < 1:
             raise AimganError(f"got a test fraction of {self.test_fraction}, expected one from 0 to below 1")
-        if self.packed and self.form.shape is None:
-            raise AimganError("packing needs a size and channels: pass --size, and --set data.channels=1 or 3")
-        shape = self.form.shape if self.packed is not False and self.listing is None else None
-        row_type = None if shape is None else RowType("|u1", shape)
+        if self.packed and self.form.size is None:
+            raise AimganError("packing needs a size: pass --size")
         with ExitStack() as stack, quiet():
-            folder = None
-            if row_type is not None:
-                folder = self._pack_folder(row_type)
-                finished = packs.opened(folder, row_type)
-                if finished is not None:
-                    return finished
+            finished = self._finished_pack()
+            if finished is not None:
+                return finished
             listing = find(self.source, stack) if self.listing is None else self.listing
             if not len(listing):
                 raise self._no_images({}, listing)
             test = listing.held_out(self.test_fraction)
-            if folder is not None and row_type is not None and self._is_packed(listing, row_type):
-                return self._packed(listing, test, packs.Packing(folder, row_type, len(listing), self.say))
-            return self._decoded(listing, test, Memory(test))
+            if self._is_packed(listing):
+                return self._packed(listing, test)
+            return self._decoded(listing, test, Memory(test), self.form)
+
+    @property
+    def _row_types(self) -> list[RowType]:
+        """The types of row that a pack of the images may have: none if they are not to be packed."""
+        size = self.form.size
+        if size is None or self.packed is False or self.listing is not None:
+            return []
+        channels = (3, 1) if self.form.channels is None else (self.form.channels,)
+        return [RowType("|u1", (c, size, size)) for c in channels]
+
+    def _finished_pack(self) -> ImageData | None:
+        """Return the images as they were packed before, or None."""
+        try:
+            folders: list[Path | None] = [self._pack_folder(row_type) for row_type in self._row_types]
+        except HubError:
+            folders = [packs.found(self.source, row_type, self._settings) for row_type in self._row_types]
+            packed = next((folder for folder in folders if folder), None)
+            if packed is None:
+                raise
+            self.say(f"the Hub cannot be reached: taking {self.source} as it was packed before, in {packed}")
+        for folder, row_type in zip(folders, self._row_types, strict=True):
+            data = packs.opened(folder, row_type) if folder else None
+            if data is not None:
+                return data
+        return None
 
     def _pack_folder(self, row_type: RowType) -> Path:
         """Return where the pack of the images is, or would be."""
-        try:
-            return packs.folder_of(state(self.source), row_type, self._settings)
-        except HubError:
-            folder = packs.found(self.source, row_type, self._settings)
-            if folder is None:
-                raise
-            self.say(f"the Hub cannot be reached: taking {self.source} as it was packed before, in {folder}")
-            return folder
+        return packs.folder_of(self._state, row_type, self._settings)
+
+    @cached_property
+    def _state(self) -> str:
+        return state(self.source)
 
     @property
     def _settings(self) -> str:
-        return f"test fraction {self.test_fraction}, scale {self.form.scale}"
+        channels = ", channels of the images" if self.form.channels is None else ""
+        return f"test fraction {self.test_fraction}, scale {self.form.scale}{channels}"
 
-    def _is_packed(self, listing: Listing, row_type: RowType) -> bool:
+    def _is_packed(self, listing: Listing) -> bool:
         """Return whether the images do not fit in half of the free memory, shared by the processes of a launch.
 
         Images of the Hub are always packed, so that they are downloaded once.
         """
+        if not self._row_types:
+            return False
         if self.packed is not None:
             return self.packed
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return listing.remote or processes * len(listing) * row_type.size > free_memory() // 2
+        largest = self._row_types[0].size
+        return listing.remote or processes * len(listing) * largest > free_memory() // 2
 
-    def _packed(self, listing: Listing, test: Bool[np.ndarray, " n"], packing: packs.Packing) -> ImageData:
+    def _packed(self, listing: Listing, test: Bool[np.ndarray, " n"]) -> ImageData:
+        form = self.form if self.form.channels else replace(self.form, channels=self._channels(listing))
+        assert form.shape is not None
+        row_type = RowType("|u1", form.shape)
+        packing = packs.Packing(self._pack_folder(row_type), row_type, len(listing), self.say)
         try:
             if not packing.is_finished:
-                data = self._decoded(listing, test, packing)
+                data = self._decoded(listing, test, packing, form)
                 for split in (data.train, data.test):
                     if len(split) != len(split.names):  # the journal belongs to other images
                         raise packing.discard_damaged()
@@ -128,9 +154,20 @@ class Reader:
             raise AimganError(f"the pack in {packing.folder} was changed while it was read: run the same command again")
         return finished
 
-    def _decoded(self, listing: Listing, test: Bool[np.ndarray, " n"], store: Memory | packs.Packing) -> ImageData:
+    def _channels(self, listing: Listing) -> int:
+        """Return 1 if all images are grey, else 3. The first image in colour ends the search."""
+        decoder = Decoder(self.source, listing, self.form)
+        for k in range(len(listing)):
+            with suppress(UndecodableError):
+                if len(decoder(partial(listing.open, k)).pixels) == 3:
+                    return 3
+        return 1
+
+    def _decoded(
+        self, listing: Listing, test: Bool[np.ndarray, " n"], store: Memory | packs.Packing, form: Form
+    ) -> ImageData:
         """Decode the images that are not in a store yet into it, and return all of them."""
-        decoding = Decoding(self.source, listing, self.form)
+        decoding = Decoding(self.source, listing, form)
         for line in store.lines:
             decoding.restore(line)
         for part, chunk in decoding.parts(store.done, self.progress):

@@ -47,7 +47,7 @@ CELEBA = replace(  # the aligned faces' shorter side scaled to 64, then their ce
     CIFAR10, name="celeba/aim", data=Images("flwrlabs/celeba", size=64, channels=3)
 )
 FOLDER = replace(  # Table 4 at a quarter of its width
-    CIFAR10, name="folder/aim", data=Images(size=64, channels=3), networks=Table4(width=256), evaluate_every=10
+    CIFAR10, name="folder/aim", data=Images(size=64), networks=Table4(width=256), evaluate_every=10
 )
 
 

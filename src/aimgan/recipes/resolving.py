@@ -174,8 +174,7 @@ def prepared(
 def with_memory(recipe: Recipe, data: Any) -> Recipe:
     """Return the recipe with data in memory, images in the size and channels of the recipe's own.
 
-    Folders have images of any channels, so there the data decide. Raises AimganError for points where the recipe has
-    images, or the reverse.
+    Raises AimganError for points where the recipe has images, or the reverse.
     """
     given = in_memory(data)
     shape = recipe.networks.shape
@@ -188,9 +187,7 @@ def with_memory(recipe: Recipe, data: Any) -> Recipe:
     if not are_points and len(shape) == 1:
         raise AimganError(f"data has images, and {recipe.name} is for points (n, d): take folder/{recipe.objective}")
     old: Any = recipe.data
-    is_folder = recipe.name.startswith(("folder/", "stream/"))
-    channels = None if is_folder else getattr(old, "channels", None)
-    return replace(recipe, data=InMemory(getattr(old, "size", None), channels, given=given))
+    return replace(recipe, data=InMemory(getattr(old, "size", None), getattr(old, "channels", None), given=given))
 
 
 def _require_images(recipe: Recipe, name: str, flag: str) -> None:
