@@ -1,4 +1,4 @@
-"""What the benchmarks on folders of images share: their arguments, how long a run is, and the run itself."""
+"""What the benchmarks on folders of images share: their arguments, how long a run is, the run itself, and its model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from typing import Any
 import common
 from rich.console import Console
 
-from aimgan.recipes.resolving import resolve
+from aimgan.model import LatentVariableModel
+from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of
+from aimgan.recipes.resolving import Plan, recorded, resolve
+from aimgan.runs.finish import batch_of
 from aimgan.runs.job import Job
 from aimgan.runs.timing import steps_in
+from aimgan.training import checkpoint
 from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import RunDir
 
@@ -45,3 +49,16 @@ def train(run: RunDir, recipe: str, path: str, *flags: str) -> None:
     if not run.evaluation.exists():
         command = [sys.executable, "-m", "aimgan", "train", recipe, f"--data={path}", *flags]
         subprocess.run([*command, "--device=cpu", "--track=off", f"--output={run.path}"], check=True)
+
+
+def before_refit(run: RunDir) -> tuple[LatentVariableModel, Job]:
+    """Return a finished run's model as it was before its fresh encoder, and the run as a job in the same folder."""
+    recipe, seed = recorded(run)
+    job = Job.begun(Plan(recipe, run.path, seed), accelerator_for("cpu"), Console(quiet=True))
+    engine = engine_of(recipe, assemble(recipe, seed), job.accelerator, seed)
+    found = checkpoint.newest(run.checkpoints)
+    assert found is not None
+    engine.load_state(found.tensors)
+    model = model_of(engine, config_of(recipe, {}))
+    model.reestimate_batch_norm(seed, data=lambda k: batch_of(job.data, seed, k))
+    return model, job

@@ -15,15 +15,8 @@ from typing import Any
 
 import common
 import folder_runs
-from rich.console import Console
 
 from aimgan.evaluation.evaluate import reconstruction
-from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of
-from aimgan.recipes.resolving import recorded
-from aimgan.runs.finish import batch_of
-from aimgan.runs.loading import loaded
-from aimgan.training import checkpoint
-from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import RunDir
 
 FOLDER = common.RUNS / "folders"
@@ -47,21 +40,9 @@ def row_of(name: str, recipe: str) -> dict[str, Any]:
     row = {key: scores[key] for key in kept if key in scores}
     row |= {"folder": name, "recipe": recipe, "images": record["data"]["train"], "before": None}
     if record["settings"]["recipe"].get("refit"):
-        row["before"] = error_before(run)
+        model, job = folder_runs.before_refit(run)
+        row["before"] = reconstruction(model, job.data)["reconstruction_mse"]
     return row
-
-
-def error_before(run: RunDir) -> float:
-    """Return the reconstruction error of the encoder that was trained together with G."""
-    recipe, seed = recorded(run)
-    data = loaded(recipe.data, Console(quiet=True))
-    engine = engine_of(recipe, assemble(recipe, seed), accelerator_for("cpu"), seed)
-    found = checkpoint.newest(run.checkpoints)
-    assert found is not None
-    engine.load_state(found.tensors)
-    model = model_of(engine, config_of(recipe, {}))
-    model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
-    return reconstruction(model, data)["reconstruction_mse"]
 
 
 def page(result: dict[str, Any]) -> str:

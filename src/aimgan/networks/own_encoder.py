@@ -6,7 +6,7 @@ from torch import nn
 
 from aimgan.networks.gaussian import GaussianHead
 
-WIDTH = 64  # maps of the first layer
+WIDTH = 32  # maps of the first layer
 GROUPS = 8
 SMALLEST = 4  # pixels: the side at which halving ends
 

@@ -61,21 +61,28 @@ class EncoderOfFrozenG:
         yield Update(self.E, loss, {"squared_error": (q.mean - z).square().mean()})
 
 
-def refitted(model: LatentVariableModel, job: Job, steps: int) -> LatentVariableModel:
-    """Return the model with a fresh encoder, fitted in `steps` steps; it goes on where a run was stopped.
+def fitting(model: LatentVariableModel, job: Job, width: int = WIDTH) -> tuple[Engine, Tensor]:
+    """Return the engine that fits a fresh encoder to the model's G, and its x, of which only the number of rows counts.
 
-    The statistics of G's batch norm must be final. Every process of a launch must come here.
+    `width` is the number of maps of the encoder's first layer. The statistics of G's batch norm must be final.
     """
-    config = with_own_encoder(model.config, WIDTH)
     seed = job.plan.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(noise.mix(seed, "weights", "own encoder") >> 1)
-        E = own_encoder(model.shape, model.dim, WIDTH).to(model.device)
+        E = own_encoder(model.shape, model.dim, width).to(model.device)
     G = deepcopy(model.G).eval().requires_grad_(False)
     low, high = model.value_range or (0.0, 1.0)
     objective = EncoderOfFrozenG(E, G, model.prior, NOISE * (high - low))
     engine = Engine(objective, Adam(0.9), job.accelerator, noise.mix(seed, "refit"), ema=0.99)
-    share = torch.empty(max(1, BATCH // job.processes.world), 1, device=model.device)
+    return engine, torch.empty(max(1, BATCH // job.processes.world), 1, device=model.device)
+
+
+def refitted(model: LatentVariableModel, job: Job, steps: int, width: int = WIDTH) -> LatentVariableModel:
+    """Return the model with a fresh encoder, fitted in `steps` steps; it goes on where a run was stopped.
+
+    Every process of a launch must come here.
+    """
+    engine, share = fitting(model, job, width)
     folder = RunDir(job.folder.path / f"refit-{job.plan.steps}")  # of this G: a longer run has another one
     if job.processes.first:
         folder.path.mkdir(exist_ok=True)
@@ -93,4 +100,4 @@ def refitted(model: LatentVariableModel, job: Job, steps: int) -> LatentVariable
     with screen.training(job.console, "fresh encoder", start, steps) as loop.progress:
         loop.train(start)
     E = deepcopy(engine.inference_networks["E"])
-    return LatentVariableModel(model.G, E, model.prior, config)
+    return LatentVariableModel(model.G, E, model.prior, with_own_encoder(model.config, width))

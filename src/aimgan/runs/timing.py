@@ -6,14 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from torch import Tensor
+
 from aimgan import console as screen
-from aimgan.recipes.assemble import assemble, engine_of
+from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of
 from aimgan.runs.job import Job
+from aimgan.runs.refit import fitting
 from aimgan.training import checkpoint
+from aimgan.training.engine import Engine
 
 WARM_UP = 3  # steps
-SECONDS = 5.0  # of steps that are timed
-REFIT_COST = 0.6  # of a step of the last phase, in steps of AIM
+SECONDS = 5.0  # of steps that are timed, of each phase of a run
 SHARE = 0.8  # of the time is for steps; the rest is for evaluation, figures and the report
 
 
@@ -48,20 +51,27 @@ def steps_in(minutes: float, job: Job, done: int = 0, clock: Callable[[], float]
     """
     recipe, accelerator = job.plan.recipe, job.accelerator
     engine = engine_of(recipe, assemble(recipe, job.plan.seed, accelerator.device), accelerator, job.plan.seed)
-    x = job.batch(0)
+    step = seconds_a_step(engine, job.batch(0), job, clock)
+    refit = 0.0
+    if recipe.refit:
+        encoder, x = fitting(model_of(engine, config_of(recipe, {})), job)
+        refit = recipe.refit * seconds_a_step(encoder, x, job, clock)
+    steps = max(1.0, (SHARE * 60 * minutes - refit * done) / (step + refit))
+    return int(float(f"{steps:.2g}"))
+
+
+def seconds_a_step(engine: Engine, x: Tensor, job: Job, clock: Callable[[], float]) -> float:
+    """Return how long a step of the engine takes, in seconds; every process of a launch takes as many."""
 
     def step(number: int) -> None:
-        for loss in engine.step(x, number, recipe.lr).values():
+        for loss in engine.step(x, number, job.plan.recipe.lr).values():
             loss.item()  # waits for a GPU
 
     for number in range(WARM_UP):
         step(number)
     begin = clock()
     timed = 0
-    while job.processes.integer(clock() - begin < SECONDS):  # all must take the same number of steps
+    while not timed or job.processes.integer(clock() - begin < SECONDS):
         step(WARM_UP + timed)
         timed += 1
-    speed = timed / (clock() - begin)
-    refit = REFIT_COST * (recipe.refit or 0)
-    steps = max(1.0, (SHARE * 60 * minutes * speed - refit * done) / (1 + refit))
-    return int(float(f"{steps:.2g}"))
+    return (clock() - begin) / timed
