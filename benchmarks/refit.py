@@ -1,9 +1,9 @@
-"""A fresh encoder for a model that is trained already: its error before and after.
+"""A fresh encoder for a model that is trained already: its error before and after, by its width and its steps.
 
-    python benchmarks/refit.py RUN [--steps 1000]
+    python benchmarks/refit.py RUN [--widths 16,32,64] [--steps 600,1200]
 
-Fits a new encoder to the frozen G of a finished run (runs/refit.py), and scores both on the run's own test images.
-Adds to benchmarks/results/refit.json and .md.
+Fits a new encoder to the frozen G of a finished run (runs/refit.py), once for each width (maps of its first layer) and
+each number of steps, and scores the model on the run's own test images. Adds to benchmarks/results/refit.json and .md.
 """
 
 from __future__ import annotations
@@ -15,61 +15,62 @@ from pathlib import Path
 from typing import Any
 
 import common
-from rich.console import Console
+from folder_runs import before_refit
 
 from aimgan.evaluation.evaluate import baselines, calibration, reconstruction
-from aimgan.recipes.resolving import Plan, recorded
+from aimgan.model import LatentVariableModel
 from aimgan.runs.job import Job
 from aimgan.runs.refit import refitted
-from aimgan.sharing.hub import load
-from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import RunDir
 
 RESULT = common.RESULTS / "refit.json"
 KEPT = ("reconstruction_mse", "coverage_80")
 
 
-def row(run: Path, steps: int) -> dict[str, Any]:
-    """Return the scores of a run's model before and after."""
-    recipe, seed = recorded(RunDir(run))
-    model = load(run)
+def scored(model: LatentVariableModel, job: Job) -> dict[str, float]:
+    found = reconstruction(model, job.data) | calibration(model, job.plan.seed)
+    return {key: found[key] for key in KEPT}
+
+
+def fitted(model: LatentVariableModel, job: Job, width: int, steps: int) -> dict[str, Any]:
+    """Return what a fresh encoder of this width comes to in so many steps, and its seconds of CPU time."""
     with tempfile.TemporaryDirectory() as folder:
-        plan = Plan(recipe, Path(folder), seed)
-        job = Job.begun(plan, accelerator_for("cpu"), Console(stderr=True))
-        begin = time.perf_counter()
-        fresh = refitted(model, replace(job, plan=plan), steps)
-        seconds = time.perf_counter() - begin
-    scores = {}
-    for name, one in (("before", model), ("after", fresh)):
-        found = reconstruction(one, job.data) | calibration(one, seed)
-        scores |= {f"{key}_{name}": found[key] for key in KEPT}
-    return {"run": run.name, "recipe": recipe.name, "steps": steps, "seconds": seconds, **scores,
-            **baselines(job.data, model.dim)}  # fmt: skip
+        begin = time.process_time()
+        fresh = refitted(model, replace(job, folder=RunDir(Path(folder))), steps, width)
+        seconds = time.process_time() - begin
+    return {"width": width, "steps": steps, "seconds": seconds, **scored(fresh, job)}
 
 
 def page(result: dict[str, Any]) -> str:
-    heads = ("model", "steps", "seconds", "MSE before", "MSE after", "coverage of 80 % before", "after", "mean image",
-             "PCA")  # fmt: skip
+    heads = ("model", "width", "steps", "CPU seconds", "MSE", "coverage of 80 %", "mean image", "PCA")
     rows = []
     for one in result["rows"]:
-        errors = (one[f"reconstruction_mse_{when}"] for when in ("before", "after"))
-        coverages = (one[f"coverage_80_{when}"] for when in ("before", "after"))
+        is_before = one["width"] is None
+        seconds = f"{one['seconds']:.0f}" if one.get("seconds") else "-"
+        what = ("as trained", "-", "-") if is_before else (one["width"], f"{one['steps']:,}", seconds)
         rows.append(
-            (one["run"], f"{one['steps']:,}", f"{one['seconds']:.0f}", *(f"{value:.4f}" for value in errors),
-             *(f"{value:.3f}" for value in coverages), f"{one['mean_image_mse']:.4f}", f"{one['pca_mse']:.4f}")
+            (one["run"], *what, f"{one['reconstruction_mse']:.4f}", f"{one['coverage_80']:.3f}",
+             f"{one['mean_image_mse']:.4f}", f"{one['pca_mse']:.4f}")
         )  # fmt: skip
-    return f"{common.origin(result)}. Seed 0 of one run each.\n\n" + common.table(heads, rows)
+    return f"{common.origin(result)}. One run of each model, seed 0.\n\n" + common.table(heads, rows)
 
 
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--widths", default="32")
+    parser.add_argument("--steps", default="1000")
     given = parser.parse_args()
+    model, job = before_refit(RunDir(given.run))
+    about = {"run": given.run.name, "recipe": job.plan.recipe.name, **baselines(job.data, model.dim)}
     rows = [one for one in common.kept(RESULT).get("rows", []) if one["run"] != given.run.name]
-    result = {**common.about(f"python benchmarks/refit.py RUN --steps {given.steps}"), "rows": rows}
-    result["rows"].append(row(given.run, given.steps))
-    common.write(RESULT, result, page(result))
+    rows.append({**about, "width": None, **scored(model, job)})
+    command = f"python benchmarks/refit.py RUN --widths {given.widths} --steps {given.steps}"
+    for width in map(int, given.widths.split(",")):
+        for steps in map(int, given.steps.split(",")):
+            rows.append({**about, **fitted(model, job, width, steps)})
+            result = {**common.about(command), "rows": rows}
+            common.write(RESULT, result, page(result))
 
 
 if __name__ == "__main__":
