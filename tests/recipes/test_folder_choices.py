@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from aimgan.networks import Table4
 from aimgan.recipes.resolving import resolve
@@ -24,6 +25,16 @@ def test_what_is_said_is_kept():
     assert (plan.recipe.networks.shape, plan.recipe.networks.width, plan.recipe.networks.dim) == ((3, 128, 128), 128, 8)
     assert (plan.recipe.lr, plan.recipe.steps, plan.minutes) == (1e-4, 50, None)
     assert resolve("folder/aim", None, {"device": "cpu", "settings": {"epochs": 3}}).minutes is None
+
+
+@pytest.mark.parametrize(("modes", "channels"), [("L", 1), ("L1", 1), ("LP", 3), ("RGB", 3)])
+def test_a_folder_of_grey_images_has_one_channel(tmp_path, modes, channels):
+    for k in range(8):
+        mode = "RGB" if modes == "RGB" else modes[k % len(modes)]
+        Image.new("L", (8, 8), 30 * k).convert(mode).save(tmp_path / f"{k}.png")
+    plan = resolve("folder/aim", None, {"data": str(tmp_path), "device": "cpu", "size": 8, "steps": 1})
+    fitted = plan.fitted(plan.recipe.data.load(), None)
+    assert fitted.recipe.networks.shape == (channels, 8, 8)
 
 
 @pytest.mark.parametrize(
