@@ -25,7 +25,9 @@ DEFAULT = "width 64, codes of 16 numbers, rate 0.002"
 SETTINGS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     "width 128": {"networks.width": 128},
+    "codes of 32 numbers": {"networks.dim": 32},
     "codes of 64 numbers": {"networks.dim": 64},
+    "codes of 64 numbers, rate 0.001": {"networks.dim": 64, "lr": 1e-3},
     "rate 0.001": {"lr": 1e-3},
     "rate 0.004": {"lr": 4e-3},
 }
