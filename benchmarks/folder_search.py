@@ -1,9 +1,9 @@
 """How the defaults of folder/aim on a CPU were chosen: settings tried on several folders and seeds, at equal cost.
 
-    python benchmarks/folder_search.py NAME=PATH ... [--minutes 1.5] [--seeds 0,1,2]
+    python benchmarks/folder_search.py NAME=PATH ... [--minutes 2.5] [--seeds 0,1,2] [--only SETTING;...]
 
-Every setting gets the steps that fit into the same CPU time of one thread, measured before the runs, so that other
-work on the machine decides nothing. A run that is done is not done again. Adds to
+Settings of one width cost the same, and take the steps that fit into some minutes of CPU time of one thread, measured
+before the first run; another width has its own number of steps. A run that is done is not done again. Adds to
 benchmarks/results/folder_search.json and .md.
 """
 
@@ -25,11 +25,9 @@ DEFAULT = "width 64, codes of 16 numbers, rate 0.002"
 SETTINGS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     "width 128": {"networks.width": 128},
-    "codes of 32 numbers": {"networks.dim": 32},
     "codes of 64 numbers": {"networks.dim": 64},
     "codes of 64 numbers, rate 0.001": {"networks.dim": 64, "lr": 1e-3},
     "rate 0.001": {"lr": 1e-3},
-    "rate 0.004": {"lr": 4e-3},
 }
 SCORES = ("reconstruction_mse", "mean_image_mse", "pca_mse", "coverage_80", "generated_spread")
 
@@ -72,24 +70,29 @@ def cell(rows: list[dict[str, Any]], setting: str, folder: str) -> tuple[str, st
 
 
 def main() -> None:
-    parser = folder_runs.parser(__doc__, minutes=1.5)
+    parser = folder_runs.parser(__doc__, minutes=2.5)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--only", default=";".join(SETTINGS))
     given = parser.parse_args()
     folders, words = folder_runs.parsed(given)
     command = f"python benchmarks/folder_search.py {words} --seeds {given.seeds}"
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
-    steps = {(row["folder"], row["setting"]): row["steps"] for row in rows}
-    for name, path in folders.items():
-        for setting in SETTINGS:
-            if (name, setting) not in steps:
-                steps[name, setting] = steps_of("folder/aim", path, given.minutes, SETTINGS[setting])
+    steps = {(row["folder"], width_of(row["setting"])): row["steps"] for row in rows}
     for seed in map(int, given.seeds.split(",")):
-        for name, path in folders.items():
-            for setting in SETTINGS:
+        for setting in given.only.split(";"):
+            for name, path in folders.items():
+                width = width_of(setting)
+                if (name, width) not in steps:
+                    steps[name, width] = steps_of("folder/aim", path, given.minutes, SETTINGS[setting])
                 rows = [row for row in rows if (row["folder"], row["setting"], row["seed"]) != (name, setting, seed)]
-                rows.append(train(name, path, setting, seed, steps[name, setting]))
+                rows.append(train(name, path, setting, seed, steps[name, width]))
                 result = {**common.about(command), "rows": rows}
                 common.write(RESULT, result, page(result))
+
+
+def width_of(setting: str) -> int | None:
+    """Return the width that a setting asks for."""
+    return SETTINGS[setting].get("networks.width")
 
 
 if __name__ == "__main__":
