@@ -41,11 +41,11 @@ CGROUP = Path("/sys/fs/cgroup/memory.max")  # the memory limit of a container
 class NotAFileError(OSError):
     """A path leads to a pipe, a device or a folder, whose reading might never end."""
 
-    def __init__(self) -> None:
-        super().__init__(errno.EINVAL, "not a regular file")
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EINVAL, "not a regular file", str(path))
 
     def __str__(self) -> str:
-        return str(self.strerror)  # without "[Errno 22]"
+        return f"{self.filename} is {self.strerror}"  # without "[Errno 22]"
 
 
 class BoundedReader:
@@ -70,7 +70,7 @@ class BoundedReader:
 def regular(path: Path) -> Path:
     """Return the path. Raises NotAFileError for a pipe or a device, whose reading might never end."""
     if path.exists() and not path.is_file():
-        raise NotAFileError
+        raise NotAFileError(path)
     return path
 
 

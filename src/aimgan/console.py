@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ Report = Callable[[int, Mapping[str, Any] | None], None]
 CellsReport = Callable[[int, Mapping[str, tuple[int, int]]], None]
 SHOWN = 50  # names of skipped images
 LINES = 10  # of a run's progress without a terminal
+SECONDS_BETWEEN_LINES = 10  # of other progress there
 
 
 def default() -> Console:
@@ -148,11 +150,24 @@ def summary(row: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
+def lines(console: Console, text: Callable[[int, int], str]) -> Callable[[int, int], None]:
+    """Return `report(done, total)`, which prints `text(done, total)` every SECONDS_BETWEEN_LINES."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            say(console, text(done, total))
+
+    return report
+
+
 @contextmanager
 def decoding(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Yield `report(done, total)`, which shows a bar for decoded images, or nothing if there is no terminal."""
+    """Yield `report(done, total)`: a bar for decoded images, or now and then a line if there is no terminal."""
     if not has_bars(console):
-        yield lambda done, total: None
+        yield lines(console, lambda done, total: f"decoded {done:>9,} of {total:,}")
         return
     with bar(console) as progress:
         task = progress.add_task("decoding images", total=None, note="", visible=False)

@@ -132,10 +132,7 @@ def replacing_file(target: Path) -> Iterator[Path]:
 
     Several processes may write the same target at once. Raises OSError for a target that is a link, a pipe or a device.
     """
-    if target.is_symlink():
-        raise OSError(errno.ELOOP, "it is a link", str(target))
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EEXIST, "it is not a regular file", str(target))
+    require_replaceable(target)
     fresh = _unfinished(target)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK, 0o666))
     try:
@@ -148,8 +145,21 @@ def replacing_file(target: Path) -> Iterator[Path]:
     _flush(target.parent)
 
 
+def require_replaceable(target: Path) -> None:
+    """Raise OSError for a file to write that is a link, a pipe, a device or a folder."""
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EEXIST, "it is not a regular file", str(target))
+
+
 def appending(path: Path) -> IO[bytes]:
-    """Open a file for reading and appending. Raises OSError for a link."""
+    """Open a file for reading and appending. Raises OSError for a link.
+
+    A file with other names, such as those that `cp -al` gives, is copied first: under those it stays as it is.
+    """
+    if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
+        copy_file(path, path)
     return open(path, "a+b", opener=lambda name, flags: os.open(name, flags | NO_LINK, 0o666))
 
 

@@ -347,7 +347,58 @@ def test_parquet_with_a_row_group_too_large(tmp_path, monkeypatch):
     path = tmp_path / "x.parquet"
     path.write_bytes(files.parquet(image=[np.random.default_rng(k).bytes(10**6) for k in range(3)]))
     monkeypatch.setattr("aimgan.checked.memory", lambda: 2**22)
-    refused(r"a row group of '.*x\.parquet' would take 3 MiB; expected at most 2 MiB.*: write smaller ones", path)
+    refused(r"2 row groups of '.*x\.parquet' would take 6 MiB; expected at most 2 MiB.*: write smaller ones", path)
+
+
+def varint(value: int, length: int = 0) -> bytes:
+    """Return an integer as Thrift's compact protocol writes it, or longer than that."""
+    value, digits = 2 * value, []
+    while value or len(digits) < length:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return bytes((*digits[:-1], digits[-1] & 127))
+
+
+def understated(path: Path) -> None:
+    """Let the footer of a parquet file say that each of its row groups and columns is of a thousand bytes."""
+    import pyarrow.parquet as pq
+
+    content, groups = path.read_bytes(), pq.read_metadata(path)
+    at = len(content) - 8 - struct.unpack("<I", content[-8:-4])[0]
+    footer = content[at:]
+    for group in map(groups.row_group, range(groups.num_row_groups)):
+        sizes = [group.column(k).total_uncompressed_size for k in range(group.num_columns)]
+        for true in filter(lambda size: size > 10**6, (group.total_byte_size, *sizes)):
+            footer = footer.replace(varint(true), varint(1_000, len(varint(true))))
+    path.write_bytes(content[:at] + footer)
+    assert pq.read_metadata(path).row_group(0).total_byte_size < 3_000
+
+
+@pytest.mark.parametrize("what", ["images", "labels", "names"])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_parquet_whose_footer_understates_it(tmp_path, monkeypatch, what, is_large):
+    """What comes out is counted: half a gigabyte of different values, of 50 kB on the disk."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr("aimgan.checked.memory", lambda: 2**27)
+    monkeypatch.setattr("aimgan.data.tables.PART", 4)
+    kinds = {"images": (pa.binary(), pa.large_binary())}.get(what, (pa.string(), pa.large_string()))
+    many = pa.array([b"%07d" % k + b"x" * 2**21 for k in range(256)], kinds[is_large])
+    few = pa.array([PICTURE] * 256)
+    columns = {"images": {"image": many}, "labels": {"image": few, "label": many}}
+    names = pa.StructArray.from_arrays([few, many], ["bytes", "path"])
+    table = pa.table(columns.get(what, {"image": names}))
+    del many, names
+    how = {"use_dictionary": False, "compression": "zstd", "write_statistics": False}
+    pq.write_table(
+        table, tmp_path / "x.parquet", write_batch_size=1, **how
+    )  # a value a page: Arrow unpacks whole pages
+    del table
+    understated(tmp_path / "x.parquet")
+    assert (tmp_path / "x.parquet").stat().st_size < 2**20
+    held = "2 row groups with what is stored in them" if what == "images" else "the texts in"
+    refused(f"({held}|2 row groups with).* would take .*; expected at most 64 MiB", tmp_path / "x.parquet", 200)
 
 
 def test_damage_of_a_row_group_is_not_that_of_its_images(tmp_path):

@@ -112,6 +112,27 @@ def test_links_out_of_a_folder_are_not_followed(tmp_path):
     )
 
 
+def test_links_of_a_snapshot_of_the_hub_lead_to_its_blobs_only(tmp_path):
+    """huggingface_hub keeps each file once, as a blob, and a commit's files as links to them."""
+    repository = tmp_path / "datasets--me--photos"
+    snapshot, blobs = repository / "snapshots" / ("0" * 40), repository / "blobs"
+    (snapshot / "data").mkdir(parents=True)
+    blobs.mkdir()
+    for place in (blobs / "ab", tmp_path / "mine.png"):
+        place.write_bytes(files.picture())
+    (snapshot / "data" / "a.png").symlink_to("../../../blobs/ab")
+    (snapshot / "b.png").symlink_to("../../blobs/ab")
+    (snapshot / "c.png").symlink_to("../../../mine.png")
+    data = load_images(snapshot, 8, 1, test_fraction=0)
+    assert data.train.names == ["b.png", "data/a.png"]
+    assert [(item.name, item.reason) for item in data.skipped] == [("c.png", "a link out of the folder")]
+    assert load_images(snapshot / "data", 8, 1, test_fraction=0).train.names == ["a.png"]
+    blobs.rename(tmp_path / "blobs")
+    blobs.symlink_to(tmp_path / "blobs")
+    with pytest.raises(AimganError, match=r"no images in .* \(3 left out: 'b\.png', a link out of the folder\)"):
+        load_images(snapshot, 8, 1)
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +140,29 @@ def test_metrics_that_are_a_hole_on_the_disk(tmp_path):
     sparse(tmp_path / "metrics.jsonl", b'{"step": 1}\n', 2**31)
     with light(16), pytest.raises(AimganError, match=r"the rows of .*metrics\.jsonl would take 60\.0 GiB"):
         RunDir(tmp_path).rows()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "hole"])
+def test_a_record_that_never_ends(tmp_path, kind):
+    """The copy in the checkpoint is taken, and what is in its place is not read to see whether it is the same."""
+    run, settings = RunDir(tmp_path / "run"), {"recipe": {}, "steps": 2}
+    with run.held():
+        run.begin(settings)
+        checkpoint.save(run.checkpoints, 1, {"w": torch.zeros(2)}, run.records())
+    run.record.unlink()
+    if kind == "pipe":
+        os.mkfifo(run.record)
+    else:
+        sparse(run.record, b"{")
+    with light(16, SECONDS), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if kind == "pipe":
+            with pytest.raises(OSError, match=r"run\.json is not a regular file"), run.held():
+                run.begin(settings)
+        else:
+            with run.held():
+                run.begin(settings)
+            assert json.loads(run.record.read_text())["settings"] == settings
 
 
 def saved_checkpoint(folder: Path, **tensors: torch.Tensor) -> Path:

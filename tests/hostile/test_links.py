@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from aimgan.cli.command import Command
 from aimgan.cli.output import write_arrays
 from aimgan.errors import AimganError
 from aimgan.figures import save
-from aimgan.files import save_array, write_json
+from aimgan.files import appending, save_array, write_json
 from aimgan.pages.compare import compare
 from aimgan.paper.experiment import make_folder
 from aimgan.search import build
@@ -116,6 +117,36 @@ def test_a_link_anywhere(tmp_path, trained, kind):
             for path in mine.iterdir():
                 assert path.read_bytes() == DEAR, target
                 path.unlink()
+
+
+@pytest.mark.parametrize("kind", ["model", "index", "run", "clusters", "comparison", "results", "page"])
+def test_a_folder_that_the_user_names_may_be_a_link(tmp_path, trained, kind):
+    """To a larger disk, for example; it stays a link."""
+    real, named = _made(tmp_path / "disk" / "real"), tmp_path / "named"
+    named.symlink_to(real)
+    for _ in range(2):
+        WRITERS[kind](named, trained)
+    assert named.is_symlink()
+    assert list(real.iterdir())
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_copy_of_hard_links_and_its_original(tmp_path, trained, kind):
+    """`cp -al` gives the files of a folder other names in another one: what is written there must not show here."""
+    folder, original = _made(tmp_path / "folder"), tmp_path / "original"
+    WRITERS[kind](folder, trained)
+    shutil.copytree(folder, original, copy_function=os.link)
+    before = {path: path.read_bytes() for path in original.rglob("*") if path.is_file()}
+    WRITERS[kind](folder, trained)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_file_with_other_names_is_appended_to_under_one(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    os.link(tmp_path / "a", tmp_path / "b")
+    with appending(tmp_path / "b") as file:
+        file.write(b"2")
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"1", b"12")
 
 
 def test_files_of_the_user_are_not_replaced_and_ours_are(tmp_path, trained):

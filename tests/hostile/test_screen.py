@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,16 @@ def test_text_from_outside_does_not_control_the_terminal():
         report(1, None)
     assert not [part for part in ("\x1b]", "\x07", "\x1b[2J") if part in out.getvalue()]
     assert out.getvalue().count(SHOWN) >= 4
+
+
+def test_decoding_for_long_says_so_in_a_pipe(monkeypatch):
+    out = io.StringIO()
+    times = iter((0, 5, 11, 12, 22))
+    monkeypatch.setattr(screen, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    with screen.decoding(Console(file=out)) as report:
+        for done in (1, 2):
+            report(done, 1_000_000)
+    assert out.getvalue() == "decoded         2 of 1,000,000\n"
 
 
 def test_warnings_do_not_either(monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -67,6 +68,23 @@ def refused(home, aimgan, monkeypatch):
         return done.error
 
     return command
+
+
+@pytest.mark.parametrize("output", ["link", "pipe", "empty", "file/x.png"])
+def test_files_that_cannot_be_written_are_refused_before_the_work(home, refused, monkeypatch, output):
+    monkeypatch.setattr("aimgan.sharing.hub.load", None)  # no model is loaded, and no run is scored
+    monkeypatch.setattr("aimgan.runs.evaluate.evaluate_run", None)
+    for name in ("link", "pipe"):
+        (home / name).unlink(missing_ok=True)
+    (home / "link").symlink_to("good.png")
+    os.mkfifo(home / "pipe")
+    for words in (
+        ("generate", "digits", "--output"), ("reconstruct", "digits", "good.png", "--output"),
+        ("neighbours", "digits", "good.png", "--output"), ("interpolate", "digits", "good.png", "good.png", "--output"),
+        ("encode", "digits", "good.png", "--output"), ("search", "digits", "--index", "empty", "--output"),
+        ("compare", "digits", "gan", "--output"), ("evaluate", "digits", "--json"),
+    ):  # fmt: skip
+        assert f"cannot write {output} (" in refused(*words, output)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,28 @@ def size(columns: int, rows: int) -> tuple[int, int]:
 RUN = {"run.json", "metrics.jsonl", "evaluation.json", "report.md", "report.html", "figures/curves.png",
        "model/config.json", "model/model.safetensors", "model/README.md"}  # fmt: skip
 
+# --- any path, any dimension ----------------------------------------------------------------------------------------
+
+
+def test_paths_with_brackets_are_shown_as_they_are_and_codes_may_be_one_number(home, output):
+    """Rich takes [/x] and [red] for markup, unless it is told not to. Reports and figures draw codes in a plane."""
+    run = Path("runs", "[/x]", "[red]b")
+    said = output("train", "grid/aim", "--steps", 10, "--set", "networks.dim=1", "--track", "off", "--output", run)
+    assert f"wrote {run}/report.md" in said
+    assert "wrote " in output("evaluate", run, "--json", run / "[/x].json")
+    assert output("generate", run, "-n", 4, "--output", "[red].npz") == "wrote [red].npz\n"
+    for words in (
+        ("reconstruct", run, "points.npy"),
+        ("neighbours", run, "a.npz"),
+        ("interpolate", run, "a.npz", "b.npz"),
+    ):
+        assert "wrote [/x].png" in output(*words, "--output", "[/x].png")
+    assert f"{run} is complete" in output(
+        "train", "grid/aim", "--steps", 10, "--set", "networks.dim=1", "--track", "off", "--output", run
+    )
+    assert "networks.dim=1" in output("info", run)
+
+
 # --- train --------------------------------------------------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ def test_what_search_refuses(run, said, photos, tmp_path):
 
 
 def test_clusters_are_written_with_a_sheet_each(run, said, photos, tmp_path):
-    for k, name in enumerate([*HOSTILE, "=1+1.png", "@a.png"]):
+    for k, name in enumerate([*HOSTILE, "=1+1.png", "@a.png", "a;=1+1.png"]):
         write(photos / name, 60 + k)
     found = cluster(Command(run, "cpu", said), str(photos), tmp_path / "groups", 2, "kmeans", 0)
     groups = tmp_path / "groups"
@@ -121,6 +121,9 @@ def test_clusters_are_written_with_a_sheet_each(run, said, photos, tmp_path):
     summary = json.loads((groups / "clusters.json").read_text())
     assert [one["images"] for one in summary["clusters"]] == np.bincount(found.labels).tolist()
     assert (groups / "clusters.html").read_text().count("<section>") == 2
+    with (groups / "labels.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        cells = [cell for row in csv.reader(file, delimiter=";") for cell in row]  # as where "," is a decimal point
+    assert not [cell for cell in cells if cell.startswith("=")]
     before = (groups / "labels.csv").read_bytes()
     again = cluster(Command(run, "cpu", said), str(groups / "index"), tmp_path / "again", 2, "kmeans", 0)
     assert (again.labels == found.labels).all()

@@ -32,7 +32,8 @@ def cluster(command: Command, source: str, output: Path, k: int, method: str, se
     """
     model, console = command.model(), command.console
     require_mark(output / "labels.csv", HEAD)
-    refuse_links(output / "sheets")
+    for name in ("sheets", "index"):
+        refuse_links(output / name)
     if (Path(source) / RECORD).exists():
         index = opened(model, Path(source), None, console)
         require_own(index, console)
@@ -124,12 +125,15 @@ def _summary(index: Index, found: Clusters, method: str, seed: int) -> dict[str,
 def _labels(index: Index, found: Clusters) -> bytes:
     """Return name, cluster and distance of every image as CSV; names byte for byte, also those that are not text.
 
-    Only a name that a spreadsheet would calculate as a formula gets an apostrophe before it.
+    Only a name that a spreadsheet would calculate as a formula gets an apostrophe before it, and one with what
+    some spreadsheets take for the end of a field is in quotes.
     """
     text = io.StringIO(HEAD)
     text.seek(0, io.SEEK_END)
-    writer = csv.writer(text, lineterminator="\n")
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for name, label, distance in zip(index.names, found.labels.tolist(), found.distances.tolist(), strict=True):
         harmless = f"'{name}" if name.startswith(FORMULA) else name
+        writer = quoted if ";" in name or "\t" in name else plain
         writer.writerow((harmless, label, _distance(distance)))
     return text.getvalue().encode("utf-8", "surrogateescape")

@@ -27,8 +27,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def to_write(path: Path | None) -> Path | None:
+    """Return the path of a file to write. Raises AimganError if it cannot be written."""
+    from aimgan.cli.output import require_writable  # here, so that --help need not wait for torch
+
+    return require_writable(path)
+
+
 Run = Annotated[str, typer.Argument(help="A run's folder, a saved model's folder, or a Hub id.")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="A .png picture, or .npz for the numbers.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", callback=to_write, help="A .png picture, or .npz for the numbers.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,33 @@ import numpy as np
 from torch import Tensor
 
 from aimgan.errors import AimganError
-from aimgan.files import replacing_file
+from aimgan.files import replacing_file, require_replaceable
 
 MAX_SHOWN = 10_000  # images in one picture
+
+
+def require_writable(path: Path | None) -> Path | None:
+    """Return the path of a file to write. Raises AimganError if it cannot be written, before work is done for it."""
+    if path is not None:
+        with _one_line(path):
+            require_replaceable(path)
+            folder = next(parent for parent in path.absolute().parents if parent.exists())
+            if not folder.is_dir() or not os.access(folder, os.W_OK):
+                raise OSError(EACCES, f"{folder} is no folder that you may write to")
+    return path
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Make the folder of a file that is to be written. Raises AimganError where the file cannot be written."""
-    try:
+    with _one_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
         yield
     except (OSError, ValueError) as reason:  # ValueError: a null in the name
         line = getattr(reason, "strerror", None) or reason

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aimgan.cli.options import Device, Run, Seed, app, console, wrote
+from aimgan.cli.options import Device, Run, Seed, app, console, to_write, wrote
 from aimgan.errors import AimganError
 
 
@@ -60,7 +60,9 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    json_: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file.")] = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", callback=to_write, help="Write the scores to this file.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the samples. [the run's]")] = None,
     features: Annotated[
@@ -170,7 +172,8 @@ def info(run: Run) -> None:
 def compare(
     runs: Annotated[list[str], typer.Argument(help="Two to eight runs' folders.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A page, .html; .md and .json are put beside it.")
+        Path | None,
+        typer.Option("--output", "-o", callback=to_write, help="A page, .html; .md and .json are put beside it."),
     ] = None,
 ) -> None:
     """Put runs side by side: settings, scores, curves, figures.

@@ -27,7 +27,6 @@ from aimgan.search.index import INSIDE, RECORD, Hit, Index, build, open_index, q
 from aimgan.search.nearest import usual_distances
 
 ENDINGS = (".html", ".png", ".json")
-SECONDS_BETWEEN_LINES = 10  # of progress in a pipe
 
 
 @dataclass(frozen=True)
@@ -159,19 +158,13 @@ def _write_hits(output: Path, index: Index, hits: Sequence[Hit], picture: Tensor
 @contextmanager
 def encoding(console: Console) -> Iterator[Callable[[int, int], None]]:
     """Yield `progress(done, total)`: a bar with images a second and the time left, or now and then a line in a pipe."""
-    begun = last = time.monotonic()
+    begun = time.monotonic()
 
     def speed(done: int) -> str:
         return f"{done / max(time.monotonic() - begun, 1e-9):,.0f} images/s"
 
-    def line(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            screen.say(console, f"encoded {done:>9,} of {total:,}  {speed(done)}")
-
     if not console.is_terminal:
-        yield line
+        yield screen.lines(console, lambda done, total: f"encoded {done:>9,} of {total:,}  {speed(done)}")
         return
     with screen.bar(console) as progress:
         task = progress.add_task("encoding", total=None, note="")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aimgan.cli.options import Device, Output, Run, Seed, app, console, wrote
+from aimgan.cli.options import Device, Output, Run, Seed, app, console, to_write, wrote
 
 
 @app.command()
@@ -87,7 +87,9 @@ def interpolate(
 @app.command()
 def encode(
     run: Run, data: Annotated[str, typer.Argument(help="Images: a file, a folder, a zip, .npz, .npy or parquet.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="An .npz file: mean, log_variance, names.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", callback=to_write, help="An .npz file: mean, log_variance, names.")
+    ],
     device: Device = "auto",
 ) -> None:  # fmt: skip
     """Write the codes of a data set.
@@ -110,7 +112,8 @@ def search(
     code: Annotated[str | None, typer.Option(metavar="Z1,Z2,...", help="Find the nearest to this code.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="Number of images to find.")] = 12,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A sheet of what is found: .html, .png or .json.")
+        Path | None,
+        typer.Option("--output", "-o", callback=to_write, help="A sheet of what is found: .html, .png or .json."),
     ] = None,
     device: Device = "auto",
 ) -> None:

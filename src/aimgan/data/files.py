@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import zipfile
 from bisect import bisect_right
@@ -18,6 +19,9 @@ from aimgan.data.decode import UndecodableError, reason, require_size
 from aimgan.data.names import MAX_NESTED, Skipped
 from aimgan.data.tars import members
 from aimgan.errors import AimganError, first_line
+
+# A folder in the Hub's cache: <kind>s--<owner>--<name>/snapshots/<commit>.
+SNAPSHOT = re.compile(r"(.*/(?:dataset|model|space)s--[^/]+)/snapshots/[0-9a-f]{40}(?:/|$)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +41,14 @@ def folder(root: Path) -> Files:
     """List the files below a folder, sorted; folders that may not be read are reported.
 
     A folder is entered once, whatever links to it. Reported too, and not followed, are links that lead out of the
-    folder, and folders nested deeper than MAX_NESTED.
+    folder, and folders nested deeper than MAX_NESTED. In a snapshot of the Hub's cache, files are links to the
+    repository's `blobs`, which belong to it.
     """
     names: list[str] = []
     skipped: list[Skipped] = []
     home = os.path.realpath(root)
+    snapshot = SNAPSHOT.match(home)
+    homes = [home, os.path.join(snapshot[1], "blobs")] if snapshot else [home]
     entered: set[str] = set()
     waiting = [""]  # folders, each with "/" at its end
     while waiting:
@@ -56,7 +63,7 @@ def folder(root: Path) -> Files:
         folders = []
         for entry in entries:
             name = below + entry.name
-            if entry.is_symlink() and not _is_inside(os.path.realpath(entry.path), home):
+            if entry.is_symlink() and not _is_inside(os.path.realpath(entry.path), homes):
                 skipped.append(Skipped(name, "a link out of the folder"))
             elif not entry.is_dir():
                 names.append(name)
@@ -67,11 +74,12 @@ def folder(root: Path) -> Files:
             continue
         waiting += sorted(folders, reverse=True)
     names.sort()
+    skipped.sort(key=lambda item: item.name)
     return Files(names, lambda k: regular_file(root / names[k]), tuple(skipped))
 
 
-def _is_inside(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
+def _is_inside(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(os.path.join(folder, "")) for folder in folders)
 
 
 def regular_file(path: Path) -> Path:

@@ -215,6 +215,9 @@ class Reader:
             return AimganError(f"all {len(broken):,} images in {self.source!r} are broken: {first}")
         others = ", ".join(f"{count:,} {suffix}" for suffix, count in listing.not_read.items())
         there = f" (there are {others})" if others else ""
+        if listing.skipped:
+            item = listing.skipped[0]
+            there += f" ({len(listing.skipped):,} left out: {item.name!r}, {item.reason})"
         return AimganError(
             f"no images in {self.source!r}{there}; expected files such as .jpg or .png, or .npz, .parquet, .tar"
         )

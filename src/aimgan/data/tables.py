@@ -26,6 +26,8 @@ from aimgan.errors import AimganError, first_line
 IMAGES = ("image", "img")  # names of the column of images; the first that is present is read
 BYTES = ("binary", "large_binary", "string", "large_string", "null")  # Arrow's types of values of any length
 ROW = 500  # an upper bound, in bytes of memory, for the name and the label of a row
+WIDEST = 4  # bytes of memory for a byte of text, at most
+PART = 256  # rows that Arrow unpacks at a time
 KEPT = 2  # row groups in memory: threads may read the end of one and the beginning of the next at the same time
 
 Opener = Callable[[str], BinaryIO]
@@ -129,11 +131,27 @@ class _Rows:
         return blob(_image_bytes(value))
 
     def _read(self, table: ParquetTable, number: int) -> Any:
+        from pyarrow import chunked_array
+
         with _opened(table.path, self.opener, table.footer) as file:
-            column = file.read_row_group(number, [table.image]).column(0)
-            if len(column) != table.rows[number]:
-                raise ValueError(f"row group {number} has {len(column):,} rows, its footer says {table.rows[number]:,}")
-            return column
+            parts = list(_parts(file, number, table.image))
+            if sum(map(len, parts)) != table.rows[number]:
+                raise ValueError(f"row group {number} has other rows than the {table.rows[number]:,} its footer says")
+            return chunked_array(parts)
+
+
+def _parts(file: Any, number: int, column: str) -> Iterator[Any]:
+    """Yield a column of a row group, PART rows at a time. Raises AimganError if they take too much memory.
+
+    A footer may say what it likes of the size, and a file of a kilobyte can hold gigabytes.
+    """
+    from pyarrow import total_allocated_bytes
+
+    before = total_allocated_bytes()
+    for batch in file.iter_batches(PART, row_groups=[number], columns=[column]):
+        yield batch.column(0)
+        taken = KEPT * (total_allocated_bytes() - before)
+        require_memory(taken, f"{KEPT} row groups with what is stored in them", "write smaller ones")
 
 
 def _image_bytes(value: Any) -> bytes | None:
@@ -157,7 +175,7 @@ def _table(path: str, opener: Opener) -> ParquetTable:
         rows = []
         for k in range(file.num_row_groups):
             group = file.metadata.row_group(k)
-            require_memory(group.total_byte_size, f"a row group of {path!r}", "write smaller ones")
+            require_memory(KEPT * group.total_byte_size, f"{KEPT} row groups of {path!r}", "write smaller ones")
             require_memory(ROW * group.num_rows, f"a list of {group.num_rows:,} rows", "take fewer")
             rows.append(group.num_rows)
         labels, names = _column(file, label), _column(file, f"{image}.path")
@@ -224,10 +242,13 @@ def _column(file: Any, name: str | None) -> list[object]:
     if name is None or name not in columns:
         return [None] * sum(file.metadata.row_group(k).num_rows for k in groups)
     values: list[object] = []
+    held = 0
     for k in groups:  # one by one: Arrow cannot join nested texts
-        for chunk in file.read_row_group(k, [name]).column(0).chunks:
-            column = chunk.field("path") if name.endswith(".path") else chunk
+        for part in _parts(file, k, name):
+            column = part.field("path") if name.endswith(".path") else part
             if hasattr(column, "dictionary"):  # each different text is in memory once
+                held += WIDEST * column.dictionary.nbytes
+                require_memory(held, f"the texts in {name!r}", "write shorter ones")
                 texts = column.dictionary.to_pylist()
                 values += [None if place is None else texts[place] for place in column.indices.to_pylist()]
             else:

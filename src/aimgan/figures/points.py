@@ -20,18 +20,19 @@ CODES_LIMIT = 3.9  # standard deviations
 PANELS = ("(a) data", "(b) latent codes of data", "(c) reconstructions of data", "(d) samples")
 
 Points = Float[Tensor, "_ 2"]
+Codes = Float[Tensor, "_ _"]  # of any dimension; the first two are drawn
 
 
 class Figure3Row(NamedTuple):
     """A model's name and points. Codes and reconstructions are None where it has no encoder."""
 
     label: str
-    codes: Points | None
+    codes: Codes | None
     reconstructions: Points | None
     samples: Points
 
 
-def figure3(data: Points, codes: Points | None, reconstructions: Points | None, samples: Points, title: str) -> Figure:
+def figure3(data: Points, codes: Codes | None, reconstructions: Points | None, samples: Points, title: str) -> Figure:
     """Figure 3 for one model, under a title."""
     figure = figure3_rows(data, [Figure3Row("", codes, reconstructions, samples)])
     figure.suptitle(title, fontsize=12)
@@ -61,7 +62,7 @@ def points_figure(panels: Mapping[str, Points]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, name: str, points: Points | None, limit: float) -> None:
+def _draw(axes: Axes, name: str, points: Codes | None, limit: float) -> None:
     """Draw one panel of figure 3; codes over the circles of the prior's 1, 2 and 3 standard deviations."""
     if points is None:
         axes.set_box_aspect(1)
@@ -78,7 +79,7 @@ def _draw(axes: Axes, name: str, points: Points | None, limit: float) -> None:
         axes.annotate(rf"{sigma}$\sigma$", (0, sigma), fontsize=9, color=SIGMA, ha="center", va="bottom")
 
 
-def scatter(axes: Axes, points: Points, limit: float) -> None:
+def scatter(axes: Axes, points: Codes, limit: float) -> None:
     """Draw points on a square from -limit to limit, and write in its corner how many lie outside."""
     values = np.asarray(points.cpu())
     if values.shape[1] == 1:  # codes of one dimension lie on a line

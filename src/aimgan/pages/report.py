@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aimgan.card import last_part
+from aimgan.checked import regular
 from aimgan.data.account import line
 from aimgan.files import write_text
 from aimgan.markdown import code, words
@@ -113,7 +114,7 @@ def _figures(run: RunDir) -> Iterator[tuple[str, bytes, str]]:
     for name, caption in CAPTIONS.items():
         path = run.figures / f"{name}.png"
         if path.exists():
-            yield caption, path.read_bytes(), name
+            yield caption, regular(path).read_bytes(), name
 
 
 def _scores(recipe: Recipe, scores: Mapping[str, Any], real: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from aimgan import console as screen
+from aimgan.checked import read_json, regular
 from aimgan.evaluation import references
 from aimgan.figures import TradeOff, error_against_distance, save
 from aimgan.files import write_json
@@ -97,7 +98,7 @@ def paired(results: Results, folder: Path) -> list[dict[str, Any]]:
 def _errors_of(run: Path) -> np.ndarray | None:
     """Return the error of each test image that a run saved; None if there is no such file, or it is damaged."""
     try:
-        errors = np.load(RunDir(run).errors, allow_pickle=False)
+        errors = np.load(regular(RunDir(run).errors), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     if errors.ndim != 1 or len(errors) < 2 or not np.isfinite(errors).all():
@@ -153,7 +154,7 @@ def _inversion(folder: Path, data: Any) -> dict[str, Any]:
 def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what a file holds, or make it and save it there."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         made = make()
         write_json(path, made)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
+from aimgan.checked import read_json, regular
 from aimgan.extensions import IMPORTED
 from aimgan.files import write_json
 from aimgan.recipes.recipe import Recipe
@@ -140,7 +141,7 @@ def outcome(run: TrainingRun, folder: Path) -> Outcome:
         environment = {**made["environment"], "git": made.get("git")}
         if record.get("stopped"):
             return Outcome("stopped", None, environment, seconds, record["stopped"])
-        scores = json.loads(saved.evaluation.read_text(encoding="utf-8"))
+        scores = read_json(saved.evaluation)
     except (OSError, ValueError):  # the run was not started or not finished, or a file is incomplete
         return Outcome("missing", seconds=seconds)
     if scores.pop("steps") == run.length and saved.model.exists():
@@ -151,7 +152,7 @@ def outcome(run: TrainingRun, folder: Path) -> Outcome:
 def last_step(run: TrainingRun, folder: Path) -> int:
     """Return the last step that a running run has logged; 0 if there is none yet."""
     try:
-        with RunDir(folder / run.name).metrics.open("rb") as file:
+        with regular(RunDir(folder / run.name).metrics).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 8_192))
             lines = file.read().decode(errors="replace").splitlines()
         return json.loads(lines[-1])["step"]
@@ -174,7 +175,7 @@ class Attempt:
         environment = dict(os.environ)
         if run.device == "cpu":
             environment["OMP_NUM_THREADS"] = "1"
-        with self.log.open("wb") as log:
+        with regular(self.log).open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *run.command, f"--output={folder / run.name}"],
                 env=environment,
@@ -231,6 +232,6 @@ def remove(run: TrainingRun, folder: Path) -> None:
 
 def _record(run: TrainingRun, folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / f"{run.name}.json").read_text(encoding="utf-8"))
+        return read_json(folder / f"{run.name}.json")
     except (OSError, ValueError):
         return {}

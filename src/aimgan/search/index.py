@@ -94,6 +94,8 @@ def build(
     """
     require_encoder(model)
     folder, name = Path(folder), _identity(source)
+    if folder.name != INSIDE:  # a link that the user names is followed, but none in a folder of images
+        folder = folder.resolve()
     recover(folder)
     refuse_links(folder)
     with ExitStack() as stack:

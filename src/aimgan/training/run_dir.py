@@ -175,8 +175,10 @@ class RunDir:
 
     def _keep(self, record: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
         """Write run.json if it changes. The folder of a complete run may be read-only: then only settings matter."""
-        if self.record.exists() and as_json(record) == self.record.read_text(encoding="utf-8", errors="replace"):
-            return
+        text = as_json(record).encode()
+        path = regular(self.record)
+        if path.exists() and path.stat().st_size == len(text) and path.read_bytes() == text:
+            return  # a file of another size is not read
         try:
             write_json(self.record, record)
         except OSError:
