@@ -1,6 +1,7 @@
-"""How the defaults of folder/aim on a CPU were chosen: settings tried on several folders and seeds, at equal cost.
+"""How the defaults of folder/* on a CPU were chosen: settings tried on several folders and seeds, at equal cost.
 
-    python benchmarks/folder_search.py NAME=PATH ... [--minutes 2.5] [--seeds 0,1,2] [--only SETTING;...]
+    python benchmarks/folder_search.py NAME=PATH ... [--minutes 2.5] [--seeds 0,1,2]
+        [--recipe folder/aim] [--only SETTING;...]
 
 Settings of one width cost the same, and take the steps that fit into some minutes of CPU time of one thread, measured
 before the first run; another width has its own number of steps. A run that is done is not done again. Adds to
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from itertools import product
 from typing import Any
 
 import common
@@ -32,67 +34,69 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SCORES = ("reconstruction_mse", "mean_image_mse", "pca_mse", "coverage_80", "generated_spread")
 
 
-def train(name: str, path: str, setting: str, seed: int, steps: int) -> dict[str, Any]:
-    """Train one setting on one folder, unless that is done, and return its scores."""
-    run = RunDir(FOLDER / f"{name}-{setting.replace(' ', '-')}-{seed}")
-    flags = [f"--set={key}={value}" for key, value in SETTINGS[setting].items()]
-    folder_runs.train(run, "folder/aim", path, f"--steps={steps}", f"--seed={seed}", *flags)
+def train(made: dict[str, Any], path: str) -> dict[str, float]:
+    """Train a setting of a recipe on a folder, unless that is done, and return its scores."""
+    recipe = "" if made["recipe"] == "folder/aim" else made["recipe"].partition("/")[2]
+    words = (made["folder"], recipe, *made["setting"].split(), str(made["seed"]))
+    run = RunDir(FOLDER / "-".join(word for word in words if word))
+    flags = [f"--set={key}={value}" for key, value in SETTINGS[made["setting"]].items()]
+    folder_runs.train(run, made["recipe"], path, f"--steps={made['steps']}", f"--seed={made['seed']}", *flags)
     scores = json.loads(run.evaluation.read_text())
-    row = {"folder": name, "setting": setting, "seed": seed, "steps": steps}
-    return row | {key: scores[key] for key in SCORES if key in scores}
+    return {key: scores[key] for key in SCORES if key in scores}
 
 
 def page(result: dict[str, Any]) -> str:
     """Return the error of each setting on each folder, over the seeds, and as a share of the mean image's."""
     folders = list(dict.fromkeys(row["folder"] for row in result["rows"]))
+    recipes = list(dict.fromkeys(row["recipe"] for row in result["rows"]))
     rows = []
-    for setting in SETTINGS:
-        cells = [cell(result["rows"], setting, folder) for folder in folders]
-        rows.append((setting, *(text for pair in cells for text in pair)))
-    heads = ["setting"]
+    for recipe, setting in product(recipes, SETTINGS):
+        found = [row for row in result["rows"] if (row["recipe"], row["setting"]) == (recipe, setting)]
+        if found:
+            cells = [cell([row for row in found if row["folder"] == folder]) for folder in folders]
+            rows.append((recipe, setting, *(text for both in cells for text in both)))
+    heads = ["recipe", "setting"]
     for folder in folders:
-        heads += [f"{folder}: steps", f"{folder}: test MSE, and as a share of the mean image's"]
+        heads += [f"{folder}: steps, seeds", f"{folder}: test MSE, and as a share of the mean image's"]
     return (
-        f"{common.origin(result)}. One thread; mean and standard deviation over the seeds; fresh encoder included. "
-        f"Each setting after the first changes one thing of it.\n\n{common.table(heads, rows)}"
+        f"{common.origin(result)}. One thread; mean and standard deviation over the seeds; of folder/aim with its "
+        f"fresh encoder.\n\n{common.table(heads, rows)}"
     )
 
 
-def cell(rows: list[dict[str, Any]], setting: str, folder: str) -> tuple[str, str]:
-    """Return the steps and the errors of a setting on a folder."""
-    found = [row for row in rows if row["setting"] == setting and row["folder"] == folder]
-    if not found:
+def cell(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the steps, and the errors over seeds."""
+    if not rows:
         return "-", "-"
-    errors = [row["reconstruction_mse"] for row in found]
-    spread = statistics.stdev(errors) if len(errors) > 1 else 0.0
-    share = statistics.mean(errors) / found[0]["mean_image_mse"]
-    return f"{found[0]['steps']:,}", f"{statistics.mean(errors):.4f} +- {spread:.4f} ({share:.2f})"
+    errors = [row["reconstruction_mse"] for row in rows]
+    spread = f" +- {statistics.stdev(errors):.4f}" if len(errors) > 1 else ""
+    share = statistics.mean(errors) / rows[0]["mean_image_mse"]
+    return f"{rows[0]['steps']:,}, {len(rows)}", f"{statistics.mean(errors):.4f}{spread} ({share:.2f})"
 
 
 def main() -> None:
     parser = folder_runs.parser(__doc__, minutes=2.5)
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--recipe", default="folder/aim")
     parser.add_argument("--only", default=";".join(SETTINGS))
     given = parser.parse_args()
     folders, words = folder_runs.parsed(given)
     command = f"python benchmarks/folder_search.py {words} --seeds {given.seeds}"
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
-    steps = {(row["folder"], width_of(row["setting"])): row["steps"] for row in rows}
-    for seed in map(int, given.seeds.split(",")):
-        for setting in given.only.split(";"):
-            for name, path in folders.items():
-                width = width_of(setting)
-                if (name, width) not in steps:
-                    steps[name, width] = steps_of("folder/aim", path, given.minutes, SETTINGS[setting])
-                rows = [row for row in rows if (row["folder"], row["setting"], row["seed"]) != (name, setting, seed)]
-                rows.append(train(name, path, setting, seed, steps[name, width]))
-                result = {**common.about(command), "rows": rows}
-                common.write(RESULT, result, page(result))
 
+    def key(row: dict[str, Any]) -> tuple[str, str, int | None]:
+        return row["recipe"], row["folder"], SETTINGS[row["setting"]].get("networks.width")
 
-def width_of(setting: str) -> int | None:
-    """Return the width that a setting asks for."""
-    return SETTINGS[setting].get("networks.width")
+    steps = {key(row): row["steps"] for row in rows}
+    for seed, setting, name in product(map(int, given.seeds.split(",")), given.only.split(";"), folders):
+        made = {"recipe": given.recipe, "folder": name, "setting": setting, "seed": seed}
+        if key(made) not in steps:
+            steps[key(made)] = steps_of(given.recipe, folders[name], given.minutes, SETTINGS[setting])
+        made["steps"] = steps[key(made)]
+        rows = [row for row in rows if {**row, **made} != row]
+        rows.append(made | train(made, folders[name]))
+        result = {**common.about(command), "rows": rows}
+        common.write(RESULT, result, page(result))
 
 
 if __name__ == "__main__":
