@@ -147,9 +147,9 @@ def all_images(data: ImageSet, split: str) -> tuple[Images, Tensor]:
 def page(result: dict[str, Any]) -> str:
     """Return one table a folder: mean and standard deviation over the seeds, the best of each column in bold."""
     parts = [
-        f"{common.origin(result)}. Each objective of folder/* trained for the same CPU time; mean and standard "
-        "deviation over the seeds. Search, grouping, editing, anomalies: higher is better; generation, compression: "
-        "lower. What each column measures is at the top of benchmarks/needs.py.\n"
+        f"{common.origin(result)}. Each objective of folder/* has codes of {DIM} numbers and was trained for the same "
+        "CPU time; mean and standard deviation over the seeds. Search, grouping, editing, anomalies: higher is better; "
+        "generation, compression: lower. What each column measures is at the top of benchmarks/needs.py.\n"
     ]
     for name in dict.fromkeys(row["folder"] for row in result["rows"]):
         of_folder = [row for row in result["rows"] if row["folder"] == name]
