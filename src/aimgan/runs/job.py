@@ -23,6 +23,7 @@ from aimgan.recipes.assemble import config_of
 from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
 from aimgan.sharing.hub import load
+from aimgan.training.precision import SLOW, multiplies_bf16
 from aimgan.training.processes import Processes
 from aimgan.training.run_dir import RunDir, flat
 
@@ -50,6 +51,8 @@ class Job:
         plan = plan.fitted(data, processes.of_the_first(begun))
         if plan.note:
             screen.say(console, plan.note)
+        if plan.recipe.precision == "bf16" and not multiplies_bf16(accelerator.device):
+            screen.say(console, SLOW, "warning:")
         if processes.world > 1:
             processes.require_same(in_common(plan, data))
         processes.share(plan.recipe.batch_size, data.epoch_size)
