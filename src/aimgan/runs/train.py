@@ -28,6 +28,7 @@ from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.precision import deterministic, float32_products, mixed
 from aimgan.training.processes import accelerator_for, ends_of_others
+from aimgan.training.threads import as_many_as_pay
 from aimgan.training.tracking import Tracking
 
 
@@ -82,13 +83,15 @@ def train(
     products = float32_products(plan.recipe.precision, accelerator.device)
     kernels = deterministic(plan.recipe.deterministic, accelerator.device)
     with ends_of_others(accelerator.num_processes), products, kernels:
-        job = with_length(Job.begun(plan, accelerator, console or screen.default()))
+        job = Job.begun(plan, accelerator, console or screen.default())
         objective = assemble(job.plan.recipe, plan.seed, accelerator.device)  # refuses a wrong option before the folder
-        network = job.feature_network()
-        with job.locked_folder():
-            if not job.is_complete():
-                carry_out(job, objective, network)
-        return job.finished_model()
+        with as_many_as_pay(objective, job.plan.recipe.batch_size, accelerator.device):
+            job = with_length(job)
+            network = job.feature_network()
+            with job.locked_folder():
+                if not job.is_complete():
+                    carry_out(job, objective, network)
+            return job.finished_model()
 
 
 def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) -> None:
