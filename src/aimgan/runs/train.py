@@ -31,6 +31,8 @@ from aimgan.training.processes import accelerator_for, ends_of_others
 from aimgan.training.threads import as_many_as_pay
 from aimgan.training.tracking import Tracking
 
+Network = Callable[[], FeatureNetwork | None]  # makes the network that images are scored by, at its first call
+
 
 def train(
     recipe: str | Recipe,
@@ -94,7 +96,7 @@ def train(
             return job.finished_model()
 
 
-def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) -> None:
+def carry_out(job: Job, objective: Objective, network: Network) -> None:
     """Train from wherever the run stands, then finish it on the first process while the others wait."""
     plan, console, processes = job.plan, job.console, job.processes
     for warning in synchronise_batch_norm(objective, job.accelerator):
@@ -121,7 +123,7 @@ def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) ->
             if loop.signalled:
                 stop()
             if processes.first:
-                scores = finish(model, job.data, job.folder, plan, console, network)
+                scores = finish(model, job.data, job.folder, plan, console, network())
                 if tracking.on:
                     tracking.final(plan.steps, scores, drawn(job.folder))
             processes.wait()  # do not leave: where one process fails now, all of them are started again
@@ -163,7 +165,7 @@ def training_loop(job: Job, engine: Engine) -> Loop:
 
 
 def evaluation(
-    job: Job, make_model: Callable[[], LatentVariableModel], network: FeatureNetwork | None, tracking: Tracking
+    job: Job, make_model: Callable[[], LatentVariableModel], network: Network, tracking: Tracking
 ) -> Callable[[int], Mapping[str, Any]]:
     """Return what scores the model while it trains, given the step."""
     data, seed = job.data, job.plan.seed
@@ -174,7 +176,7 @@ def evaluation(
         running = progress_scores(model, data, seed)  # before batch norm is re-estimated
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         found: dict[str, Any] = {"epoch": round(step / epoch, 4)}
-        found |= progress_scores(model, data, seed, network)
+        found |= progress_scores(model, data, seed, network())
         found |= collapse_signs(model, data, seed)
         found |= {f"{name}_running": value for name, value in running.items()}
         tracking.show(lambda: pictures(model, data, seed))
