@@ -6,8 +6,8 @@
 The textbook loop is what public code does: fresh noise and forward passes of its own for each player, `backward()`,
 and updates that alternate. Both sides have the same networks, losses and fused Adam, and take turns. Only the ratios
 of one run should be compared, since machines are shared and noisy. A variant changes the engine (`graph`,
-`channels-last`) or both sides (`tf32`, `bf16`). The new rows replace those of the same networks, device and variant in
-benchmarks/results/step.json and .md.
+`channels-last`, `engine-bf16`) or both sides (`tf32`, `bf16`). The new rows replace those of the same networks, device
+and variant in benchmarks/results/step.json and .md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KERNELS = {  # of torch, by what they do
     "Adam": ("_fused_adam_", "_foreach_add_"),
 }  # fmt: skip
 REST, PYTHON = "element-wise and other kernels", "Python, dispatch, autograd's own work"
-VARIANTS = ("plain", "channels-last", "graph", "tf32", "bf16")
+VARIANTS = ("plain", "channels-last", "graph", "engine-bf16", "tf32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def both(recipe: Recipe, device: str, variant: set[str], steps: int) -> tuple[St
         engine.step(batches[step], next(number), recipe.lr)
 
     def theirs(step: int) -> None:
-        half = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+        half = torch.autocast(device, torch.bfloat16) if "bf16" in variant else nullcontext()
         with half:
             textbook.step(batches[step])
 
@@ -163,10 +163,10 @@ def both(recipe: Recipe, device: str, variant: set[str], steps: int) -> tuple[St
 
 
 def precision_of(variant: set[str]) -> str:
-    for precision in ("tf32", "bf16"):
-        if precision in variant:
-            return precision
-    return "no"
+    """Return the precision of the engine."""
+    if "tf32" in variant:
+        return "tf32"
+    return "bf16" if variant & {"bf16", "engine-bf16"} else "no"
 
 
 def flops(call: Step) -> int:
@@ -180,7 +180,7 @@ def compare(networks: Networks, device: str, name: str, rounds: int, steps: int)
     """Measure one row. The side that is first changes from round to round."""
     variant = set(name.split("+"))
     graph = "graph" in variant
-    dtype = torch.bfloat16 if "bf16" in variant else torch.float32
+    dtype = torch.bfloat16 if precision_of(variant) == "bf16" else torch.float32
     with float32_products(precision_of(variant), device):
         ours, theirs = both(networks.recipe, device, variant, steps)
         flop, textbook_flop = flops(ours), flops(theirs)

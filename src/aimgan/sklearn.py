@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -35,6 +34,8 @@ from aimgan.recipes.recipe import Recipe
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate
+from aimgan.training.processes import accelerator_for
+from aimgan.training.threads import as_many_as_pay
 
 FLOATS = [np.float64, np.float32]  # types of X that are kept; the networks compute in float32
 
@@ -214,7 +215,7 @@ def trained(recipe: Recipe, seed: int, device: str) -> LatentVariableModel:
     objective: Any = OBJECTIVES[recipe.objective]
     if objective.posterior is None:
         raise AimganError(f"objective {recipe.objective} has no encoder, so there are no codes: take aim, ali or vae")
-    accelerator = Accelerator(cpu=device == "cpu")
+    accelerator = accelerator_for(device)
     players = assemble(recipe, seed, accelerator.device)
     engine = Engine(players, Adam(recipe.beta1, recipe.beta2), accelerator, seed, recipe.ema)
     steps = recipe.length(1)
@@ -226,9 +227,10 @@ def trained(recipe: Recipe, seed: int, device: str) -> LatentVariableModel:
     )  # fmt: skip
     rows: Any = recipe.data
     rate = learning_rate(recipe.schedule, recipe.lr, steps, 1)
-    for step in range(steps):
-        x = rows.batch(seed, step, recipe.batch_size).to(accelerator.device)
-        engine.step(to_range(x, recipe.networks.value_range), step, rate(step))
+    with as_many_as_pay(players, recipe.batch_size, accelerator.device):
+        for step in range(steps):
+            x = rows.batch(seed, step, recipe.batch_size).to(accelerator.device)
+            engine.step(to_range(x, recipe.networks.value_range), step, rate(step))
     model = model_of(engine, config)
     if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
         raise AimganError(f"{recipe.objective}: the weights are not finite after {steps} steps: take a lower lr")

@@ -1,25 +1,35 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from aimgan import noise
+from aimgan.data import Images
 from aimgan.data.digits import load_digits
 from aimgan.errors import AimganError
+from aimgan.evaluation import digit_classifier as digit_classifiers
 from aimgan.evaluation.digit_classifier import (
     SETTINGS,
+    SHIPPED,
     Settings,
+    Trained,
     augmented,
     cache_path,
     classify,
     digit_classifier,
     train,
+    write,
 )
+from aimgan.networks.digit_classifier import DigitClassifier
 
 DIGITS = load_digits()
 QUICK = Settings(epochs=0.3)
+MNIST = Path(__file__).parents[3] / "shared/data/mnist"
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +78,37 @@ def test_a_trained_classifier_is_kept_and_found_again():
     assert list(path.parent.iterdir()) == [path]
     (beside := path.with_name("new")).touch()
     assert path.stat().st_mode == beside.stat().st_mode
+
+
+def test_a_shipped_classifier_comes_first_in_single_precision(monkeypatch, tmp_path):
+    first = digit_classifier(DIGITS, QUICK, say=lambda text: None)
+    monkeypatch.setattr(digit_classifiers, "SHIPPED", tmp_path / "shipped")
+    name = cache_path(DIGITS, QUICK).name
+    write(tmp_path / "shipped" / name, Trained(first.network.half(), {**first.record, "weights": "rounded"}))
+    found = digit_classifier(DIGITS, QUICK, say=lambda text: pytest.fail(text))
+    assert found.record["weights"] == "rounded"
+    rounded = dict(state(first.network))
+    assert all(torch.equal(value, rounded[name].to(value.dtype)) for name, value in state(found.network))
+    assert next(found.network.parameters()).dtype == torch.float32
+
+
+def test_the_classifier_of_mnist_is_shipped():
+    (path,) = SHIPPED.glob("digit-classifier-*.safetensors")
+    assert path.stat().st_size < 8 * 2**20
+    with safe_open(path, "pt") as file:
+        record = json.loads(file.metadata()["record"])
+        DigitClassifier().load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    assert record["settings"] == asdict(SETTINGS)
+    assert record["test_accuracy"] > 0.99
+    if MNIST.exists():
+        assert cache_path(Images(str(MNIST), size=28, channels=1).load().images, SETTINGS).name == path.name
+
+
+def test_training_says_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(digit_classifiers, "TOLD", 2)
+    said: list[str] = []
+    train(DIGITS, QUICK, said.append)
+    assert said == ["digit classifier: step 2 of 4", "digit classifier: step 4 of 4"]
 
 
 def test_what_is_kept_torn_is_trained_again():

@@ -1,5 +1,7 @@
 """Training of the digit classifier (networks/digit_classifier.py), once for each set of digits; the result is cached.
 
+MNIST's own comes with aimgan, in half precision (benchmarks/pretrained.py): it scores alike on every machine.
+
 Li et al. (2017) train on 55,000 of MNIST's 60,000 images, with rotations of +-15 degrees and shifts. Other details are
 those of the public TensorFlow code of that description: the first 5,000 are held out, shifts are at most two pixels,
 and one image in five stays as it is. Augmentation is redrawn in each epoch.
@@ -35,6 +37,10 @@ from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.training.environment import environment
 
 FORMAT = 1  # of the file and the training: a new number makes earlier classifiers be trained again
+SHIPPED = Path(
+    __file__
+).parent  # where classifiers are that come with aimgan, under the names that the cache would have
+TOLD = 200  # steps of training from one line of progress to the next
 HELD_OUT = 12  # one in so many training digits: 5,000 of 60,000
 
 
@@ -66,23 +72,24 @@ def digit_classifier(
     settings: Settings | None = None,
     say: Callable[[str], None] = print,
 ) -> Trained:
-    """Return the classifier of these digits: cached by an earlier call, or trained now (minutes on a CPU) and cached.
+    """Return the classifier of these digits: shipped, cached by an earlier call, or trained now (minutes) and cached.
 
     The cache is ~/.cache/aimgan, or the folder that AIMGAN_CACHE names. Raises AimganError for digits without labels.
     """
     settings = settings or SETTINGS
     path = cache_path(images, settings)
-    kept = _read(path, images)
-    if kept is not None:
-        return kept
+    for place in (SHIPPED / path.name, path):
+        kept = _read(place, images)
+        if kept is not None:
+            return kept
     say(f"training a digit classifier ({settings.epochs:g} epochs), to be kept as {path}")
-    trained = train(images, settings)
+    trained = train(images, settings, say)
     with suppress(OSError):  # it can be used even if it cannot be cached
-        _write(path, trained)
+        write(path, trained)
     return trained
 
 
-def train(images: ImageData, settings: Settings) -> Trained:
+def train(images: ImageData, settings: Settings, say: Callable[[str], None] = lambda line: None) -> Trained:
     """Train a classifier. The result depends on the digits and the settings only."""
     began = time.perf_counter()
     pixels, labels = _labelled(images.train, images.source)
@@ -90,7 +97,7 @@ def train(images: ImageData, settings: Settings) -> Trained:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(noise.mix(settings.seed, "digit classifier") >> 1)  # weights and dropout
         network = _fresh(images)
-        _fit(network, pixels[held_out:], labels[held_out:], settings)
+        _fit(network, pixels[held_out:], labels[held_out:], settings, say)
     network.eval().requires_grad_(False)
     record = {
         "settings": asdict(settings),
@@ -114,6 +121,7 @@ def _fit(
     pixels: UInt8[Tensor, "n 1 s s"],
     labels: Int[Tensor, " n"],
     settings: Settings,
+    say: Callable[[str], None],
 ) -> None:
     batch_size = min(settings.batch_size, len(pixels))
     steps = max(1, round(settings.epochs * (len(pixels) // batch_size)))
@@ -127,6 +135,8 @@ def _fit(
         F.cross_entropy(network(x), labels[chosen]).backward()
         optimizer.step()
         rate.step()
+        if (step + 1) % TOLD == 0:
+            say(f"digit classifier: step {step + 1:,} of {steps:,}")
 
 
 def augmented(x: Float[Tensor, "n 1 s s"], settings: Settings, generator: torch.Generator) -> Float[Tensor, "n 1 s s"]:
@@ -173,7 +183,7 @@ def cache_path(images: ImageData, settings: Settings) -> Path:
     return cache_folder() / f"digit-classifier-{digest.hexdigest()}.safetensors"
 
 
-def _write(path: Path, trained: Trained) -> None:
+def write(path: Path, trained: Trained) -> None:
     """Write weights and record as one file, replaced in one step; several processes may write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing_file(path) as fresh:

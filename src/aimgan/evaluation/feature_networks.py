@@ -173,12 +173,17 @@ class DigitFeatures(nn.Module):
         return features, self.classifier.layers[-1](features)
 
 
-def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
-    """Return the classifier of these digits, trained now if none is cached (evaluation/digit_classifier.py)."""
+def require_digits(data: ImageSet) -> None:
+    """Raise AimganError unless the images are digits with labels."""
     if not is_digits(data):
         raise AimganError(
             f"feature network 'digits' got images of {data.shape}; expected grey ones with labels from 0 to 9"
         )
+
+
+def digits(data: ImageSet, say: Say = _tell) -> FeatureNetwork:
+    """Return the classifier of these digits, trained now if there is none (evaluation/digit_classifier.py)."""
+    require_digits(data)
     trained = digit_classifier(data.images, say=say)
     module = DigitFeatures(trained.network)
     pixels = data.images.train.pixels.contiguous().numpy().data

@@ -78,7 +78,13 @@ class GaussianHead(nn.Module):
         self.mean, self.log_variance, self.floor = mean, log_variance, min_log_variance
 
     def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
-        """Return q(z|x) for features f."""
+        """Return q(z|x) for features f, in float32 or better: in bfloat16 a log variance has hardly three digits."""
+        if not torch.is_autocast_enabled(f.device.type):
+            return self._posterior(f)
+        with torch.autocast(f.device.type, enabled=False):
+            return self._posterior(f.to(torch.promote_types(f.dtype, torch.float32)))
+
+    def _posterior(self, f: Float[Tensor, "n ..."]) -> Posterior:
         mean = self.mean(f)
         if not isinstance(self.log_variance, nn.Module):
             return Posterior(mean, torch.full_like(mean, self.log_variance))

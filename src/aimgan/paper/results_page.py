@@ -10,6 +10,7 @@ from typing import Any
 from aimgan.files import write_json, write_text
 from aimgan.paper.experiment import Results, make_folder
 from aimgan.paper.results_table import ResultsTable
+from aimgan.training.precision import FLOAT32
 
 ESCAPES = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -103,6 +104,9 @@ def provenance(results: Results, environments: Sequence[Mapping[str, Any] | None
         return " and ".join(dict.fromkeys(str(environment[name]) for environment in known)) or "unknown"
 
     machine = results.get("gpu") or f"{all_of('processor')}, {all_of('threads')} thread a run"
+    precisions = dict.fromkeys(environment.get("precision") for environment in known)
+    if any(precisions):  # earlier results, all of float32, do not have it
+        machine += f", in {' and '.join('float32' if one in (None, FLOAT32) else one for one in precisions)}"
     versions = f"Python {all_of('python')}, torch {all_of('torch')}, aimgan {all_of('aimgan')}"
     return f"`{results['command']}`: {results['date']}, {machine}, {results['workers']} at a time, {versions}."
 

@@ -27,6 +27,7 @@ from aimgan.files import write_json
 from aimgan.recipes.recipe import Recipe
 from aimgan.recipes.resolving import fitted, prepared, settings_of
 from aimgan.training.loop import REMEDY
+from aimgan.training.precision import AUTO, FLOAT32
 from aimgan.training.run_dir import RunDir, differing
 
 # Exit codes of a run that was asked to stop: with its state saved, or before it had anything to save.
@@ -136,9 +137,10 @@ def outcome(run: TrainingRun, folder: Path) -> Outcome:
     seconds = record.get("seconds")
     try:
         made = saved.read() or {}
-        if "settings" not in made or differing(made["settings"], expected):
+        if "settings" not in made or _differs(made["settings"], expected):
             return Outcome("missing", seconds=seconds)
-        environment = {**made["environment"], "git": made.get("git")}
+        precision = made["settings"]["recipe"].get("precision", FLOAT32)
+        environment = {**made["environment"], "git": made.get("git"), "precision": precision}
         if record.get("stopped"):
             return Outcome("stopped", None, environment, seconds, record["stopped"])
         scores = read_json(saved.evaluation)
@@ -147,6 +149,13 @@ def outcome(run: TrainingRun, folder: Path) -> Outcome:
     if scores.pop("steps") == run.length and saved.model.exists():
         return Outcome("finished", scores, environment, seconds)
     return Outcome("missing", scores, environment, seconds)
+
+
+def _differs(made: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    different = set(differing(made, expected))
+    if expected["recipe"]["precision"] == AUTO:  # the run records what that stood for where it began
+        different.discard("recipe.precision")
+    return bool(different)
 
 
 def last_step(run: TrainingRun, folder: Path) -> int:

@@ -14,7 +14,7 @@ from aimgan.networks import NETWORKS, Networks
 from aimgan.networks.sizes import require_sizes, require_weights
 from aimgan.objectives import OBJECTIVES
 from aimgan.training.loop import SCHEDULES
-from aimgan.training.precision import PRECISIONS
+from aimgan.training.precision import AUTO, FLOAT32, NAMES, PRECISIONS
 
 Limit = tuple[tuple[str, ...], Callable[[float], bool], str]
 LIMITS: tuple[Limit, ...] = (
@@ -47,7 +47,7 @@ class Recipe:
     schedule: str = "inverse-sqrt-epoch"
     final_lr: float = 0.0  # where "linear" and "cosine" end, as a share of lr
     ema: float = 0.0  # decay of the averages of the weights; 0: none
-    precision: str = "no"  # or "bf16", or "tf32" on a GPU
+    precision: str = FLOAT32  # or "bf16", or "tf32" on a GPU, or "auto": bf16 where it pays (recipes/resolving.py)
     channels_last: bool = False  # memory format of images and convolutions
     deterministic: bool | None = None  # True: the same bits in each run on a GPU, which costs time; a CPU's always are
     evaluate_every: float = 0.0  # epochs; 0: at the end only
@@ -62,7 +62,8 @@ class Recipe:
             object.__setattr__(self, f.name, python_numbers(getattr(self, f.name)))
         _require_one_of("objective", self.objective, OBJECTIVES)
         _require_one_of("schedule", self.schedule, SCHEDULES)
-        _require_one_of("precision", self.precision, PRECISIONS)
+        _require_one_of("precision", self.precision, (AUTO, *NAMES, *PRECISIONS))
+        object.__setattr__(self, "precision", NAMES.get(self.precision, self.precision))
         for name in self.options:
             _require_option(self.objective, name)
         for names, allowed, expected in LIMITS:

@@ -14,10 +14,12 @@ from aimgan.data import InMemory, in_memory
 from aimgan.data.memory import Given
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError
+from aimgan.networks import MLP
 from aimgan.recipes.assemble import fit_networks
 from aimgan.recipes.catalogue import recipe_named
 from aimgan.recipes.presets import ON_A_CPU, preset_of, with_preset
 from aimgan.recipes.recipe import Recipe, from_dict, to_dict, with_settings
+from aimgan.training.precision import AUTO, FLOAT32, multiplies_bf16
 from aimgan.training.run_dir import RunDir
 from aimgan.training.tracking import trackers
 
@@ -112,9 +114,10 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
     name = made.name.replace("/", "-")
     if flags.get("preset"):
         name = f"{name}-{flags['preset']}"
+    folder = Path(output or Path("runs") / name)
     return Plan(
-        recipe=made,
-        output=Path(output or Path("runs") / name),
+        recipe=with_precision(made, device, folder),
+        output=folder,
         seed=integer("seed", flags.get("seed", 0)),
         minutes=minutes,
         device=device,
@@ -123,6 +126,24 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
         new_data=flags.get("new_data", False),
         trackers=tuple(trackers(flags.get("track", ()))),
     )
+
+
+def with_precision(recipe: Recipe, device: str, folder: Path) -> Recipe:
+    """Return the recipe with the precision that `auto` stands for: that of the run in the folder, else the device's.
+
+    bf16 is for devices that multiply it natively, and not for multilayer perceptrons, whose steps it makes slower
+    (benchmarks/results/precision.md).
+    """
+    if recipe.precision != AUTO:
+        return recipe
+    begun = RunDir(folder).read()
+    if begun is not None:
+        precision = begun["settings"].get("recipe", {}).get("precision", FLOAT32)
+    elif multiplies_bf16(device) and not isinstance(recipe.networks, MLP):
+        precision = "bf16"
+    else:
+        precision = FLOAT32
+    return with_settings(recipe, {"precision": precision})
 
 
 def _require_text(flag: str, path: object) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from accelerate import Accelerator
@@ -15,7 +16,7 @@ from aimgan import console as screen
 from aimgan.checked import read_json
 from aimgan.data import ImageSet
 from aimgan.devices import on_device
-from aimgan.evaluation.feature_networks import FeatureNetwork
+from aimgan.evaluation.feature_networks import FeatureNetwork, require_digits
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.model_config import with_own_encoder
 from aimgan.networks.own_encoder import WIDTH
@@ -23,6 +24,7 @@ from aimgan.recipes.assemble import config_of
 from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
 from aimgan.sharing.hub import load
+from aimgan.training.precision import SLOW, multiplies_bf16
 from aimgan.training.processes import Processes
 from aimgan.training.run_dir import RunDir, flat
 
@@ -50,6 +52,8 @@ class Job:
         plan = plan.fitted(data, processes.of_the_first(begun))
         if plan.note:
             screen.say(console, plan.note)
+        if plan.recipe.precision == "bf16" and not multiplies_bf16(accelerator.device):
+            screen.say(console, SLOW, "warning:")
         if processes.world > 1:
             processes.require_same(in_common(plan, data))
         processes.share(plan.recipe.batch_size, data.epoch_size)
@@ -61,11 +65,21 @@ class Job:
         x = self.data.batch(self.plan.seed, step, recipe.batch_size, processes.rank, processes.world)
         return to_range(on_device(x, self.accelerator.device), recipe.networks.value_range)
 
-    def feature_network(self) -> FeatureNetwork | None:
-        """Return the network that generated images are scored by, on the process that scores them."""
+    def feature_network(self) -> Callable[[], FeatureNetwork | None]:
+        """Return a function that gives the network that generated images are scored by, on the process that scores.
+
+        A network that is not available fails here, before the run. Only the classifier of digits, which may have to be
+        trained, is made at the function's first call.
+        """
         if not self.processes.first or self._is_evaluated():
-            return None
-        return network_for(self.plan.recipe, self.data, self.accelerator.device, self.console)
+            return lambda: None
+        recipe, data = self.plan.recipe, self.data
+        made = cache(partial(network_for, recipe, data, self.accelerator.device, self.console))
+        if recipe.features == "digits" and isinstance(data, ImageSet):
+            require_digits(data)
+        else:
+            made()
+        return made
 
     @contextmanager
     def locked_folder(self) -> Iterator[None]:

@@ -28,7 +28,10 @@ from aimgan.training.engine import Engine
 from aimgan.training.loop import Loop, learning_rate
 from aimgan.training.precision import deterministic, float32_products, mixed
 from aimgan.training.processes import accelerator_for, ends_of_others
+from aimgan.training.threads import as_many_as_pay
 from aimgan.training.tracking import Tracking
+
+Network = Callable[[], FeatureNetwork | None]  # makes the network that images are scored by, at its first call
 
 
 def train(
@@ -82,16 +85,18 @@ def train(
     products = float32_products(plan.recipe.precision, accelerator.device)
     kernels = deterministic(plan.recipe.deterministic, accelerator.device)
     with ends_of_others(accelerator.num_processes), products, kernels:
-        job = with_length(Job.begun(plan, accelerator, console or screen.default()))
+        job = Job.begun(plan, accelerator, console or screen.default())
         objective = assemble(job.plan.recipe, plan.seed, accelerator.device)  # refuses a wrong option before the folder
-        network = job.feature_network()
-        with job.locked_folder():
-            if not job.is_complete():
-                carry_out(job, objective, network)
-        return job.finished_model()
+        with as_many_as_pay(objective, job.plan.recipe.batch_size, accelerator.device):
+            job = with_length(job)
+            network = job.feature_network()
+            with job.locked_folder():
+                if not job.is_complete():
+                    carry_out(job, objective, network)
+            return job.finished_model()
 
 
-def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) -> None:
+def carry_out(job: Job, objective: Objective, network: Network) -> None:
     """Train from wherever the run stands, then finish it on the first process while the others wait."""
     plan, console, processes = job.plan, job.console, job.processes
     for warning in synchronise_batch_norm(objective, job.accelerator):
@@ -118,7 +123,7 @@ def carry_out(job: Job, objective: Objective, network: FeatureNetwork | None) ->
             if loop.signalled:
                 stop()
             if processes.first:
-                scores = finish(model, job.data, job.folder, plan, console, network)
+                scores = finish(model, job.data, job.folder, plan, console, network())
                 if tracking.on:
                     tracking.final(plan.steps, scores, drawn(job.folder))
             processes.wait()  # do not leave: where one process fails now, all of them are started again
@@ -160,7 +165,7 @@ def training_loop(job: Job, engine: Engine) -> Loop:
 
 
 def evaluation(
-    job: Job, make_model: Callable[[], LatentVariableModel], network: FeatureNetwork | None, tracking: Tracking
+    job: Job, make_model: Callable[[], LatentVariableModel], network: Network, tracking: Tracking
 ) -> Callable[[int], Mapping[str, Any]]:
     """Return what scores the model while it trains, given the step."""
     data, seed = job.data, job.plan.seed
@@ -171,7 +176,7 @@ def evaluation(
         running = progress_scores(model, data, seed)  # before batch norm is re-estimated
         model.reestimate_batch_norm(seed, data=lambda k: batch_of(data, seed, k))
         found: dict[str, Any] = {"epoch": round(step / epoch, 4)}
-        found |= progress_scores(model, data, seed, network)
+        found |= progress_scores(model, data, seed, network())
         found |= collapse_signs(model, data, seed)
         found |= {f"{name}_running": value for name, value in running.items()}
         tracking.show(lambda: pictures(model, data, seed))

@@ -1,4 +1,4 @@
-"""How a GPU computes: float32 numbers are multiplied as float32, TF32 or bfloat16, and in a fixed order or any."""
+"""How products of float32 numbers are computed: as float32, TF32 or bfloat16; on a GPU in a fixed order or any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,24 @@ import torch
 
 from aimgan.errors import AimganError, first_line
 
-PRECISIONS = ("no", "tf32", "bf16")
+FLOAT32 = "no"  # Accelerate's name, and that in run.json
+PRECISIONS = (FLOAT32, "tf32", "bf16")
+AUTO = "auto"  # stands for one of them until a run begins (recipes/resolving.py)
+NAMES = {"float32": FLOAT32}  # other names
+SLOW = (
+    "the run computes in bf16, which this processor does not multiply natively: a step may take several times as long "
+    "as one of a new run (another --output) with --set precision=float32"
+)
+
+
+def multiplies_bf16(device: torch.device | str) -> bool:
+    """Return whether a device multiplies bfloat16 natively (AVX512-BF16, AMX, GPUs since Ampere).
+
+    Every GPU that has TF32 does. Other processors convert each number, and were eight times slower than in float32.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def mixed(precision: str) -> str:
