@@ -37,9 +37,7 @@ from aimgan.networks.digit_classifier import DigitClassifier
 from aimgan.training.environment import environment
 
 FORMAT = 1  # of the file and the training: a new number makes earlier classifiers be trained again
-SHIPPED = Path(
-    __file__
-).parent  # where classifiers are that come with aimgan, under the names that the cache would have
+SHIPPED = Path(__file__).parent  # of classifiers that come with aimgan, under the names that the cache would have
 TOLD = 200  # steps of training from one line of progress to the next
 HELD_OUT = 12  # one in so many training digits: 5,000 of 60,000
 
