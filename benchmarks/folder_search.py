@@ -23,13 +23,9 @@ from aimgan.training.run_dir import RunDir
 
 FOLDER = common.RUNS / "folder_search"
 RESULT = common.RESULTS / "folder_search.json"
-DEFAULT = "width 64, codes of 16 numbers, rate 0.002"
 SETTINGS: dict[str, dict[str, Any]] = {
-    DEFAULT: {},
-    "width 128": {"networks.width": 128},
-    "codes of 64 numbers": {"networks.dim": 64},
-    "codes of 64 numbers, rate 0.001": {"networks.dim": 64, "lr": 1e-3},
-    "rate 0.001": {"lr": 1e-3},
+    f"width {width}, codes of {dim} numbers, rate {rate:g}": {"networks.width": width, "networks.dim": dim, "lr": rate}
+    for width, dim, rate in ((64, 16, 2e-3), (128, 16, 2e-3), (64, 64, 2e-3), (64, 16, 1e-3), (64, 64, 1e-3))
 }
 SCORES = ("reconstruction_mse", "mean_image_mse", "pca_mse", "coverage_80", "generated_spread")
 
@@ -84,8 +80,8 @@ def main() -> None:
     command = f"python benchmarks/folder_search.py {words} --seeds {given.seeds}"
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
 
-    def key(row: dict[str, Any]) -> tuple[str, str, int | None]:
-        return row["recipe"], row["folder"], SETTINGS[row["setting"]].get("networks.width")
+    def key(row: dict[str, Any]) -> tuple[str, str, int]:
+        return row["recipe"], row["folder"], SETTINGS[row["setting"]]["networks.width"]
 
     steps = {key(row): row["steps"] for row in rows}
     for seed, setting, name in product(map(int, given.seeds.split(",")), given.only.split(";"), folders):

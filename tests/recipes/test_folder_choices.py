@@ -13,8 +13,8 @@ def test_on_a_cpu_the_sizes_are_small_and_the_time_is_ten_minutes():
     plan = resolve("folder/aim", None, {"data": "photos", "device": "cpu"})
     networks = plan.recipe.networks
     assert isinstance(networks, Table4)
-    assert (networks.shape, networks.width, networks.dim) == ((3, 32, 32), 64, 16)
-    assert (plan.recipe.lr, plan.recipe.refit, plan.minutes) == (2e-3, 0.5, 10.0)
+    assert (networks.shape, networks.width, networks.dim) == ((3, 32, 32), 64, 64)
+    assert (plan.recipe.lr, plan.recipe.refit, plan.minutes) == (1e-3, 0.5, 10.0)
     assert plan.output.as_posix() == "runs/folder-aim"
     assert "--preset paper" in plan.note
 

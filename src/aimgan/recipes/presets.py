@@ -3,7 +3,7 @@
 paper    the recipe as it stands: Tables 3 and 4, 400 and 300 epochs
 quick    the paper's networks, ten epochs
 cpu      networks of a quarter of the width, colour at 32 x 32 pixels, three epochs: minutes on two cores. Of folders:
-         narrower networks, codes of 16 numbers, a fresh encoder at the end; for ten minutes, if no length is given
+         narrower networks, a fresh encoder at the end; for ten minutes, if no length is given
 residual, residual-cpu
          beyond the paper, of aim and gan on colour: residual networks without batch norm, a relativistic game with
          gradient penalties on both sides (R3GAN, Huang et al. 2024), averaged weights; at 64 and 32 pixels
@@ -48,11 +48,10 @@ _CPU_COLOUR: Settings = {
     "data.size": 32,
     "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
 }
-_CPU_FOLDER: Settings = {  # tried on 1,500 faces (docs/objectives/aim.md)
+_CPU_FOLDER: Settings = {  # chosen on two folders (benchmarks/results/folder_search.md)
     "data.size": 32,
     "networks.width": 64,
-    "networks.dim": 16,
-    "lr": 2e-3,
+    "lr": 1e-3,
     "samples": 10_000,
     "channels_last": True,
     "evaluate_every": 25,

@@ -24,8 +24,8 @@ from aimgan.training.run_dir import RunDir
 from aimgan.training.tracking import trackers
 
 CPU_NOTE = (
-    "on a CPU, so the sizes are those of --preset cpu: images of 32 x 32, narrow networks, codes of 16 numbers "
-    "(--size, --set networks.width=, --set networks.dim= and --minutes change them; --preset paper is for a GPU)"
+    "on a CPU, so the sizes are those of --preset cpu: images of 32 x 32, narrow networks "
+    "(--size, --set networks.width= and --minutes change them; --preset paper is for a GPU)"
 )
 
 
