@@ -87,9 +87,9 @@ def wait_for_program(process: subprocess.Popen[str]) -> None:
 
 
 PHASES = {
-    "training": "train grid/aim --steps 100000 --track off --output run",
-    "decoding": "encode model photos -o x.npz",
-    "an index": "search model --index index --images photos",
+    "training": "train grid/aim --steps 100000 --track off --output run{}",
+    "decoding": "encode model photos -o x{}.npz",
+    "an index": "search model --index index{} --images photos",  # another each time: one that is there is not made
 }
 
 
@@ -104,13 +104,13 @@ def test_two_signals_at_ten_moments(tmp_path, phase):
     for k in range(1, 40):
         os.link(tmp_path / "photos" / "0.png", tmp_path / "photos" / f"{k}.png")
     begun = time.monotonic()
-    whole = started([*PHASES[phase].split()], tmp_path) if phase != "training" else None
+    whole = started(PHASES[phase].format("").split(), tmp_path) if phase != "training" else None
     length = 12.0
     if whole is not None:
         whole.communicate()
         length = time.monotonic() - begun
     for k in range(MOMENTS):
-        process = started([*PHASES[phase].split(), *(["--output", f"run{k}"] if phase == "training" else [])], tmp_path)
+        process = started(PHASES[phase].format(k).split(), tmp_path)
         wait_for_program(process)
         time.sleep(0.7 * k * length / MOMENTS)  # the machine may be faster than it was
         process.send_signal(signal.SIGINT)
