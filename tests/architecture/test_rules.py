@@ -256,8 +256,8 @@ def test_the_public_names_are_there_and_told_in_dir():
 
 def test_train_is_a_function_and_no_package():
     assert inspect.isfunction(aimgan.train)
-    with pytest.raises(aimgan.AimganError, match="unknown recipe 'grid/iam'; did you mean 'grid/aim'"):
-        aimgan.train("grid/iam")
+    with pytest.raises(aimgan.AimganError, match="unknown recipe 'grid/aimm'; did you mean 'grid/aim'"):
+        aimgan.train("grid/aimm")
 
 
 FORBIDDEN = re.compile(r"\bpickle\b|allow_pickle\s*=\s*True|weights_only\s*=\s*False|torch\.(load|save)\b|\bdill\b")

@@ -164,6 +164,42 @@ def vae_gan(o: Any, x: Rows, draw: Draw) -> Stages:
     }
 
 
+def ian(o: Any, x: Rows, draw: Draw) -> Stages:
+    def says(kind: int, rows: Rows) -> Tensor:
+        logits = [o.D(row)[0] for row in rows]
+        return mean(
+            -torch.log(torch.exp(row[kind]) / (torch.exp(row[0]) + torch.exp(row[1]) + torch.exp(row[2])))
+            for row in logits
+        )
+
+    qs = [o.E(o.D.features(row).detach()) for row in x]  # D's loss does not reach its features by way of E
+    z_x = [q.mean + torch.sqrt(torch.exp(q.log_variance)) * e for q, e in zip(qs, draw(), strict=True)]
+    x_z_x, x_z = images(o, z_x), images(o, draw())
+    f_x, f_r = [o.D.features(row) for row in x], [o.D.features(row) for row in x_z_x]
+    kl = mean((q.mean**2 + torch.exp(q.log_variance) - 1 - q.log_variance).mean() / 2 for q in qs)
+    pixels = mean(abs(s - t) for row in elements(x, x_z_x) for s, t in row)
+    yield {
+        "D": says(0, x) + says(1, x_z) + says(2, x_z_x) + o.orthogonal_weight * orthogonality(o.D),
+        "G E": o.adversarial_weight * (says(0, x_z) + says(0, x_z_x))
+        + o.pixel_weight * pixels
+        + o.feature_weight * squares(f_x, f_r) / f_x[0].numel()
+        + kl
+        + o.orthogonal_weight * (orthogonality(o.G) + orthogonality(o.E)),
+    }
+
+
+def orthogonality(network: Any) -> Tensor:
+    """The sum of |w_i w_j - [i = j]| over the pairs of filters of each convolution."""
+    total = torch.zeros((), dtype=torch.float64)
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            filters = [one.flatten() for one in weight]
+            for i, a in enumerate(filters):
+                for j, b in enumerate(filters):
+                    total = total + abs(torch.dot(a, b) - float(i == j))
+    return total
+
+
 def avb(o: Any, x: Rows, draw: Draw) -> Stages:
     z, eps = draw(), draw()
     made = [(o.E(row), e) for row, e in zip(x, eps, strict=True)]

@@ -42,8 +42,8 @@ class Networks(Protocol):
         """The part of D that an encoder can read, (n, *shape) -> features."""
         ...
 
-    def D(self) -> Discriminator:
-        """The discriminator, (n, *shape) -> (n,)."""
+    def D(self, outputs: int = 1) -> Discriminator:
+        """The discriminator, (n, *shape) -> (n,), or (n, outputs) for one of several kinds."""
         ...
 
     def D_z(self) -> nn.Module:

@@ -10,6 +10,7 @@ from aimgan.objectives.avb import AVB
 from aimgan.objectives.base import Batch, Objective, Prior, Update, Updates
 from aimgan.objectives.bigan import BiGAN
 from aimgan.objectives.gan import GAN
+from aimgan.objectives.ian import IAN
 from aimgan.objectives.infogan import InfoGAN
 from aimgan.objectives.inversion import Inversion
 from aimgan.objectives.mdgan import MDGAN
@@ -37,6 +38,7 @@ OBJECTIVES: dict[str, type] = {
     "mdgan": MDGAN,
     "symmetric-vae": SymmetricVAE,
     "inversion": Inversion,
+    "ian": IAN,
 }
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "Prior", "Update", "Updates"]

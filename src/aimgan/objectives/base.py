@@ -65,6 +65,7 @@ class Objective(Protocol):
     Besides those it has class attributes. The two below are required. `G_sees` and `E_sees` say which batches pass G
     and E in a step, and so which batch-norm statistics a trained model needs (aimgan.networks.batch_norm): "prior" for
     codes z and images x_z, "data" for x and codes z_x, or "both". Without them it is "prior".
+    `D_outputs` is how many kinds of images D tells apart, with a logit for each; without it D has one logit.
     """
 
     reads_features: ClassVar[bool]  # True: E reads D's features (which it never updates); False: E reads x

@@ -48,6 +48,8 @@ def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
     """Make one player with fresh weights from torch's generator."""
     if name == "E":
         return family.E(objective.reads_features, objective.posterior)
+    if name == "D" and (outputs := getattr(objective, "D_outputs", 1)) > 1:
+        return family.D(outputs)
     if name == "G":
         return generator_for(objective.posterior, family.G())
     if name == "D_m" and not isinstance(family, OwnNetworks):
