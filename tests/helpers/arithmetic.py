@@ -43,6 +43,8 @@ PASSES: dict[str, dict[str, str]] = {
     "mdgan, manifold-diffusion": {"G": "3F W B", "E": "2F W", "D_m": "2F 2W I", "D": "2F 2W I"},
     "symmetric-vae": {"G": "2F W B", "E": "2F W B", "D_xz": "2F 2W Ix Iz"},
     "ian": {"G": "2F W B", "E": "F W", "D": "3F 3W 2I"},  # and the products of filters, below
+    "cyclegan": {"G": "2F W B", "E": "2F W B", "D": "3F 2W I", "D_z": "3F 2W I"},
+    "discogan": {"G": "2F W B", "E": "2F W B", "D": "2F 2W I", "D_z": "2F 2W I"},
     "inversion": {"G": "2F W I", "E": "F W", "D": "2F 2W I"},
 }
 

@@ -200,6 +200,38 @@ def orthogonality(network: Any) -> Tensor:
     return total
 
 
+def cyclegan(o: Any, x: Rows, draw: Draw) -> Stages:
+    def off(D: Any, rows: Rows, target: float) -> Tensor:
+        return mean((D(row)[0] - target) ** 2 for row in rows)
+
+    def apart(a: Rows, b: Rows) -> Tensor:
+        return mean(abs(s - t) for row in elements(a, b) for s, t in row)
+
+    z = draw()
+    x_z, z_x = images(o, z), points(o, x)
+    cycles = apart(x, images(o, z_x)) + apart(z, points(o, x_z))
+    loss = off(o.D, x_z, 1) + off(o.D_z, z_x, 1) + o.weight * cycles
+    if o.identity:
+        loss = loss + o.identity * o.weight * (apart(x, images(o, x)) + apart(z, points(o, z)))
+    yield {
+        "G E": loss,
+        "D": (off(o.D, x, 1) + off(o.D, x_z, 0)) / 2,
+        "D_z": (off(o.D_z, z, 1) + off(o.D_z, z_x, 0)) / 2,
+    }
+
+
+def discogan(o: Any, x: Rows, draw: Draw) -> Stages:
+    z = draw()
+    x_z, z_x = images(o, z), points(o, x)
+    of_x = squares(x, images(o, z_x)) / x[0].numel()
+    of_z = squares(z, points(o, x_z)) / z[0].numel()
+    yield {
+        "G E": says_real(o.D, x_z) + says_real(o.D_z, z_x) + o.weight * (of_x + of_z),
+        "D": says_real(o.D, x) + says_generated(o.D, x_z),
+        "D_z": says_real(o.D_z, z) + says_generated(o.D_z, z_x),
+    }
+
+
 def avb(o: Any, x: Rows, draw: Draw) -> Stages:
     z, eps = draw(), draw()
     made = [(o.E(row), e) for row, e in zip(x, eps, strict=True)]

@@ -9,6 +9,8 @@ from aimgan.objectives.alice import ALICE
 from aimgan.objectives.avb import AVB
 from aimgan.objectives.base import Batch, Objective, Prior, Update, Updates
 from aimgan.objectives.bigan import BiGAN
+from aimgan.objectives.cyclegan import CycleGAN
+from aimgan.objectives.discogan import DiscoGAN
 from aimgan.objectives.gan import GAN
 from aimgan.objectives.ian import IAN
 from aimgan.objectives.infogan import InfoGAN
@@ -39,6 +41,8 @@ OBJECTIVES: dict[str, type] = {
     "symmetric-vae": SymmetricVAE,
     "inversion": Inversion,
     "ian": IAN,
+    "cyclegan": CycleGAN,
+    "discogan": DiscoGAN,
 }
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "Prior", "Update", "Updates"]

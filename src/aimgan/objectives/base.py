@@ -4,6 +4,7 @@
     E  encoder, x -> q(z|x)         x_z    an image made from z
     D  discriminator, x -> logit    x_z_x  a reconstruction: G of a code made from x
     D_z, D_xz, D_xx  discriminators of codes, of pairs (x, z) and of pairs (x, x'); D_m a second discriminator of x
+    P_x, P_z  pools of earlier x_z and z_x, which no gradient moves
 
 Other letters are the paper's: p(z) the prior, q(x) the data, rho the discriminator's outputs (logits here: the sigmoid
 is part of the loss), L_d, L_g and L_e the losses.

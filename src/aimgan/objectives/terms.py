@@ -83,6 +83,11 @@ def relativistic(rho_q: Logits, rho_p: Logits) -> Losses:
     return half, half, real(rho_p - rho_q)
 
 
+def least_squares(outputs: Logits, target: float) -> Scalar:
+    """Return E(outputs - target)^2: the game of LSGAN (Mao et al., 2017), without a sigmoid."""
+    return wide(outputs - target).square().mean()
+
+
 def class_nll(logits: Float[Tensor, "n k"], kind: int) -> Scalar:
     """Return -E log softmax(logits)_kind: the cross-entropy of a discriminator of k kinds with one of them."""
     return -mean(F.log_softmax(wide(logits), dim=1)[:, kind])
@@ -166,6 +171,11 @@ def batch_gaussian_kl(z: Codes) -> Scalar:
 
 
 # --- data ---
+
+
+def absolute_distance(a: Images, b: Images) -> Scalar:
+    """Return the mean of |a - b| over samples and elements."""
+    return wide(a - b).abs().mean()
 
 
 def squared_distance(a: Images, b: Images) -> Scalar:
