@@ -9,7 +9,7 @@ from torch import nn
 
 from aimgan.objectives import options
 from aimgan.objectives.base import Batch, Prior, Update, Updates
-from aimgan.objectives.terms import class_nll, gaussian_kl, orthogonality
+from aimgan.objectives.terms import absolute_distance, class_nll, gaussian_kl, orthogonality, wide
 
 REAL, GENERATED, RECONSTRUCTED = range(3)
 
@@ -58,8 +58,8 @@ class IAN:
         L_d = L_real + L_fake + L_r
 
         L_adv = class_nll(rho_p, REAL) + class_nll(rho_r, REAL)
-        L_img = (x - x_z_x).abs().mean()
-        L_feature = (f_x - f_r).square().mean()
+        L_img = absolute_distance(x, x_z_x)
+        L_feature = wide(f_x - f_r).square().mean()
         kl = gaussian_kl(q) / self.prior.dim  # a mean, as the other terms are
         L_rec = self.pixel_weight * L_img + self.feature_weight * L_feature + kl
 
