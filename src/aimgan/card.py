@@ -136,7 +136,7 @@ def last_part(path: str) -> str:
 
 def _without_folders(word: str, names: Collection[str]) -> str:
     """Shorten a path in a word of a command, perhaps after --option= or the name of a setting, to its last part."""
-    match = re.fullmatch(r"(--[\w-]+=)?((?:data\.path|features)=)?(.*)", word, re.DOTALL)
+    match = re.fullmatch(r"(--[\w-]+=)?((?:data\.path|data\.path_b|features)=)?(.*)", word, re.DOTALL)
     assert match is not None
     rest = match[3] if match[3] in names else last_part(match[3])
     return f"{match[1] or ''}{match[2] or ''}{rest}"

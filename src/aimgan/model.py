@@ -19,8 +19,9 @@ from aimgan.errors import AimganError
 from aimgan.files import replacing_folder, require_own, save_tensors, unwritable, write_json, write_text
 from aimgan.model_config import FORMAT, ModelConfig
 from aimgan.model_inputs import CHUNK, from_range, require_finite, require_tensor, to_range
-from aimgan.networks import Posterior, StandardNormal, generator_for
+from aimgan.networks import Posterior, generator_for, prior_for
 from aimgan.networks.batch_norm import BATCHES, BOTH, DATA, PRIOR, batch_norms, reestimate
+from aimgan.networks.data_prior import Prior
 from aimgan.networks.own_encoder import own_encoder
 from aimgan.networks.twins import Twins, twin
 
@@ -56,7 +57,7 @@ class LatentVariableModel(nn.Module):
     share parameters.
     """
 
-    def __init__(self, G: nn.Module, E: nn.Module | None, prior: StandardNormal, config: ModelConfig) -> None:
+    def __init__(self, G: nn.Module, E: nn.Module | None, prior: Prior, config: ModelConfig) -> None:
         super().__init__()
         self.G, self.E, self.prior, self.config = G, E, prior, config
         self.twins = Twins()  # "G": for codes that were inferred from data; "E": for generated images
@@ -81,7 +82,7 @@ class LatentVariableModel(nn.Module):
             E = family.E(config.reads_features, config.posterior)
             if config.reads_features:
                 E = nn.Sequential(family.features(), E)
-        return cls(generator_for(config.posterior, family.G()), E, StandardNormal(family.dim), config)
+        return cls(generator_for(config.posterior, family.G()), E, prior_for(family), config)
 
     @property
     def device(self) -> torch.device:

@@ -13,6 +13,7 @@ from aimgan.checked import numbers
 
 HIGH, LOW = "↑", "↓"
 SAMPLES, RECONSTRUCTIONS, CODES, POSTERIOR = "Samples", "Reconstructions", "Codes", "The posterior q(z|x)"
+TRANSLATIONS = "Translations between two data sets"
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,22 @@ MEANINGS = {
         "whether the edges are the right ones: noise is sharp"),
     "border_mse": Meaning(RECONSTRUCTIONS, LOW, "mean squared error over the outer eighth: often the background",
         "anything of the subject; a constant border scores well if the data have one"),
+    "a_to_b_classes": Meaning(TRANSLATIONS, HIGH,
+        "share of A whose translation is nearest to a sample of B of its own class, of those held out",
+        "whether it is the right sample of the class"),
+    "b_to_a_classes": Meaning(TRANSLATIONS, HIGH, "the same from B to A", "the same"),
+    "a_to_b_pairs": Meaning(TRANSLATIONS, HIGH,
+        "share of A whose translation is nearest to its true counterpart, of those held out",
+        "how near it is; of points that lie densely hardly any is the nearest"),
+    "b_to_a_pairs": Meaning(TRANSLATIONS, HIGH, "the same from B to A", "the same"),
+    "a_to_b_mse": Meaning(TRANSLATIONS, LOW, "mean squared error of translations of A beside their true counterparts",
+        "whether they look like B: the mean of B has a lower error than the wrong sample",
+        {"mean_of_b_mse": "the mean training sample of B"}, anchor="mean_of_b_mse"),
+    "b_to_a_mse": Meaning(TRANSLATIONS, LOW, "the same from B to A", "the same",
+        {"mean_of_a_mse": "the mean training sample of A"}, anchor="mean_of_a_mse"),
+    "cycle_mse_b": Meaning(TRANSLATIONS, LOW,
+        "mean squared error of B to A to B; that of A to B to A is `reconstruction_mse`",
+        "whether translations are right: a wrong map can be inverted, too"),
     "probe_accuracy": Meaning(CODES, HIGH, "accuracy of a linear classifier that reads the class from the code",
         "whether G uses what the codes hold",
         {"largest_class": "the largest class", "probe_accuracy_pixels": "raw pixels"}, anchor="largest_class"),

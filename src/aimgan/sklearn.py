@@ -26,7 +26,7 @@ from aimgan.data.sampler import indices
 from aimgan.devices import resolved_device
 from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.model import LatentVariableModel, ModelConfig, to_range
-from aimgan.networks import MLP, NETWORKS, Networks
+from aimgan.networks import MLP, NETWORKS, Networks, StandardNormal
 from aimgan.objectives import OBJECTIVES
 from aimgan.recipes.assemble import assemble, model_of, normalised_by
 from aimgan.recipes.images import options_of
@@ -190,7 +190,9 @@ class AIMEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Return the mean squared error and -log p(mu(x)), in nats, of each row."""
         codes = self._codes(x)
         error = (self.model_.decode(codes, inferred=True).cpu() - x).square().flatten(1).mean(dim=1)
-        return torch.stack([error, -self.model_.prior.log_prob(codes).cpu()], dim=1).double().numpy()
+        prior = self.model_.prior
+        assert isinstance(prior, StandardNormal)  # the data have one domain
+        return torch.stack([error, -prior.log_prob(codes).cpu()], dim=1).double().numpy()
 
 
 class RowData(NamedTuple):

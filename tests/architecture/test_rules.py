@@ -18,6 +18,7 @@ import typer
 import aimgan
 from aimgan import cli
 from aimgan.objectives import OBJECTIVES
+from aimgan.recipes import pairs
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "aimgan"
@@ -33,7 +34,7 @@ LAYERS = (
     ("objectives", "networks", "data", "metrics", "figures"),
     ("training", "model_config", "console", "extensions"),
     ("model",),
-    ("recipes", "search", "sharing"),
+    ("recipes", "search", "sharing", "translation"),
     ("evaluation", "explorer"),
     ("pages",),
     ("runs",),
@@ -45,6 +46,7 @@ LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # The engine knows what an update is, and no algorithm, network or data set.
 ONLY = {"training": {"objectives.base", *(part for parts in LAYERS[:4] for part in parts)}}
 DATA_SETS = ("grid", "ring", "unbalanced", "digits", "mnist", "cifar10", "celeba", "folder")
+TWO_DATA_SETS = ("pairs-points", "pairs-digits", "pairs")
 
 CLI = {
     "train": {
@@ -52,6 +54,7 @@ CLI = {
         "--output",
         "-o",
         "--data",
+        "--data-b",
         "--size",
         "--seed",
         "--steps",
@@ -69,6 +72,7 @@ CLI = {
     "generate": {"run", "--output", "-o", "-n", "--n", "--seed", "--device"},
     "reconstruct": {"run", "images", "--output", "-o", "--device", "--draws", "--optimise"},
     "neighbours": {"run", "image", "--output", "-o", "-m", "--m", "--seed", "--device"},
+    "translate": {"run", "images", "--back", "--output", "-o", "--device"},
     "interpolate": {"run", "a", "b", "--output", "-o", "--steps", "--device"},
     "encode": {"run", "data", "--output", "-o", "--device"},
     "reproduce": {
@@ -171,7 +175,9 @@ def test_every_objective_is_one_file_one_entry_and_one_page():
 
 
 def test_the_recipes_are_every_objective_on_every_data_set():
-    assert list(aimgan.RECIPES) == [f"{data}/{name}" for data in DATA_SETS for name in OBJECTIVES]
+    of_one = [f"{data}/{name}" for data in DATA_SETS for name in OBJECTIVES]
+    of_two = [f"{data}/{name}" for data in TWO_DATA_SETS for name in pairs.OBJECTIVES]
+    assert list(aimgan.RECIPES) == of_one + of_two
     assert all(recipe.name == name for name, recipe in aimgan.RECIPES.items())
     assert all(recipe.objective == name.split("/")[1] for name, recipe in aimgan.RECIPES.items())
 
@@ -256,8 +262,8 @@ def test_the_public_names_are_there_and_told_in_dir():
 
 def test_train_is_a_function_and_no_package():
     assert inspect.isfunction(aimgan.train)
-    with pytest.raises(aimgan.AimganError, match="unknown recipe 'grid/iam'; did you mean 'grid/aim'"):
-        aimgan.train("grid/iam")
+    with pytest.raises(aimgan.AimganError, match="unknown recipe 'grid/aimm'; did you mean 'grid/aim'"):
+        aimgan.train("grid/aimm")
 
 
 FORBIDDEN = re.compile(r"\bpickle\b|allow_pickle\s*=\s*True|weights_only\s*=\s*False|torch\.(load|save)\b|\bdill\b")

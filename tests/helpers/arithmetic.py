@@ -42,6 +42,9 @@ PASSES: dict[str, dict[str, str]] = {
     "mdgan": {"G": "2F W B", "E": "F W", "D": "3F 2W 2I"},
     "mdgan, manifold-diffusion": {"G": "3F W B", "E": "2F W", "D_m": "2F 2W I", "D": "2F 2W I"},
     "symmetric-vae": {"G": "2F W B", "E": "2F W B", "D_xz": "2F 2W Ix Iz"},
+    "ian": {"G": "2F W B", "E": "F W", "D": "3F 3W 2I"},  # and the products of filters, below
+    "cyclegan": {"G": "2F W B", "E": "2F W B", "D": "3F 2W I", "D_z": "3F 2W I"},
+    "discogan": {"G": "2F W B", "E": "2F W B", "D": "2F 2W I", "D_z": "2F 2W I"},
     "inversion": {"G": "2F W I", "E": "F W", "D": "2F 2W I"},
 }
 
@@ -103,7 +106,15 @@ def formula(name: str, objective: Any, x: Tensor) -> int:
     players = {player: attrgetter(player)(objective) for player in PASSES[name]}
     costs = {player: cost(network, inputs_of(player, objective, x)) for player, network in players.items()}
     total = sum(counted(passes, costs[player]) for player, passes in PASSES[name].items())
-    return total + (inner_steps(objective, costs["D"]) if name == "unrolled-gan" else 0)
+    if name == "unrolled-gan":
+        return total + inner_steps(objective, costs["D"])
+    return total + (products_of_filters(objective) if name == "ian" else 0)
+
+
+def products_of_filters(objective: Any) -> int:
+    """What orthogonal regularisation adds: W W^T of each convolution, and its gradient, which both factors get."""
+    weights = [p for player in (objective.G, objective.E, objective.D) for p in player.parameters() if p.ndim == 4]
+    return sum(3 * 2 * len(W) * W.numel() for W in weights)
 
 
 def inner_steps(objective: Any, D: dict[str, int]) -> int:

@@ -105,6 +105,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("veegan", {"weight": 0.3}),
     ("unrolled-gan", {"generator": "non-saturating", "unrolling": 2}),
     ("mdgan", {"variant": "manifold-diffusion"}),
+    ("cyclegan", {"history": "none", "weight": 0.3}),
 ]
 # Of D's outputs only differences are in the loss, which therefore leaves D's last bias where it is.
 OF_PAIRS: list[tuple[str, dict[str, Any]]] = [
@@ -112,6 +113,8 @@ OF_PAIRS: list[tuple[str, dict[str, Any]]] = [
 ]
 # Their losses are no means over samples, so n processes are not one; their pages say why.
 OF_A_WHOLE_BATCH = {"age", "unrolled-gan"}
+# Each process has a pool of its own.
+WITH_A_POOL = ("cyclegan", {})
 every_objective = pytest.mark.parametrize("name", OBJECTIVES)
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -122,7 +125,8 @@ def of_cases(cases: list[tuple[str, dict[str, Any]]]) -> pytest.MarkDecorator:
 
 
 every_case = of_cases(CASES)
-every_split_case = of_cases([case for case in CASES if case[0] not in OF_A_WHOLE_BATCH] + OF_PAIRS)
+ONE_AND_MANY = [case for case in CASES if case[0] not in OF_A_WHOLE_BATCH and case != WITH_A_POOL]
+every_split_case = of_cases(ONE_AND_MANY + OF_PAIRS)
 
 
 def engine(objective: Objective, rule: Rule | None = None, ema: float = 0.0, seed: int = 0) -> Engine:

@@ -164,6 +164,74 @@ def vae_gan(o: Any, x: Rows, draw: Draw) -> Stages:
     }
 
 
+def ian(o: Any, x: Rows, draw: Draw) -> Stages:
+    def says(kind: int, rows: Rows) -> Tensor:
+        logits = [o.D(row)[0] for row in rows]
+        return mean(
+            -torch.log(torch.exp(row[kind]) / (torch.exp(row[0]) + torch.exp(row[1]) + torch.exp(row[2])))
+            for row in logits
+        )
+
+    qs = [o.E(o.D.features(row).detach()) for row in x]  # D's loss does not reach its features by way of E
+    z_x = [q.mean + torch.sqrt(torch.exp(q.log_variance)) * e for q, e in zip(qs, draw(), strict=True)]
+    x_z_x, x_z = images(o, z_x), images(o, draw())
+    f_x, f_r = [o.D.features(row) for row in x], [o.D.features(row) for row in x_z_x]
+    kl = mean((q.mean**2 + torch.exp(q.log_variance) - 1 - q.log_variance).mean() / 2 for q in qs)
+    pixels = mean(abs(s - t) for row in elements(x, x_z_x) for s, t in row)
+    yield {
+        "D": says(0, x) + says(1, x_z) + says(2, x_z_x) + o.orthogonal_weight * orthogonality(o.D),
+        "G E": o.adversarial_weight * (says(0, x_z) + says(0, x_z_x))
+        + o.pixel_weight * pixels
+        + o.feature_weight * squares(f_x, f_r) / f_x[0].numel()
+        + kl
+        + o.orthogonal_weight * (orthogonality(o.G) + orthogonality(o.E)),
+    }
+
+
+def orthogonality(network: Any) -> Tensor:
+    """The sum of |w_i w_j - [i = j]| over the pairs of filters of each convolution."""
+    total = torch.zeros((), dtype=torch.float64)
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            filters = [one.flatten() for one in weight]
+            for i, a in enumerate(filters):
+                for j, b in enumerate(filters):
+                    total = total + abs(torch.dot(a, b) - float(i == j))
+    return total
+
+
+def cyclegan(o: Any, x: Rows, draw: Draw) -> Stages:
+    def off(D: Any, rows: Rows, target: float) -> Tensor:
+        return mean((D(row)[0] - target) ** 2 for row in rows)
+
+    def apart(a: Rows, b: Rows) -> Tensor:
+        return mean(abs(s - t) for row in elements(a, b) for s, t in row)
+
+    z = draw()
+    x_z, z_x = images(o, z), points(o, x)
+    cycles = apart(x, images(o, z_x)) + apart(z, points(o, x_z))
+    loss = off(o.D, x_z, 1) + off(o.D_z, z_x, 1) + o.weight * cycles
+    if o.identity:
+        loss = loss + o.identity * o.weight * (apart(x, images(o, x)) + apart(z, points(o, z)))
+    yield {
+        "G E": loss,
+        "D": (off(o.D, x, 1) + off(o.D, x_z, 0)) / 2,
+        "D_z": (off(o.D_z, z, 1) + off(o.D_z, z_x, 0)) / 2,
+    }
+
+
+def discogan(o: Any, x: Rows, draw: Draw) -> Stages:
+    z = draw()
+    x_z, z_x = images(o, z), points(o, x)
+    of_x = squares(x, images(o, z_x)) / x[0].numel()
+    of_z = squares(z, points(o, x_z)) / z[0].numel()
+    yield {
+        "G E": says_real(o.D, x_z) + says_real(o.D_z, z_x) + o.weight * (of_x + of_z),
+        "D": says_real(o.D, x) + says_generated(o.D, x_z),
+        "D_z": says_real(o.D_z, z) + says_generated(o.D_z, z_x),
+    }
+
+
 def avb(o: Any, x: Rows, draw: Draw) -> Stages:
     z, eps = draw(), draw()
     made = [(o.E(row), e) for row, e in zip(x, eps, strict=True)]

@@ -14,16 +14,18 @@ from torch import Tensor, nn
 
 from aimgan import noise
 from aimgan.errors import AimganError
-from aimgan.networks import MLP, StandardNormal
+from aimgan.networks import MLP, Networks, Residual, StandardNormal
 from aimgan.objectives import OBJECTIVES, Update
 from aimgan.recipes.assemble import make_player, player_names
 from aimgan.training.engine import players
 
 N, DIM, LR = 5, 3, 0.001
 POINTS, IMAGES = MLP(shape=(2,), dim=DIM, width=8), MLP(shape=(1, 2, 2), dim=DIM, width=8)
+TRIPLES = MLP(shape=(DIM,), dim=DIM, width=8)  # samples and codes of one size
+FOR_OPTIONS = {"orthogonal_weight": Residual(shape=(1, 8, 8), dim=DIM, width=16), "identity": TRIPLES}
 
 
-def make(name: str, family: MLP = POINTS, **options: Any) -> Any:
+def make(name: str, family: Networks = POINTS, **options: Any) -> Any:
     cls = cast(Any, OBJECTIVES[name])
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -70,6 +72,12 @@ CASES: list[tuple[str, Callable[..., naive.Stages], dict[str, Any]]] = [
     ("vae", naive.vae, {"likelihood": "bernoulli"}),
     ("aae", naive.aae, {"weight": 0.3}),
     ("vae-gan", naive.vae_gan, {"weight": 0.3}),
+    ("ian", naive.ian, {}),
+    ("ian", naive.ian, {"pixel_weight": 0.3, "orthogonal_weight": 0.1}),
+    ("cyclegan", naive.cyclegan, {"history": "none"}),
+    ("cyclegan", naive.cyclegan, {"history": "none", "weight": 0.3, "identity": 0.5}),
+    ("discogan", naive.discogan, {}),
+    ("discogan", naive.discogan, {"weight": 0.3}),
     ("avb", naive.avb, {"sigma": 0.5}),
     ("avb", naive.avb, {"likelihood": "bernoulli"}),
     ("age", naive.age, {"data_weight": 0.3, "code_weight": 7.0}),
@@ -86,7 +94,8 @@ CASES: list[tuple[str, Callable[..., naive.Stages], dict[str, Any]]] = [
 )
 def test_a_step_is_its_algorithm(name: str, algorithm: Callable[..., naive.Stages], options: dict[str, Any]) -> None:
     """Stage by stage, the networks moved in between: a stage that read stale networks would differ."""
-    family = IMAGES if "bernoulli" in options.values() else POINTS
+    family: Networks = IMAGES if "bernoulli" in options.values() else POINTS
+    family = next((FOR_OPTIONS[option] for option in options if option in FOR_OPTIONS), family)
     objective, x = make(name, family, **options), batch(family.shape)
     tolerance = 1e-11 if name == "age" else 1e-12  # variances of close codes cancel
     expected = algorithm(objective, [*x.split(1)], drawn_again())
@@ -201,6 +210,8 @@ def test_unrolled_gans_gradient_goes_through_the_inner_steps(steps: int, generat
         ("unrolled-gan", {"discriminator_rate": 0.0}, "discriminator_rate is 0.0; expected a finite number > 0"),
         ("mdgan", {"data_weight": -0.1}, "data_weight is -0.1; expected a finite number >= 0"),
         ("age", {"data_weight": -1.0}, "data_weight is -1.0"),
+        ("cyclegan", {"history": "pol"}, "unknown value of history 'pol'; did you mean 'pool'"),
+        ("ian", {"orthogonal_weight": -1.0}, "orthogonal_weight is -1.0; expected a finite number >= 0"),
         ("aae", {"weight": 0.0}, "weight is 0.0; expected a finite number > 0"),
         *((name, {"sigma": 0.0}, "sigma is 0.0; expected a finite number > 0") for name in ("vae", "avb")),
         *((n, {"weight": -1.0}, "weight is -1.0") for n in ("alice", "veegan", "vae-gan", "infogan", "symmetric-vae")),

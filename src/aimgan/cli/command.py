@@ -29,9 +29,12 @@ class Command:
         """Load the model."""
         return load(self.run, resolved_device(self.device))
 
-    def read(self, model: LatentVariableModel, inputs: Sequence[str]) -> Input:
-        """Read files and folders as a batch for the model, with a progress bar, and name those that are skipped."""
+    def read(self, model: LatentVariableModel, inputs: Sequence[str], shape: tuple[int, ...] | None = None) -> Input:
+        """Read files and folders as a batch for the model, with a progress bar, and name those that are skipped.
+
+        Samples are of the shape of the model's, or of another one.
+        """
         with screen.decoding(self.console) as progress:
-            given = read(inputs, model.shape, progress, model.config.scale)
+            given = read(inputs, shape or model.shape, progress, model.config.scale)
         screen.say_skipped(self.console, given.skipped, len(given.x))
         return given

@@ -18,6 +18,8 @@ from aimgan.cli.command import Command
 from aimgan.cli.output import write, write_arrays
 from aimgan.errors import AimganError
 from aimgan.sharing.folder import scores_of
+from aimgan.translation import second_shape
+from aimgan.translation import translate as translated
 
 if TYPE_CHECKING:
     from aimgan.model import LatentVariableModel
@@ -104,6 +106,18 @@ def neighbours(command: Command, output: Path, image: str, m: int, seed: int) ->
     near = model.neighbours(x, m, noise.generator(seed, "neighbours", device=model.device)).cpu()
     rows = torch.cat((x[:, None], near), dim=1).flatten(0, 1)
     return write(output, {_kind(model): x, "neighbours": near}, rows, columns=m + 1)
+
+
+def translate(command: Command, output: Path, inputs: Sequence[str], back: bool) -> Path:
+    """Write inputs beside their translations: from A to B, or back."""
+    model = command.model()
+    shape = second_shape(model)
+    x = command.read(model, inputs, shape if back else model.shape).x
+    made = translated(model, x, back).cpu()
+    picture = made
+    if made.ndim == 4:
+        picture = torch.stack([images.expand(-1, 3, -1, -1) for images in (x, made)], dim=1).flatten(0, 1)
+    return write(output, {_kind(model): x, "translations": made}, picture, columns=2 * min(len(x), 4))
 
 
 def interpolate(command: Command, output: Path, a: str, b: str, steps: int) -> Path:

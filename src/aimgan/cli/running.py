@@ -18,6 +18,7 @@ def train(
         Path | None, typer.Option("--output", "-o", help="The run's folder. [runs/<data>-<objective>]")
     ] = None,
     data: Annotated[str | None, typer.Option(help="Images: a folder, a zip, .npz, .npy, parquet, a Hub id.")] = None,
+    data_b: Annotated[str | None, typer.Option("--data-b", help="Images of the second data set, for pairs/*.")] = None,
     size: Annotated[int | None, typer.Option(help="Side that images are scaled and cropped to.")] = None,
     seed: Seed = 0,
     steps: Annotated[int | None, typer.Option(help="Steps to train for. [the recipe's]")] = None,
@@ -48,13 +49,15 @@ def train(
     aimgan train folder/aim --data photos --size 64 --output runs/photos
     aimgan train mnist/aim --data PATH --preset cpu
     aimgan train grid/aim --set weighting=none --set lr=1e-3 --output runs/plain
+    aimgan train pairs/cyclegan --data horses --data-b zebras --size 32
     aimgan train grid/aim --track wandb --output runs/tracked
     """  # fmt: skip
     from aimgan.runs.train import train as run
 
     settings = _settings(set_ or [])
-    run(recipe, output, data=data, size=size, seed=seed, steps=steps, minutes=minutes, device=device, preset=preset,
-        settings=settings, extend=extend, new_data=new_data, track=track or None, console=console())  # fmt: skip
+    run(recipe, output, data=data, data_b=data_b, size=size, seed=seed, steps=steps, minutes=minutes, device=device,
+        preset=preset, settings=settings, extend=extend, new_data=new_data, track=track or None,
+        console=console())  # fmt: skip
 
 
 @app.command()

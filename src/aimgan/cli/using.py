@@ -68,6 +68,24 @@ def neighbours(
 
 
 @app.command()
+def translate(
+    run: Run, images: Annotated[list[str], typer.Argument(help="Image files, folders or arrays.")], output: Output,
+    back: Annotated[bool, typer.Option("--back", help="From B to A, instead of from A to B.")] = False,
+    device: Device = "auto",
+) -> None:  # fmt: skip
+    """Translate between the two data sets of a model that was trained on two.
+
+    \b
+    aimgan translate runs/pairs-cyclegan horses/1.jpg --output zebra.png
+    aimgan translate runs/pairs-cyclegan zebras/1.jpg --back --output horse.png
+    """
+    from aimgan.cli import model_verbs as verbs
+    from aimgan.cli.command import Command
+
+    wrote(verbs.translate(Command(run, device, console()), output, images, back))
+
+
+@app.command()
 def interpolate(
     run: Run, a: Annotated[str, typer.Argument(help="The first image.")],
     b: Annotated[str, typer.Argument(help="The last image.")], output: Output,

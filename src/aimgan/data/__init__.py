@@ -6,8 +6,9 @@ from aimgan.data.memory import InMemory, in_memory
 from aimgan.data.mixtures import Grid, Mixture, Ring, Unbalanced
 from aimgan.data.names import Skipped
 from aimgan.data.own import OwnBatches, PointSet
+from aimgan.data.two_domains import PairedDigits, PairedImages, PairedPoints, TwoDomains
 
-Data = ImageSet | Mixture | PointSet | OwnBatches  # loaded
+Data = ImageSet | Mixture | PointSet | OwnBatches | TwoDomains  # loaded
 
 DATA: dict[str, type] = {
     "grid": Grid,
@@ -17,6 +18,9 @@ DATA: dict[str, type] = {
     "images": Images,
     "stream": Stream,
     "memory": InMemory,
+    "pairs-points": PairedPoints,
+    "pairs-digits": PairedDigits,
+    "pairs": PairedImages,
 }
 
 __all__ = [
@@ -31,10 +35,14 @@ __all__ = [
     "InMemory",
     "Mixture",
     "OwnBatches",
+    "PairedDigits",
+    "PairedImages",
+    "PairedPoints",
     "PointSet",
     "Ring",
     "Skipped",
     "Stream",
+    "TwoDomains",
     "Unbalanced",
     "in_memory",
 ]

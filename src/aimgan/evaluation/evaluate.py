@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aimgan import noise
-from aimgan.data import Data, ImageSet, Mixture
+from aimgan.data import Data, ImageSet, Mixture, TwoDomains
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.evaluation.image_scores import (
     NEIGHBOURS,
@@ -22,6 +22,7 @@ from aimgan.evaluation.image_scores import (
     scores_without_network,
 )
 from aimgan.evaluation.pca import principal_components, rebuilding_error
+from aimgan.evaluation.translation import translation
 from aimgan.metrics import (
     Calibration,
     PixelMoments,
@@ -70,6 +71,8 @@ def _scores(
         scores |= scores_without_network(model, data, seed)
     if model.E is not None:
         scores |= _inference(model, data, seed)
+    if isinstance(data, TwoDomains):
+        scores |= translation(model, data)
     return scores
 
 
@@ -86,6 +89,8 @@ def _inference(model: LatentVariableModel, data: Data, seed: int) -> dict[str, A
             scores |= within_modes(model, data, seed)
     if not model.config.deterministic:  # the posterior is a point: it has no density to calibrate
         scores |= calibration(model, seed)
+    if isinstance(data, TwoDomains):  # p(z) is no Gaussian that codes could be compared with
+        return {name: value for name, value in scores.items() if not name.startswith("prior_")}
     if sum(len(q.mean) for q in parts) > 1:
         # q(z) is the mixture of all q(z|x): its draws, not the means, can match the prior.
         q = Posterior(torch.cat([q.mean for q in parts]), torch.cat([q.log_variance for q in parts]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from aimgan.data import Data, Mixture, OwnBatches
+from aimgan.data import Data, Mixture, OwnBatches, TwoDomains
 from aimgan.evaluation.collapse import generated_spread
 from aimgan.model import LatentVariableModel
 
@@ -18,6 +18,7 @@ USABLE = 0.6  # of the mean image's error: below, people and objects are recogni
 FEW = 500  # training images; of fewer a model learns the images and not their kind
 COLLAPSED = 0.2  # of the data's standard deviation over samples: below, all samples look alike
 MORE = "--extend --minutes 30"  # trains a run that has ended for longer
+TRANSLATED = 0.6  # of held-out samples, in both directions
 GOOD_QUALITY = 0.9  # of a mixture's samples within three standard deviations of a mode
 
 
@@ -32,6 +33,8 @@ def judged(model: LatentVariableModel, data: Data, scores: Mapping[str, Any], se
     """Judge a model by its scores on data, and by how much its samples vary."""
     if isinstance(data, Mixture):
         return verdict(scores)
+    if isinstance(data, TwoDomains):
+        return _of_translation(scores)
     if isinstance(data, OwnBatches) and not data.has_held_out:
         return Verdict(False, "There are no held-out samples, so nothing can be said: give the data chunks().")
     if len(data.shape) == 1:
@@ -70,6 +73,19 @@ def _of_mixture(scores: Mapping[str, Any]) -> Verdict:
     if quality < GOOD_QUALITY:
         return Verdict(False, f"{line}. Samples are not sharp yet: train longer ({MORE}).")
     return Verdict(True, f"{line}. The model has learnt the distribution.")
+
+
+def _of_translation(scores: Mapping[str, Any]) -> Verdict:
+    """Judge translations by classes of held-out pairs, or by the pairs themselves where there are no classes."""
+    kind = "classes" if "a_to_b_classes" in scores else "pairs"
+    there, back = scores.get(f"a_to_b_{kind}"), scores.get(f"b_to_a_{kind}")
+    if there is None or back is None:
+        return Verdict(True, "There are no held-out pairs to judge the translation by: look at translations.png.")
+    right = "a sample of the right class" if kind == "classes" else "their own counterpart"
+    line = f"{there:.1%} of A are translated nearest to {right} in B, and {back:.1%} of B back"
+    if min(there, back) < TRANSLATED:
+        return Verdict(False, f"{line}. Not ready: train longer ({MORE}), or again with another --seed.")
+    return Verdict(True, f"{line}. Usable.")
 
 
 def _of_points(scores: Mapping[str, Any]) -> Verdict:

@@ -19,6 +19,7 @@ from aimgan.metrics.reconstruction import (
     with_signed_scale,
 )
 from aimgan.metrics.sharpness import sharpness
+from aimgan.metrics.translation import translation_scores
 from aimgan.metrics.within_modes import WithinModes
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "posterior_images",
     "prior_matching",
     "sharpness",
+    "translation_scores",
     "unrelated_pair_mse",
     "with_signed_scale",
 ]

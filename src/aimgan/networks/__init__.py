@@ -4,6 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import nn
 
+from aimgan.networks.data_prior import DataPrior, prior_for
 from aimgan.networks.discriminator import Discriminator, JointDiscriminator, PairDiscriminator
 from aimgan.networks.gaussian import POINT, GaussianHead, Posterior, StandardNormal
 from aimgan.networks.mlp import MLP
@@ -13,6 +14,7 @@ from aimgan.networks.residual import Residual
 from aimgan.networks.stochastic import StochasticGenerator
 from aimgan.networks.table3 import Table3
 from aimgan.networks.table4 import Table4
+from aimgan.networks.translator import PointTranslator, Translator
 
 
 @runtime_checkable
@@ -42,8 +44,8 @@ class Networks(Protocol):
         """The part of D that an encoder can read, (n, *shape) -> features."""
         ...
 
-    def D(self) -> Discriminator:
-        """The discriminator, (n, *shape) -> (n,)."""
+    def D(self, outputs: int = 1) -> Discriminator:
+        """The discriminator, (n, *shape) -> (n,), or (n, outputs) for one of several kinds."""
         ...
 
     def D_z(self) -> nn.Module:
@@ -63,7 +65,15 @@ class Networks(Protocol):
         ...
 
 
-NETWORKS: dict[str, type] = {"mlp": MLP, "table3": Table3, "table4": Table4, "residual": Residual, "own": OwnNetworks}
+NETWORKS: dict[str, type] = {
+    "mlp": MLP,
+    "table3": Table3,
+    "table4": Table4,
+    "residual": Residual,
+    "own": OwnNetworks,
+    "point-translator": PointTranslator,
+    "translator": Translator,
+}
 
 __all__ = [
     "MLP",
@@ -72,6 +82,7 @@ __all__ = [
     "POINT",
     "POINTS",
     "POSTERIORS",
+    "DataPrior",
     "Discriminator",
     "FromSphere",
     "GaussianHead",
@@ -80,11 +91,14 @@ __all__ = [
     "Networks",
     "OwnNetworks",
     "PairDiscriminator",
+    "PointTranslator",
     "Posterior",
     "Residual",
     "StandardNormal",
     "StochasticGenerator",
     "Table3",
     "Table4",
+    "Translator",
     "generator_for",
+    "prior_for",
 ]

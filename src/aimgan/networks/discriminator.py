@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 
 class Discriminator(nn.Module):
-    """D(x) = head(features(x)), in two parts so that an encoder can read the features."""
+    """D(x) = head(features(x)), in two parts so that an encoder can read the features.
 
-    def __init__(self, features: nn.Module, head: nn.Module) -> None:
+    With more than one `outputs` D tells as many kinds of images apart, and has a logit for each kind.
+    """
+
+    def __init__(self, features: nn.Module, head: nn.Module, outputs: int = 1) -> None:
         super().__init__()
-        self.features, self.head = features, nn.Sequential(head, nn.Flatten(0))
+        self.features, self.head = features, nn.Sequential(head, nn.Flatten(0 if outputs == 1 else 1))
 
-    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
-        """Return the logit of each image."""
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """Return the logit of each image, (n,), or the logits of its kinds, (n, outputs)."""
         return self.head(self.features(x))
 
 

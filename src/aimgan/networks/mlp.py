@@ -78,9 +78,9 @@ class MLP:
         """(n, *shape) -> (n, width)."""
         return nn.Sequential(*self._inputs(), *self._hidden(math.prod(self.shape), self.depth))
 
-    def D(self) -> Discriminator:
-        """(n, *shape) -> (n,)."""
-        return Discriminator(self.features(), nn.Linear(self.width, 1))
+    def D(self, outputs: int = 1) -> Discriminator:
+        """(n, *shape) -> (n,), or (n, outputs)."""
+        return Discriminator(self.features(), nn.Linear(self.width, outputs), outputs)
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,)."""

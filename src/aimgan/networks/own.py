@@ -62,8 +62,8 @@ class OwnNetworks:
         """The encoder, D's features or x -> Posterior."""
         return self.made("E")
 
-    def D(self) -> Any:
-        """The discriminator, (n, *shape) -> (n,)."""
+    def D(self, outputs: int = 1) -> Any:
+        """The discriminator, (n, *shape) -> (n,), or (n, outputs): recipes/own.py checks which."""
         return self.made("D")
 
     def features(self) -> nn.Module:

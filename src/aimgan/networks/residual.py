@@ -98,9 +98,9 @@ class Residual:
             layers.extend([nn.AvgPool2d(2), scaled(conv1(a, b)), *self._blocks(b)])
         return layers.append(leaky(SLOPE))
 
-    def D(self) -> Discriminator:
-        """(n, c, side, side) -> (n,), logits."""
-        return Discriminator(self.features(), scaled(self._whole(1)))
+    def D(self, outputs: int = 1) -> Discriminator:
+        """(n, c, side, side) -> (n,), or (n, outputs), logits."""
+        return Discriminator(self.features(), scaled(self._whole(outputs)), outputs)
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,)."""

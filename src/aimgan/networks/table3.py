@@ -63,16 +63,16 @@ class Table3:
         )
         return initialise(layers)
 
-    def D(self, channels: int = 1) -> Discriminator:
-        """(n, channels, 28, 28) -> (n,), logits: the printed sigmoid is in the loss."""
+    def D(self, outputs: int = 1, channels: int = 1) -> Discriminator:
+        """(n, channels, 28, 28) -> (n,), or (n, outputs), logits: the printed sigmoid is in the loss."""
         outer, inner = self.maps
         head = nn.Sequential(
             nn.Flatten(),
             fc(inner * 49, self.width, leaky(SLOPE), norm=True),
             fc(self.width, outer),
-            fc(outer, 1),
+            fc(outer, outputs),
         )
-        return Discriminator(self.features(channels), initialise(head))
+        return Discriminator(self.features(channels), initialise(head), outputs)
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,). Not in the paper."""

@@ -58,9 +58,9 @@ class Table4:
             layers.append(conv(a, b, leaky(SLOPE), norm=True))
         return initialise(layers)
 
-    def D(self) -> Discriminator:
-        """(n, c, side, side) -> (n,), logits: the printed sigmoid is in the loss."""
-        return Discriminator(self.features(), initialise(conv(self.width, 1, geometry=WHOLE)))
+    def D(self, outputs: int = 1) -> Discriminator:
+        """(n, c, side, side) -> (n,), or (n, outputs), logits: the printed sigmoid is in the loss."""
+        return Discriminator(self.features(), initialise(conv(self.width, outputs, geometry=WHOLE)), outputs)
 
     def D_z(self) -> nn.Module:
         """(n, dim) -> (n,). Not in the paper."""

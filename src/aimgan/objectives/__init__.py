@@ -9,7 +9,10 @@ from aimgan.objectives.alice import ALICE
 from aimgan.objectives.avb import AVB
 from aimgan.objectives.base import Batch, Objective, Prior, Update, Updates
 from aimgan.objectives.bigan import BiGAN
+from aimgan.objectives.cyclegan import CycleGAN
+from aimgan.objectives.discogan import DiscoGAN
 from aimgan.objectives.gan import GAN
+from aimgan.objectives.ian import IAN
 from aimgan.objectives.infogan import InfoGAN
 from aimgan.objectives.inversion import Inversion
 from aimgan.objectives.mdgan import MDGAN
@@ -37,6 +40,9 @@ OBJECTIVES: dict[str, type] = {
     "mdgan": MDGAN,
     "symmetric-vae": SymmetricVAE,
     "inversion": Inversion,
+    "ian": IAN,
+    "cyclegan": CycleGAN,
+    "discogan": DiscoGAN,
 }
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "Prior", "Update", "Updates"]

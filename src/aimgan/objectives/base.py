@@ -4,6 +4,7 @@
     E  encoder, x -> q(z|x)         x_z    an image made from z
     D  discriminator, x -> logit    x_z_x  a reconstruction: G of a code made from x
     D_z, D_xz, D_xx  discriminators of codes, of pairs (x, z) and of pairs (x, x'); D_m a second discriminator of x
+    P_x, P_z  pools of earlier x_z and z_x, which no gradient moves
 
 Other letters are the paper's: p(z) the prior, q(x) the data, rho the discriminator's outputs (logits here: the sigmoid
 is part of the loss), L_d, L_g and L_e the losses.
@@ -65,6 +66,7 @@ class Objective(Protocol):
     Besides those it has class attributes. The two below are required. `G_sees` and `E_sees` say which batches pass G
     and E in a step, and so which batch-norm statistics a trained model needs (aimgan.networks.batch_norm): "prior" for
     codes z and images x_z, "data" for x and codes z_x, or "both". Without them it is "prior".
+    `D_outputs` is how many kinds of images D tells apart, with a logit for each; without it D has one logit.
     """
 
     reads_features: ClassVar[bool]  # True: E reads D's features (which it never updates); False: E reads x

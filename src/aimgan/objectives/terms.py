@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Scalar = Float[Tensor, ""]
@@ -83,6 +83,16 @@ def relativistic(rho_q: Logits, rho_p: Logits) -> Losses:
     return half, half, real(rho_p - rho_q)
 
 
+def least_squares(outputs: Logits, target: float) -> Scalar:
+    """Return E(outputs - target)^2: the game of LSGAN (Mao et al., 2017), without a sigmoid."""
+    return wide(outputs - target).square().mean()
+
+
+def class_nll(logits: Float[Tensor, "n k"], kind: int) -> Scalar:
+    """Return -E log softmax(logits)_kind: the cross-entropy of a discriminator of k kinds with one of them."""
+    return -mean(F.log_softmax(wide(logits), dim=1)[:, kind])
+
+
 GAMES: dict[str, Callable[[Logits, Logits], Losses]] = {
     "gan": gan,
     "f-gan": f_gan,
@@ -111,6 +121,21 @@ def gradient_penalty(rho: Logits, x: Images) -> Scalar:
     """
     (slope,) = torch.autograd.grad(rho.sum(), x, create_graph=True)
     return slope.square().sum() / len(x)
+
+
+def orthogonality(*networks: nn.Module) -> Scalar:
+    """Return the sum over convolutions of |W W^T - I|, all elements' absolute values (Brock et al., 2017).
+
+    Row i of W is filter i, or of a transposed convolution the weights of input map i: the filter of its transpose.
+    Without a convolution it is a constant 0.
+    """
+    total = torch.zeros((), device=next(networks[0].parameters()).device)
+    for network in networks:
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                W = module.weight.flatten(1)
+                total = total + wide(W @ W.T - torch.eye(len(W), device=W.device, dtype=W.dtype)).abs().sum()
+    return total
 
 
 # --- codes ---
@@ -146,6 +171,11 @@ def batch_gaussian_kl(z: Codes) -> Scalar:
 
 
 # --- data ---
+
+
+def absolute_distance(a: Images, b: Images) -> Scalar:
+    """Return the mean of |a - b| over samples and elements."""
+    return wide(a - b).abs().mean()
 
 
 def squared_distance(a: Images, b: Images) -> Scalar:

@@ -19,8 +19,8 @@ from aimgan.training.run_dir import flat
 
 Row = Mapping[str, Any]
 NOT_CURVES = {"step", "epoch", "lr", "steps_per_second", "images_per_second"}
-FOLLOWS = ("networks.shape", "name")  # settings that follow from the data and from the recipe's name
-FLAGS = {"data.path": "--data", "data.size": "--size", "steps": "--steps"}
+FOLLOWS = ("networks.shape", "networks.codes", "name")  # settings that follow from the data and from the recipe's name
+FLAGS = {"data.path": "--data", "data.path_b": "--data-b", "data.size": "--size", "steps": "--steps"}
 MAX_STEP, MAX_CHARTS = 2**53, 100
 
 

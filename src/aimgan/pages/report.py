@@ -20,12 +20,13 @@ from aimgan.pages.tables import Table, of_run, paper_numbers
 from aimgan.recipes.recipe import Recipe, to_dict, with_settings
 from aimgan.score_meanings import explained, unexplained
 from aimgan.training.alarms import ALARMS, PAGE
-from aimgan.training.run_dir import RunDir, flat
+from aimgan.training.run_dir import DATA_PATHS, RunDir, flat
 
 CAPTIONS = {
     "figure3": "(a) data; (b) codes of held-out data over the prior's circles, (c) their reconstructions, (d) samples.",
     "samples": "Samples: G(z), z ~ N(0, I).",
     "reconstructions": "Held-out images (odd columns) and their reconstructions G(mu(x)) (even columns).",
+    "translations": "Held-out samples of A and their translations to B, then of B and theirs to A.",
     "neighbours": "A held-out image x (first column) and G(z), z ~ q(z|x).",
 }
 SCORE_COLUMNS = ("score", "this run", "compare with", "says", "cannot say")
@@ -63,11 +64,11 @@ def write_report(
 
 
 def _without_folders(recipe: Recipe, record: Row) -> Recipe:
-    """Return a recipe with the last part of the path of its data, unless that is an id on the Hub."""
-    path = getattr(recipe.data, "path", None)
-    if path is None or record.get("data", {}).get("hub"):
+    """Return a recipe with the last part of each path of its data, unless that is an id on the Hub."""
+    if record.get("data", {}).get("hub"):
         return recipe
-    return with_settings(recipe, {"data.path": last_part(path)})
+    settings = dict(flat(to_dict(recipe)))
+    return with_settings(recipe, {name: last_part(settings[name]) for name in DATA_PATHS if settings.get(name)})
 
 
 def _verdict(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from aimgan import noise
+from aimgan.errors import AimganError
 from aimgan.model import LatentVariableModel, ModelConfig
-from aimgan.networks import Networks, OwnNetworks, StandardNormal, generator_for
+from aimgan.networks import Networks, OwnNetworks, generator_for, prior_for
 from aimgan.networks.batch_norm import batch_norms
+from aimgan.networks.pool import Pool
 from aimgan.networks.sizes import require_sizes
 from aimgan.objectives import OBJECTIVES, Objective
 from aimgan.recipes.own import require_fit
@@ -22,11 +24,24 @@ from aimgan.recipes.recipe import Recipe, network_names, to_dict
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine, players
 
+POOLS = ("P_x", "P_z")  # of images of G, and of codes of E
 
-def fit_networks(recipe: Recipe, shape: tuple[int, ...]) -> Recipe:
-    """Return the recipe with networks for samples of this shape. Raises AimganError where the family cannot."""
+
+def fit_networks(recipe: Recipe, shape: tuple[int, ...], second: Tensor | None = None) -> Recipe:
+    """Return the recipe with networks for samples of this shape, and for the samples of a second data set, if any.
+
+    Raises AimganError where the family cannot.
+    """
     networks: Any = recipe.networks
     require_sizes(networks)
+    if (second is not None) != hasattr(networks, "between"):
+        found = "two data sets" if second is not None else "one data set"
+        raise AimganError(
+            f"{recipe.name} has {found}, and its networks are {type(networks).__name__}; expected a translator for two "
+            "data sets, and other networks for one"
+        )
+    if second is not None:
+        return replace(recipe, networks=networks.between(tuple(shape), second))
     return replace(recipe, networks=replace(networks, shape=tuple(shape)))
 
 
@@ -48,8 +63,12 @@ def make_player(name: str, family: Networks, objective: Any) -> nn.Module:
     """Make one player with fresh weights from torch's generator."""
     if name == "E":
         return family.E(objective.reads_features, objective.posterior)
+    if name == "D" and (outputs := getattr(objective, "D_outputs", 1)) > 1:
+        return family.D(outputs)
     if name == "G":
         return generator_for(objective.posterior, family.G())
+    if name in POOLS:
+        return Pool(family.shape if name == "P_x" else (family.dim,))
     if name == "D_m" and not isinstance(family, OwnNetworks):
         return family.D()
     return getattr(family, name)()
@@ -59,7 +78,7 @@ def assemble(recipe: Recipe, seed: int, device: torch.device | str = "cpu") -> O
     """Make the objective's players with weights drawn from (seed, player), equal for every objective that has them."""
     objective: Any = OBJECTIVES[recipe.objective]
     family: Networks = recipe.networks
-    made: dict[str, nn.Module] = {"prior": StandardNormal(family.dim)}
+    made: dict[str, nn.Module] = {"prior": prior_for(family)}
     for name in player_names(recipe.objective, recipe.options):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(noise.mix(seed, "weights", name) >> 1)

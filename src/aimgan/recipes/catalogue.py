@@ -7,7 +7,7 @@ from functools import cache
 
 from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.objectives import OBJECTIVES
-from aimgan.recipes import images, mixtures
+from aimgan.recipes import images, mixtures, pairs
 from aimgan.recipes.recipe import Recipe
 
 MIXTURES = {"grid": mixtures.GRID, "ring": mixtures.RING, "unbalanced": mixtures.UNBALANCED}
@@ -18,11 +18,13 @@ IMAGES = {
     "celeba": images.CELEBA,
     "folder": images.FOLDER,
 }
+PAIRS = {"pairs-points": pairs.POINTS, "pairs-digits": pairs.DIGITS, "pairs": pairs.IMAGES}
 
 
 def names() -> list[str]:
     """Return the names of all recipes: a user may register objectives at any time."""
-    return [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in OBJECTIVES]
+    of_one = [f"{data}/{objective}" for data in [*MIXTURES, *IMAGES] for objective in OBJECTIVES]
+    return of_one + [f"{data}/{objective}" for data in PAIRS for objective in pairs.OBJECTIVES]
 
 
 @cache
@@ -37,6 +39,9 @@ def recipe_named(name: str) -> Recipe:
         base = MIXTURES[data]
         lr = mixtures.RATES.get(objective, base.lr)
         return replace(base, name=name, objective=objective, lr=lr, options=mixtures.options_of(objective, base.data))
+    if data in PAIRS:
+        base = PAIRS[data]
+        return replace(base, name=name, objective=objective, options=pairs.options_of(objective, base.data))
     return replace(IMAGES[data], name=name, objective=objective, options=images.options_of(objective))
 
 

@@ -67,7 +67,9 @@ def require_fit(players: Mapping[str, nn.Module], family: OwnNetworks, objective
             _require_shape("G", _answer("G", players["G"], z), (TRIED, *family.shape))
             inputs = {"D": (x,), "D_m": (x,), "D_z": (z,), "D_xz": (x, z), "D_xx": (x, x)}
             for name in inputs.keys() & players.keys():
-                _require_shape(name, _answer(name, players[name], *inputs[name]), (TRIED,))
+                outputs = getattr(objective, "D_outputs", 1) if name == "D" else 1
+                expected = (TRIED,) if outputs == 1 else (TRIED, outputs)
+                _require_shape(name, _answer(name, players[name], *inputs[name]), expected)
             if "E" in players:
                 _require_encoder(players, x, family.dim, objective)
     finally:

@@ -29,10 +29,14 @@ CPU_NOTE = (
 )
 
 
+Settings = Mapping[str, Any] | None
+
+
 class Flags(TypedDict, total=False):
     """What `aimgan train` takes besides a recipe and a folder: each name is a flag of the command."""
 
     data: Any  # a path, or data in memory (data/memory.py)
+    data_b: str | Path | None  # a path of the second data set
     size: int | None
     seed: int
     steps: int | None
@@ -108,7 +112,9 @@ def resolve(recipe: str | Recipe, output: str | Path | None, flags: Flags) -> Pl
         raise AimganError(f"minutes is {minutes}; expected a number above zero")
     _require_text("--data", flags.get("data"))
     _require_text("--output", output)
-    made = prepared(recipe, flags.get("data"), flags.get("size"), flags.get("steps"), flags.get("settings"), preset)
+    _require_text("--data-b", flags.get("data_b"))
+    settings = with_second(recipe, flags.get("data_b"), flags.get("settings"))
+    made = prepared(recipe, flags.get("data"), flags.get("size"), flags.get("steps"), settings, preset)
     if preset is not None and not _has_length(flags):
         minutes = preset_of(made, preset).minutes
     name = made.name.replace("/", "-")
@@ -192,11 +198,23 @@ def prepared(
     return with_settings(python_numbers(recipe), {**given, **(settings or {})})
 
 
+def with_second(recipe: str | Recipe, path: str | Path | None, settings: Settings) -> Settings:
+    """Return `--set` with the path of the second data set. Raises AimganError for a recipe that has only one."""
+    if path is None:
+        return settings
+    named = recipe_named(recipe) if isinstance(recipe, str) else recipe
+    if not hasattr(named.data, "path_b"):
+        raise AimganError(f"recipe {named.name} has no second data set: leave --data-b out, or take pairs/cyclegan")
+    return {"data.path_b": str(path), **(settings or {})}
+
+
 def with_memory(recipe: Recipe, data: Any) -> Recipe:
     """Return the recipe with data in memory, images in the size and channels of the recipe's own.
 
     Raises AimganError for points where the recipe has images, or the reverse.
     """
+    if hasattr(recipe.networks, "between"):
+        raise AimganError(f"{recipe.name} has two data sets, which cannot be in memory: pass --data A and --data-b B")
     given = in_memory(data)
     shape = recipe.networks.shape
     are_points = given.are_points if isinstance(given, Given) else len(given.shape) == 1
@@ -224,7 +242,7 @@ def fitted(recipe: Recipe, batches: Any) -> Recipe:
         raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
     if recipe.refit and len(batches.shape) != 3:
         raise AimganError(f"refit is {recipe.refit}; expected none, since {recipe.name} has no images")
-    recipe = fit_networks(recipe, batches.shape)
+    recipe = fit_networks(recipe, batches.shape, getattr(batches, "training_samples_of_b", None))
     values = recipe.networks.value_range
     if recipe.options.get("likelihood") == "bernoulli" and values != (0.0, 1.0):
         inside = "values without bounds" if values is None else f"values in [{values[0]:g}, {values[1]:g}]"

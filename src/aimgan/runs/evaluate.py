@@ -10,12 +10,13 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan.checked import shown
-from aimgan.data import Images, InMemory, Mixture, in_memory
+from aimgan.data import Images, InMemory, Mixture, TwoDomains, in_memory
 from aimgan.devices import resolved_device
 from aimgan.errors import AimganError, plain
 from aimgan.evaluation.evaluate import evaluate, evaluate_data
 from aimgan.evaluation.verdict import judged
 from aimgan.model import LatentVariableModel
+from aimgan.networks import DataPrior
 from aimgan.networks.batch_norm import batch_norms
 from aimgan.objectives import OBJECTIVES
 from aimgan.pages import tables
@@ -66,6 +67,8 @@ def evaluate_run(run: Path, options: Options, console: Console) -> dict[str, Any
         source = other_data(recipe, options.data)
     data = loaded(source, console)
     model = load(run, resolved_device(options.device))
+    if isinstance(data, TwoDomains) and isinstance(model.prior, DataPrior):
+        model.prior.samples = data.training_samples_of_b.to(model.device)
     if data.shape != model.shape:
         raise AimganError(f"the data are {data.shape}, but {run} is a model of {model.shape}: choose other --data")
     if has_earlier_statistics(model):
@@ -89,6 +92,8 @@ def _is_own(run: Path, recipe: Recipe) -> bool:
 
 def other_data(recipe: Recipe, data: Any) -> Images | InMemory:
     """Return other data for a run's model: images of its shape, or points."""
+    if hasattr(recipe.networks, "between"):
+        raise AimganError(f"{recipe.name} has two data sets, which --data cannot replace: leave it out")
     shape = recipe.networks.shape
     channels, size = shape[:2] if len(shape) == 3 else (None, None)
     if isinstance(data, str | Path):

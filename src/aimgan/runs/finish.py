@@ -13,18 +13,19 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan import noise
-from aimgan.data import Data, Mixture
+from aimgan.data import Data, Mixture, TwoDomains
 from aimgan.errors import plain
 from aimgan.evaluation.evaluate import evaluate, evaluate_data, image_errors
 from aimgan.evaluation.feature_networks import FeatureNetwork
 from aimgan.evaluation.verdict import judged
-from aimgan.figures import curves, figure3, grid, pairs, save
+from aimgan.figures import curves, figure3, grid, pairs, points_figure, save
 from aimgan.files import save_array, write_json
 from aimgan.model import LatentVariableModel
 from aimgan.pages import tables
 from aimgan.pages.report import write_report
 from aimgan.recipes.resolving import Plan
 from aimgan.training.run_dir import RunDir
+from aimgan.translation import translate
 
 DATA_POINTS = 100_000  # of figure 3 (a)
 OTHER_POINTS = 10_000  # "the number of points in (b, c, d) is 10 % of (a)"
@@ -69,7 +70,9 @@ def draw(model: LatentVariableModel, data: Data, run: RunDir, plan: Plan) -> lis
     """Draw the run's figures into its folder and return their paths."""
     title = f"{plan.recipe.name}, seed {plan.seed}"
     made: dict[str, Figure | Image.Image] = {"curves": curves(run.rows(), title)}
-    if data.shape == (2,):
+    if isinstance(data, TwoDomains):
+        made["translations"] = translations(model, data)
+    elif data.shape == (2,):
         steps = model.config.about["steps"]
         panels = points_of(model, data, plan.seed)
         made["figure3"] = figure3(data_points(data, plan.seed), *panels, f"{title}, {steps:,} steps")
@@ -88,6 +91,17 @@ def pictures(model: LatentVariableModel, data: Data, seed: int) -> dict[str, Ima
         near = model.neighbours(x[:8], 7, noise.generator(seed, "figure neighbours", device=model.device))
         made["neighbours"] = grid(torch.cat((x[:8, None], near.cpu()), dim=1).flatten(0, 1), columns=8)
     return made
+
+
+def translations(model: LatentVariableModel, data: TwoDomains) -> Figure | Image.Image:
+    """Return held-out samples of A and of B, each beside its translation: images, or points in four panels."""
+    n = 32 if len(data.shape) == 3 else OTHER_POINTS
+    x, y = data.first.test(n), data.second.test(n)
+    y_x, x_y = translate(model, x).cpu(), translate(model, y, back=True).cpu()
+    if len(data.shape) == 1:
+        return points_figure({"A": x, "A to B": y_x, "B": y, "B to A": x_y})
+    rows = [pairs(*(images.expand(-1, 3, -1, -1) for images in both)) for both in ((x, y_x), (y, x_y))]
+    return grid(torch.cat(rows), columns=8)
 
 
 def drawn(run: RunDir) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from aimgan.errors import AimganError, near_miss
 from aimgan.model import LatentVariableModel
 from aimgan.networks.own import PLAYERS, Player
 from aimgan.objectives import OBJECTIVES
-from aimgan.recipes.assemble import player_names
+from aimgan.recipes.assemble import POOLS, player_names
 from aimgan.recipes.own import own_recipe
 from aimgan.recipes.resolving import FLAGS
 from aimgan.runs.train import train
@@ -83,7 +83,7 @@ def _require_players(players: dict[str, Player], objective: str, settings: Any) 
     """Raise AimganError unless the networks are those that the objective has."""
     if objective not in OBJECTIVES:
         raise near_miss("objective", objective, OBJECTIVES)
-    wanted = player_names(objective, settings)
+    wanted = [name for name in player_names(objective, settings) if name not in POOLS]
     for name, player in players.items():
         if name not in wanted:
             raise AimganError(f"{objective} has no network {name}; expected {', '.join(wanted)}: leave {name} out")

@@ -26,7 +26,7 @@ from aimgan.runs.loading import loaded, network_for, say_what_was_read
 from aimgan.sharing.hub import load
 from aimgan.training.precision import SLOW, multiplies_bf16
 from aimgan.training.processes import Processes
-from aimgan.training.run_dir import RunDir, flat
+from aimgan.training.run_dir import DATA_PATHS, RunDir, flat
 
 
 @dataclass(frozen=True)
@@ -137,5 +137,6 @@ def in_common(plan: Plan, data: Any) -> dict[str, Any]:
         found["the images' shape"] = data.shape
         found["the images' fingerprint"] = data.images.measured["fingerprint"]
     settings = dict(flat(plan.settings))
-    settings.pop("recipe.data.path", None)
+    for name in DATA_PATHS:
+        settings.pop(f"recipe.{name}", None)
     return {**found, **settings, "minutes": plan.minutes}

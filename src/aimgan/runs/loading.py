@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from aimgan import console as screen
-from aimgan.data import Data, DataSource, ImageSet, Mixture, OwnBatches, PointSet
+from aimgan.data import Data, DataSource, ImageSet, Mixture, OwnBatches, PointSet, TwoDomains
 from aimgan.data.account import account, line
 from aimgan.data.own import NO_HELD_OUT
 from aimgan.evaluation.feature_networks import FeatureNetwork, feature_network
@@ -26,7 +26,7 @@ def loaded(source: DataSource, console: Console, device: torch.device | str = "c
     if isinstance(data, ImageSet):
         screen.say_skipped(console, data.images.skipped, len(data))
         data.to(torch.device(device))
-    elif not isinstance(data, Mixture | PointSet | OwnBatches):
+    elif not isinstance(data, Mixture | PointSet | OwnBatches | TwoDomains):
         data = OwnBatches(data)
     if isinstance(data, OwnBatches) and not data.has_held_out:
         screen.say(console, NO_HELD_OUT)

@@ -39,6 +39,7 @@ def train(
     output: str | Path | None = None,
     *,
     data: Any = None,
+    data_b: str | Path | None = None,
     size: int | None = None,
     seed: int = 0,
     steps: int | None = None,
@@ -60,6 +61,7 @@ def train(
         data: where images are: a folder, a zip, tar shards, arrays, parquet, or a Hub id. Or the data themselves: an
             array, a tensor, a list of PIL images, a torch Dataset or DataLoader (aimgan.data.in_memory), or an object
             that is an aimgan.data.Batches.
+        data_b: where the images of the second data set are, for the recipes pairs/*.
         size: the side that images are scaled and cropped to.
         seed: of everything random.
         steps: how many, instead of the recipe's.
@@ -78,8 +80,8 @@ def train(
     Raises AimganError for an unknown name, a wrong setting, no data, or a folder that holds another run; Interrupted
     after SIGINT or SIGTERM, when the state is saved.
     """
-    flags = Flags(data=data, size=size, seed=seed, steps=steps, minutes=minutes, device=device, settings=settings,
-                  preset=preset, extend=extend, new_data=new_data, track=track)  # fmt: skip
+    flags = Flags(data=data, data_b=data_b, size=size, seed=seed, steps=steps, minutes=minutes, device=device,
+                  settings=settings, preset=preset, extend=extend, new_data=new_data, track=track)  # fmt: skip
     plan = resolve(recipe, output, flags)
     accelerator = accelerator_for(plan.device, mixed(plan.recipe.precision))
     products = float32_products(plan.recipe.precision, accelerator.device)

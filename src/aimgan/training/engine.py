@@ -39,6 +39,16 @@ def trainable(network: nn.Module) -> dict[str, Tensor]:
     return {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
 
 
+def memories(objective: Objective) -> dict[str, nn.Module]:
+    """Return the modules among an objective's fields that have no parameters but a state, such as an image pool."""
+    found = {}
+    for f in fields(objective):  # type: ignore[arg-type]
+        value = getattr(objective, f.name)
+        if isinstance(value, nn.Module) and not any(True for _ in value.parameters()) and value.state_dict():
+            found[f.name] = value
+    return found
+
+
 class Engine:
     """Runs an objective's steps: it computes each update's gradients, averages them over processes, and applies them.
 
@@ -228,5 +238,6 @@ class Engine:
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
         yield from self.networks.items()
+        yield from memories(self.objective).items()
         for name, network in self._averages.items():
             yield f"average.{name}", network

@@ -34,6 +34,7 @@ from aimgan.training.environment import changes_of, environment, git_commit
 
 ROW = 30  # an upper bound: bytes of memory for each byte of a row of metrics.jsonl
 NO_LOCKS = (EBADF, EINVAL, ENOLCK, ENOSYS, ENOTSUP)  # the errors of a network's file system without locks
+DATA_PATHS = ("data.path", "data.path_b")  # the settings that name files of this machine
 LENGTH = ("steps", "recipe.steps", "recipe.epochs")  # the settings that --extend may change; "steps" decides
 
 
@@ -257,9 +258,10 @@ class RunDir:
 
 
 def data_path(settings: Mapping[str, Any]) -> str:
-    """Return the path or Hub id of the images in a run's settings, or nothing."""
-    found = dict(flat(settings)).get("recipe.data.path")
-    return found if isinstance(found, str) else ""
+    """Return the path or Hub id of the images in a run's settings (of two data sets, both in two lines), or nothing."""
+    values = dict(flat(settings))
+    found = [values.get(f"recipe.{name}") for name in DATA_PATHS]
+    return "\n".join(path for path in found if isinstance(path, str))
 
 
 def names_own_data(record: Mapping[str, Any]) -> bool:

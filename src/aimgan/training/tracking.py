@@ -22,7 +22,7 @@ from aimgan.card import last_part
 from aimgan.checked import numbers, read_json
 from aimgan.errors import AimganError, near_miss
 from aimgan.files import as_json, write_json
-from aimgan.training.run_dir import RunDir, data_path, flat
+from aimgan.training.run_dir import DATA_PATHS, RunDir, flat
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 OFF = "off"
@@ -163,9 +163,10 @@ class TrackerThread(Thread):
             self.id = tracker.tracker.info.run_id
         record = self.folder.read() or {"settings": {}}
         settings = dict(flat(record["settings"]))
-        path = data_path(record["settings"])
-        if path and not record.get("data", {}).get("hub"):
-            settings["recipe.data.path"] = last_part(path)
+        if not record.get("data", {}).get("hub"):
+            for name in (f"recipe.{path}" for path in DATA_PATHS):
+                if settings.get(name):
+                    settings[name] = last_part(settings[name])
         if self.sent == 0 and self.kind == "tensorboard":
             tracker.log({"settings": f"```\n{as_json(settings)}```"}, step=0)
         elif self.sent == 0:
