@@ -38,8 +38,8 @@ class DataPrior(nn.Module):
         m = len(self.samples)
         if m == 0:
             raise AimganError(
-                "p(z) of this model is a second data set, which is not saved with it: nothing can be generated from "
-                "nothing; give it images, as in aimgan translate RUN IMAGES --back"
+                "p(z) of this model is a second data set, which is not saved with it, so it has no codes to draw: give "
+                "it images of that data set, as in aimgan translate RUN IMAGES --back"
             )
         u = noise.normal(n, generator=generator, device=self.origin.device, dtype=torch.float64)
         uniform = 0.5 * (1 + torch.erf(u / math.sqrt(2)))
