@@ -2,8 +2,9 @@
 
     python benchmarks/folders.py NAME=PATH ... [--minutes 10] [--recipes folder/aim,folder/vae] [--workers 2]
 
-Trains each recipe on each folder with `--minutes` and nothing else, one thread a run, and reads the scores. Of aim it
-also scores the model before its fresh encoder (runs/refit.py). A run that is done is not done again. Adds to
+Trains each recipe on each folder with its defaults, one thread a run, and reads the scores. A run has the steps that
+`--minutes` would give it on a machine without other work: they are measured in CPU time. Of aim it also scores the
+model before its fresh encoder (runs/refit.py). A run that is done is not done again. Adds to
 benchmarks/results/folders.json and .md.
 """
 
@@ -25,7 +26,10 @@ FOLDER = common.RUNS / "folders"
 def train(job: tuple[str, str, str, float]) -> None:
     """Train a recipe on a folder, unless that is done."""
     name, path, recipe, minutes = job
-    folder_runs.train(run_of(name, recipe), recipe, path, f"--minutes={minutes}")
+    run = run_of(name, recipe)
+    begun = run.read()
+    steps = begun["settings"]["steps"] if begun else folder_runs.steps_of(recipe, path, minutes)
+    folder_runs.train(run, recipe, path, f"--steps={steps}")
 
 
 def run_of(name: str, recipe: str) -> RunDir:
