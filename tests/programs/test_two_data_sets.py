@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from short_ends import score_few
 
 import aimgan as library
 from aimgan.checked import numbers
 from aimgan.data import PairedDigits
+
+
+@pytest.fixture(autouse=True)
+def _scored_on_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    score_few(500, 100, 500, monkeypatch.setattr)
 
 
 @pytest.fixture

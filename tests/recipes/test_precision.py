@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from short_ends import only_the_model
 
 import aimgan
 from aimgan.networks import GaussianHead
@@ -31,7 +32,8 @@ SMALL = {
 
 
 @pytest.fixture(autouse=True)
-def _float32_afterwards():
+def _unscored_and_float32_afterwards(monkeypatch):
+    monkeypatch.setattr("aimgan.runs.train.finish", only_the_model)
     yield
     accelerator_for("cpu")  # Accelerate keeps the precision of the last run for whoever asks next
 
