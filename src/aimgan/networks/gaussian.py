@@ -79,9 +79,10 @@ class GaussianHead(nn.Module):
 
     def forward(self, f: Float[Tensor, "n ..."]) -> Posterior:
         """Return q(z|x) for features f, in float32 or better: in bfloat16 a log variance has hardly three digits."""
-        if not torch.is_autocast_enabled(f.device.type):
+        kind = f.device.type  # of `meta`, which only has shapes, autocast knows nothing
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
             return self._posterior(f)
-        with torch.autocast(f.device.type, enabled=False):
+        with torch.autocast(kind, enabled=False):
             return self._posterior(f.to(torch.promote_types(f.dtype, torch.float32)))
 
     def _posterior(self, f: Float[Tensor, "n ..."]) -> Posterior:
