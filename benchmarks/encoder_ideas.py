@@ -19,19 +19,18 @@ from typing import Any, ClassVar
 
 import common
 import torch
-from folder_runs import before_refit
+from folder_runs import before_refit, scored
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aimgan import noise
-from aimgan.evaluation.evaluate import baselines, calibration, reconstruction
+from aimgan.evaluation.evaluate import baselines
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import with_own_encoder
 from aimgan.networks.own_encoder import WIDTH, own_encoder
 from aimgan.objectives import Update
 from aimgan.objectives.base import Prior
 from aimgan.objectives.terms import gaussian_nll, likelihood_loss
-from aimgan.runs.job import Job
 from aimgan.runs.refit import BATCH, LR, NOISE
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
@@ -43,9 +42,9 @@ RESULT = common.RESULTS / "encoder_ideas.json"
 Change = Callable[[Tensor, Tensor], Tensor]  # of images (n, c, h, w) in [0, 1], and their unit
 
 
-def uniform(*shape: int) -> Tensor:
+def uniform(n: int, *shape: int) -> Tensor:
     """Draw numbers from 0 to 1."""
-    return torch.special.ndtr(noise.normal(*shape))
+    return noise.uniform(n, *shape).float()
 
 
 def white(deviation: float) -> Change:
@@ -161,7 +160,7 @@ class Fit:
         yield Update(self.E, likelihood_loss(gaussian_nll(q, z), q, beta=self.idea.beta))
 
 
-def fitted(model: LatentVariableModel, job: Job, idea: Idea, steps: int, seed: int) -> LatentVariableModel:
+def fitted(model: LatentVariableModel, idea: Idea, steps: int, seed: int) -> LatentVariableModel:
     """Return the model with an encoder that was fitted with an idea."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -174,11 +173,6 @@ def fitted(model: LatentVariableModel, job: Job, idea: Idea, steps: int, seed: i
         engine.step(torch.empty(idea.batch, 1), step, rate(step))
     config = model.config if idea.keeps_E else with_own_encoder(model.config, idea.width)
     return LatentVariableModel(model.G, engine.inference_networks["E"], model.prior, config)
-
-
-def scored(model: LatentVariableModel, job: Job) -> dict[str, float]:
-    found = reconstruction(model, job.data) | calibration(model, job.plan.seed)
-    return {name: found[name] for name in ("reconstruction_mse", "coverage_80")}
 
 
 def page(result: dict[str, Any]) -> str:
@@ -221,7 +215,7 @@ def main() -> None:
         add(model=name, idea="as trained", seconds=0.0, **scored(model, job), **baselines(job.data, model.dim))
         for label, idea in chosen.items():
             begin = time.process_time()
-            fresh = fitted(model, job, idea, given.steps, given.seed)
+            fresh = fitted(model, idea, given.steps, given.seed)
             seconds = time.process_time() - begin
             add(model=name, idea=label, seconds=seconds, **scored(fresh, job))
 

@@ -12,6 +12,7 @@ from typing import Any
 import common
 from rich.console import Console
 
+from aimgan.evaluation.evaluate import calibration, reconstruction
 from aimgan.model import LatentVariableModel
 from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of
 from aimgan.recipes.resolving import Plan, recorded, resolve
@@ -62,3 +63,9 @@ def before_refit(run: RunDir) -> tuple[LatentVariableModel, Job]:
     model = model_of(engine, config_of(recipe, {}))
     model.reestimate_batch_norm(seed, data=lambda k: batch_of(job.data, seed, k))
     return model, job
+
+
+def scored(model: LatentVariableModel, job: Job) -> dict[str, float]:
+    """Return the reconstruction error of a model, and the coverage of its 80 % intervals."""
+    found = reconstruction(model, job.data) | calibration(model, job.plan.seed)
+    return {key: found[key] for key in ("reconstruction_mse", "coverage_80")}

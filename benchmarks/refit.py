@@ -15,21 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import common
-from folder_runs import before_refit
+from folder_runs import before_refit, scored
 
-from aimgan.evaluation.evaluate import baselines, calibration, reconstruction
+from aimgan.evaluation.evaluate import baselines
 from aimgan.model import LatentVariableModel
 from aimgan.runs.job import Job
 from aimgan.runs.refit import refitted
 from aimgan.training.run_dir import RunDir
 
 RESULT = common.RESULTS / "refit.json"
-KEPT = ("reconstruction_mse", "coverage_80")
-
-
-def scored(model: LatentVariableModel, job: Job) -> dict[str, float]:
-    found = reconstruction(model, job.data) | calibration(model, job.plan.seed)
-    return {key: found[key] for key in KEPT}
 
 
 def fitted(model: LatentVariableModel, job: Job, width: int, steps: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -153,3 +154,11 @@ def normal(
     else:
         made = torch.randn(n, *shape, device=device, dtype=dtype)
     return made.to(device=device)
+
+
+def uniform(
+    n: int, *shape: int, generator: torch.Generator | None = None, device: torch.device | None = None
+) -> Tensor:
+    """Draw (n, *shape) numbers of float64 from 0 to 1, as `normal` does: Phi of them, since a stream has no others."""
+    u = normal(n, *shape, generator=generator, device=device, dtype=torch.float64)
+    return 0.5 * (1 + torch.erf(u / math.sqrt(2)))

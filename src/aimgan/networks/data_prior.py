@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -32,8 +30,7 @@ class DataPrior(nn.Module):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """Draw n codes with replacement, from `generator` or from the training step's stream.
 
-        A row is chosen by Phi(u) m with u standard normal, since a stream draws nothing else. Raises AimganError
-        where there are no samples.
+        Raises AimganError where there are no samples.
         """
         m = len(self.samples)
         if m == 0:
@@ -41,9 +38,8 @@ class DataPrior(nn.Module):
                 "p(z) of this model is a second data set, which is not saved with it, so it has no codes to draw: give "
                 "it images of that data set, as in aimgan translate RUN IMAGES --back"
             )
-        u = noise.normal(n, generator=generator, device=self.origin.device, dtype=torch.float64)
-        uniform = 0.5 * (1 + torch.erf(u / math.sqrt(2)))
-        rows = (uniform * m).long().clamp(max=m - 1)
+        share = noise.uniform(n, generator=generator, device=self.origin.device)
+        rows = (share * m).long().clamp(max=m - 1)
         return self.codes(self.samples[rows])
 
     def codes(self, samples: Tensor) -> Float[Tensor, "n d"]:
