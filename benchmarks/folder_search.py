@@ -1,10 +1,10 @@
 """How the defaults of folder/* on a CPU were chosen: settings tried on several folders and seeds, at equal cost.
 
     python benchmarks/folder_search.py NAME=PATH ... [--minutes 2.5] [--seeds 0,1,2]
-        [--recipe folder/aim] [--only SETTING;...]
+        [--recipes folder/aim,folder/vae] [--only SETTING;...]
 
 Settings of one width cost the same, and take the steps that fit into some minutes of CPU time of one thread, measured
-before the first run; another width has its own number of steps. A run that is done is not done again. Adds to
+before the first run; another width has its own number of steps. What the results have is not done again. Adds to
 benchmarks/results/folder_search.json and .md.
 """
 
@@ -73,24 +73,25 @@ def cell(rows: list[dict[str, Any]]) -> tuple[str, str]:
 def main() -> None:
     parser = folder_runs.parser(__doc__, minutes=2.5)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--recipe", default="folder/aim")
+    parser.add_argument("--recipes", default="folder/aim,folder/vae")
     parser.add_argument("--only", default=";".join(SETTINGS))
     given = parser.parse_args()
     folders, words = folder_runs.parsed(given)
-    command = f"python benchmarks/folder_search.py {words} --seeds {given.seeds}"
+    command = f"python benchmarks/folder_search.py {words} --seeds {given.seeds} --recipes {given.recipes}"
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
 
     def key(row: dict[str, Any]) -> tuple[str, str, int]:
         return row["recipe"], row["folder"], SETTINGS[row["setting"]]["networks.width"]
 
     steps = {key(row): row["steps"] for row in rows}
-    for seed, setting, name in product(map(int, given.seeds.split(",")), given.only.split(";"), folders):
-        made = {"recipe": given.recipe, "folder": name, "setting": setting, "seed": seed}
+    asked = product(given.recipes.split(","), map(int, given.seeds.split(",")), given.only.split(";"), folders)
+    for recipe, seed, setting, name in asked:
+        made = {"recipe": recipe, "folder": name, "setting": setting, "seed": seed}
         if key(made) not in steps:
-            steps[key(made)] = steps_of(given.recipe, folders[name], given.minutes, SETTINGS[setting])
+            steps[key(made)] = steps_of(recipe, folders[name], given.minutes, SETTINGS[setting])
         made["steps"] = steps[key(made)]
-        rows = [row for row in rows if {**row, **made} != row]
-        rows.append(made | train(made, folders[name]))
+        if not any({**row, **made} == row for row in rows):
+            rows.append(made | train(made, folders[name]))
         result = {**common.about(command), "rows": rows}
         common.write(RESULT, result, page(result))
 
