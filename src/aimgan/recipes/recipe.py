@@ -48,6 +48,7 @@ class Recipe:
     final_lr: float = 0.0  # where "linear" and "cosine" end, as a share of lr
     ema: float = 0.0  # decay of the averages of the weights; 0: none
     precision: str = FLOAT32  # or "bf16", or "tf32" on a GPU, or "auto": bf16 where it pays (recipes/resolving.py)
+    compile: bool = False  # each step is one compiled program (training/compiled.py), which takes minutes to make
     channels_last: bool = False  # memory format of images and convolutions
     deterministic: bool | None = None  # True: the same bits in each run on a GPU, which costs time; a CPU's always are
     evaluate_every: float = 0.0  # epochs; 0: at the end only

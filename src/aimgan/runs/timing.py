@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from torch import Tensor
 
 from aimgan import console as screen
+from aimgan.errors import AimganError
 from aimgan.recipes.assemble import assemble, config_of, engine_of, model_of
 from aimgan.runs.job import Job
 from aimgan.runs.refit import fitting
@@ -51,6 +53,9 @@ def steps_in(minutes: float, job: Job, done: int = 0, clock: Callable[[], float]
     """
     recipe, accelerator = job.plan.recipe, job.accelerator
     engine = engine_of(recipe, assemble(recipe, job.plan.seed, accelerator.device), accelerator, job.plan.seed)
+    if recipe.compile:
+        with suppress(AimganError):  # the run itself says so
+            engine.compile(job.batch(0))
     step = seconds_a_step(engine, job.batch(0), job, clock)
     refit = 0.0
     if recipe.refit:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from aimgan import console as screen
 from aimgan.data import ImageSet
+from aimgan.errors import AimganError
 from aimgan.evaluation.collapse import collapse_signs
 from aimgan.evaluation.evaluate import progress_scores
 from aimgan.evaluation.feature_networks import FeatureNetwork
@@ -111,6 +112,8 @@ def carry_out(job: Job, objective: Objective, network: Network) -> None:
     if plan.recipe.evaluate_every:
         loop.evaluate = evaluation(job, partial(model_of, engine, config), network, tracking)
     start = loop.resume()
+    if plan.recipe.compile:
+        compile_step(engine, job)
     screen.say_where(console, start, plan.steps, loop.saved_by, processes.world)
     loop.warn, loop.report = tracking.warn, tracking.row
     stop = interrupt(f"stopped after step {plan.steps} of {plan.steps}, before the run's evaluation was written")
@@ -129,6 +132,15 @@ def carry_out(job: Job, objective: Objective, network: Network) -> None:
                 if tracking.on:
                     tracking.final(plan.steps, scores, drawn(job.folder))
             processes.wait()  # do not leave: where one process fails now, all of them are started again
+
+
+def compile_step(engine: Engine, job: Job) -> None:
+    """Compile the engine's step, or say in one line why it runs as it is."""
+    screen.say(job.console, "compiling the step: up to some minutes, before the first step")
+    try:
+        engine.compile(job.batch(0))
+    except AimganError as reason:
+        screen.say(job.console, f"{reason}: it runs uncompiled, and its last digits may differ", "warning:")
 
 
 def about(plan: Plan, data: Any) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from aimgan import noise
-from aimgan.errors import AimganError
+from aimgan.errors import AimganError, first_line
 from aimgan.objectives.base import Objective, Update, as_tuple
 from aimgan.training.adam import Rule, StepSizes, step_sizes
+from aimgan.training.compiled import CompiledStep
 from aimgan.training.graph import StaticStep
 
 
@@ -84,7 +85,25 @@ class Engine:
                 self._ema_weights += trainable(self._averages[name]).values()
                 self._weights += self._parameters[name].values()
         self._generator = torch.Generator(device=accelerator.device)
+        self._compiled: CompiledStep | None = None
         self._static: StaticStep | None = None
+
+    def compile(self, x: Tensor) -> None:
+        """Make each step from now on, on batches like x, one compiled program (`CompiledStep`).
+
+        It takes half a minute to some minutes. Raises AimganError if there are several processes or the step cannot be
+        compiled; then nothing has changed.
+        """
+        if self.accelerator.num_processes > 1:
+            raise AimganError("compile is true, and there are several processes; expected one: leave compile out")
+        engine = weakref.proxy(self)  # as in use_graph
+        body = lambda x, source, sizes: engine._run_step(x, source, sizes)  # noqa: E731
+        try:
+            self._compiled = CompiledStep(body, self._state_tensors(), self._laid_out(x))
+        except Exception as reason:  # torch's compilers raise errors of many kinds
+            raise AimganError(
+                f"the step cannot be compiled ({type(reason).__name__}: {first_line(reason)})"
+            ) from reason
 
     def use_graph(self) -> None:
         """Make each step from now on a replay of one CUDA graph (`StaticStep`); with one process only.
@@ -94,7 +113,7 @@ class Engine:
         assert self.accelerator.num_processes == 1
         engine = weakref.proxy(self)  # in a reference cycle the graph's memory would outlive the engine
         self._static = StaticStep(
-            lambda x, source, sizes: engine._run_step(x, source, sizes),
+            lambda x, source, sizes: engine._body(x, source, sizes),
             lambda step: engine._stream(step),
             lambda step: engine._ema_rate(step),
             self.accelerator.device,
@@ -107,11 +126,18 @@ class Engine:
 
     def step(self, x: Tensor, step: int, lr: float) -> dict[str, Tensor]:
         """Train on this process's share of a batch; return losses and terms, detached, () each, on the device."""
-        if self._channels_last and x.dim() == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = self._laid_out(x)
         if self._static:
             return self._static(x, step, lr)
-        return self._run_step(x, self._stream(step), step_sizes(lr, self._ema_rate(step), self.accelerator.device))
+        return self._body(x, self._stream(step), step_sizes(lr, self._ema_rate(step), self.accelerator.device))
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        if self._channels_last and x.dim() == 4:
+            return x.contiguous(memory_format=torch.channels_last)
+        return x
+
+    def _body(self, x: Tensor, source: noise.Source, sizes: StepSizes) -> dict[str, Tensor]:
+        return (self._compiled or self._run_step)(x, source, sizes)
 
     def _stream(self, step: int) -> noise.RankSource:
         source = noise.of_step(self._generator, self.seed, step)
@@ -215,6 +241,14 @@ class Engine:
                 for moment, value in self.rule.state(parameter).items():
                     tensors[f"moment.{name}.{key}.{moment}"] = value
         return tensors
+
+    def _state_tensors(self) -> Iterator[Tensor]:
+        """Yield the tensors themselves that training changes, where `state` has detached views of parameters."""
+        for _, module in self._modules():
+            yield from module.state_dict(keep_vars=True).values()
+        for parameters in self._parameters.values():
+            for parameter in parameters.values():
+                yield from self.rule.state(parameter).values()
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Copy a saved state into the engine's tensors. Other names in it are ignored.
