@@ -5,7 +5,7 @@
 
 The textbook loop is what public code does: fresh noise and forward passes of its own for each player, `backward()`,
 and updates that alternate. Both sides have the same networks, losses and fused Adam, and take turns. Only the ratios
-of one run should be compared, since machines are shared and noisy. A variant changes the engine (`graph`,
+of one run should be compared, since machines are shared and noisy. A variant changes the engine (`graph`, `compile`,
 `channels-last`, `engine-bf16`) or both sides (`tf32`, `bf16`). The new rows replace those of the same networks, device
 and variant in benchmarks/results/step.json and .md.
 """
@@ -48,7 +48,7 @@ KERNELS = {  # of torch, by what they do
     "Adam": ("_fused_adam_", "_foreach_add_"),
 }  # fmt: skip
 REST, PYTHON = "element-wise and other kernels", "Python, dispatch, autograd's own work"
-VARIANTS = ("plain", "channels-last", "graph", "engine-bf16", "tf32", "bf16")
+VARIANTS = ("plain", "channels-last", "graph", "compile", "engine-bf16", "tf32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def breakdown(call: Step, steps: int, device: str) -> dict[str, float]:
     return {**shares, PYTHON: 1 - sum(shares.values())}
 
 
-def both(recipe: Recipe, device: str, variant: set[str], steps: int) -> tuple[Step, Step]:
-    """Return a step of the engine and one of the textbook loop, on the same batches."""
+def both(recipe: Recipe, device: str, variant: set[str], steps: int) -> tuple[Step, Step, Callable[[], None]]:
+    """Return a step of the engine and one of the textbook loop, on the same batches, and what compiles the first."""
     precision = precision_of(variant)
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed(precision))
     rule = Adam(recipe.beta1, recipe.beta2)
@@ -159,7 +159,11 @@ def both(recipe: Recipe, device: str, variant: set[str], steps: int) -> tuple[St
         with half:
             textbook.step(batches[step])
 
-    return ours, theirs
+    def compile_ours() -> None:
+        if "compile" in variant:
+            engine.compile(batches[0])
+
+    return ours, theirs, compile_ours
 
 
 def precision_of(variant: set[str]) -> str:
@@ -182,8 +186,9 @@ def compare(networks: Networks, device: str, name: str, rounds: int, steps: int)
     graph = "graph" in variant
     dtype = torch.bfloat16 if precision_of(variant) == "bf16" else torch.float32
     with float32_products(precision_of(variant), device):
-        ours, theirs = both(networks.recipe, device, variant, steps)
+        ours, theirs, compile_ours = both(networks.recipe, device, variant, steps)
         flop, textbook_flop = flops(ours), flops(theirs)
+        compile_ours()
         for _ in range(WARM_UP + 1 if graph else 0):
             ours(0)
         spent: dict[Step, list[float]] = {ours: [], theirs: []}
@@ -191,7 +196,8 @@ def compare(networks: Networks, device: str, name: str, rounds: int, steps: int)
             for call in (ours, theirs) if k % 2 == 0 else (theirs, ours):
                 spent[call].append(seconds(call, steps, device))
         peak = gemm_peak(device, dtype)
-        where = {} if graph and device == "cuda" else breakdown(ours, steps, device)
+        named = "compile" not in variant and not (graph and device == "cuda")  # by the kernels that torch names
+        where = breakdown(ours, steps, device) if named else {}
     engine_s, textbook_s = statistics.median(spent[ours]), statistics.median(spent[theirs])
     ratios = [b / a for a, b in zip(spent[ours], spent[theirs], strict=True)]
     batch = networks.recipe.batch_size
