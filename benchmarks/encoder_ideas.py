@@ -1,15 +1,17 @@
-"""What makes an encoder find the codes of real images, where G does not move? Ideas, each tried at equal steps.
+"""What makes an encoder find the codes of real images, where G does not move? Ideas, each tried at equal cost.
 
-    python benchmarks/encoder_ideas.py NAME=RUN ... [--steps 1000] [--seed 0] [--only IDEA,...]
+    python benchmarks/encoder_ideas.py NAME=RUN ... [--seconds 60] [--seed 0] [--only IDEA,...]
 
 For each finished run and each idea, an encoder is fitted to the run's frozen G by equation 8 for E alone, on generated
-images and no others, and scored on the run's test images. "The recipe" is what runs/refit.py does: a trunk of its own,
-Gaussian noise of 0.1 on the images, the likelihood weighted by the variance, batches of 128, a cosine rate from 1e-3.
-Each idea changes one thing of it. Adds to benchmarks/results/encoder_ideas.json and .md.
+images and no others, and scored on the run's test images. It takes the steps that fit into `--seconds` of CPU time of
+one thread. "The recipe" is what runs/refit.py does: a trunk of its own, Gaussian noise of 0.1 on the images, the
+likelihood weighted by the variance, batches of 128, a cosine rate from 1e-3. Each idea changes what its name says. Adds
+to benchmarks/results/encoder_ideas.json and .md.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -20,6 +22,7 @@ from typing import Any, ClassVar
 import common
 import torch
 from folder_runs import before_refit, scored
+from precision import Processor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +30,7 @@ from aimgan import noise
 from aimgan.evaluation.evaluate import baselines
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import with_own_encoder
+from aimgan.networks.gaussian import GaussianHead
 from aimgan.networks.own_encoder import WIDTH, own_encoder
 from aimgan.objectives import Update
 from aimgan.objectives.base import Prior
@@ -35,7 +39,6 @@ from aimgan.runs.refit import BATCH, LR, NOISE
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate
-from aimgan.training.processes import accelerator_for
 from aimgan.training.run_dir import RunDir
 
 RESULT = common.RESULTS / "encoder_ideas.json"
@@ -104,6 +107,26 @@ def brightness(most: float) -> Change:
 AS_NOW = white(NOISE)
 
 
+def layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
+    """Return an encoder of three hidden layers without convolutions, for images that always fill the same place."""
+    made: list[nn.Module] = [nn.Flatten()]
+    inputs = math.prod(shape)
+    for _ in range(3):
+        made += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
+        inputs = width
+    return nn.Sequential(*made, GaussianHead(nn.Linear(width, dim), nn.Linear(width, dim)))
+
+
+def patches(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
+    """Return an encoder that first takes squares of 4 x 4 pixels that do not overlap, and has a wide last layer."""
+    channels, side, _ = shape
+    side //= 4
+    made: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=4), nn.GroupNorm(8, width), nn.SiLU()]
+    made += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(8, width), nn.SiLU(), nn.Flatten()]
+    made += [nn.Linear(width * side * side, 8 * width), nn.LayerNorm(8 * width), nn.SiLU()]
+    return nn.Sequential(*made, GaussianHead(nn.Linear(8 * width, dim), nn.Linear(8 * width, dim)))
+
+
 @dataclass(frozen=True)
 class Idea:
     """What an encoder is fitted with."""
@@ -114,6 +137,8 @@ class Idea:
     rate: float = LR
     beta: float = 1.0  # of the weighting by the variance; 0 is equation 8 as it stands
     prior_scale: float = 1.0  # codes are drawn from N(0, prior_scale^2)
+    trunk: Callable[[tuple[int, ...], int, int], nn.Module] = own_encoder
+    precision: str = "no"
     keeps_E: bool = False  # begins with the E that was trained with G, and D's features, all of it trained
 
 
@@ -134,6 +159,14 @@ IDEAS = {
     "equation 8 unweighted": Idea(beta=0.0),
     "codes from N(0, 1.3^2)": Idea(prior_scale=1.3),
     "begun with the E trained with G": Idea(keeps_E=True),
+    "bf16": Idea(precision="bf16"),
+    "half as wide bf16": Idea(width=WIDTH // 2, precision="bf16"),
+    "three layers of 512": Idea(trunk=layers, width=512),
+    "three layers of 1024 bf16": Idea(trunk=layers, width=1024, precision="bf16"),
+    "three layers of 2048 bf16": Idea(trunk=layers, width=2048, precision="bf16"),
+    "patches of 64 maps": Idea(trunk=patches, width=64),
+    "patches of 64 maps bf16": Idea(trunk=patches, width=64, precision="bf16"),
+    "patches of 128 maps bf16": Idea(trunk=patches, width=128, precision="bf16"),
 }
 
 
@@ -160,26 +193,41 @@ class Fit:
         yield Update(self.E, likelihood_loss(gaussian_nll(q, z), q, beta=self.idea.beta))
 
 
-def fitted(model: LatentVariableModel, idea: Idea, steps: int, seed: int) -> LatentVariableModel:
-    """Return the model with an encoder that was fitted with an idea."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        E = deepcopy(model.E).train() if idea.keeps_E else own_encoder(model.shape, model.dim, idea.width)
-    G = deepcopy(model.G).eval().requires_grad_(False)
-    objective = Fit(E.requires_grad_(True), G, model.prior, idea, model.value_range or (0.0, 1.0))
-    engine = Engine(objective, Adam(0.9), accelerator_for("cpu"), seed, ema=0.99)
+def fitted(model: LatentVariableModel, idea: Idea, seconds: float, seed: int) -> tuple[LatentVariableModel, int]:
+    """Return the model with an encoder that was fitted with an idea, and its steps."""
+    steps = max(1, int(seconds / seconds_a_step(model, idea, seed)))
+    engine = engine_of(model, idea, seed)
     rate = learning_rate("cosine", idea.rate, steps, steps)
     for step in range(steps):
         engine.step(torch.empty(idea.batch, 1), step, rate(step))
     config = model.config if idea.keeps_E else with_own_encoder(model.config, idea.width)
-    return LatentVariableModel(model.G, engine.inference_networks["E"], model.prior, config)
+    return LatentVariableModel(model.G, engine.inference_networks["E"], model.prior, config), steps
+
+
+def engine_of(model: LatentVariableModel, idea: Idea, seed: int) -> Engine:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        E = deepcopy(model.E).train() if idea.keeps_E else idea.trunk(model.shape, model.dim, idea.width)
+    G = deepcopy(model.G).eval().requires_grad_(False)
+    objective = Fit(E.requires_grad_(True), G, model.prior, idea, model.value_range or (0.0, 1.0))
+    return Engine(objective, Adam(0.9), Processor(idea.precision), seed, ema=0.99)  # type: ignore[arg-type]
+
+
+def seconds_a_step(model: LatentVariableModel, idea: Idea, seed: int, timed: int = 20) -> float:
+    """Return the CPU time of a step."""
+    engine = engine_of(model, idea, seed)
+    for step in range(timed + 3):
+        if step == 3:
+            begin = time.process_time()
+        engine.step(torch.empty(idea.batch, 1), step, idea.rate)
+    return (time.process_time() - begin) / timed
 
 
 def page(result: dict[str, Any]) -> str:
     names = list(dict.fromkeys(row["model"] for row in result["rows"]))
     ideas = list(dict.fromkeys(row["idea"] for row in result["rows"]))
     found = {(row["model"], row["idea"]): row for row in result["rows"]}
-    heads = ["idea", *(f"{name}: {what}" for name in names for what in ("MSE", "coverage of 80 %", "CPU s"))]
+    heads = ["idea", *(f"{name}: {what}" for name in names for what in ("MSE", "coverage of 80 %", "steps"))]
     rows = []
     for idea in ideas:
         cells = [idea]
@@ -188,36 +236,36 @@ def page(result: dict[str, Any]) -> str:
             if row is None:
                 cells += ["-"] * 3
             else:
-                cells += [f"{row['reconstruction_mse']:.4f}", f"{row['coverage_80']:.2f}", f"{row['seconds']:.0f}"]
+                cells += [f"{row['reconstruction_mse']:.4f}", f"{row['coverage_80']:.2f}", f"{row['steps']:,}"]
         rows.append(cells)
-    return f"{common.origin(result)}. {result['steps']:,} steps each.\n\n" + common.table(heads, rows)
+    return f"{common.origin(result)}. {result['seconds']:g} CPU seconds each.\n\n" + common.table(heads, rows)
 
 
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     runs = dict(text.split("=", 1) for text in given.runs)
     chosen = {name: idea for name, idea in IDEAS.items() if not given.only or name in given.only.split(",")}
-    command = f"python benchmarks/encoder_ideas.py {' '.join(f'{name}=RUN' for name in runs)} --steps {given.steps}"
+    command = (
+        f"python benchmarks/encoder_ideas.py {' '.join(f'{name}=RUN' for name in runs)} --seconds {given.seconds:g}"
+    )
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
 
     def add(**row: Any) -> None:
         rows[:] = [old for old in rows if (old["model"], old["idea"]) != (row["model"], row["idea"])] + [row]
-        result = {**common.about(command), "steps": given.steps, "rows": rows}
+        result = {**common.about(command), "seconds": given.seconds, "rows": rows}
         common.write(RESULT, result, page(result))
 
     for name, path in runs.items():
         model, job = before_refit(RunDir(Path(path)))
-        add(model=name, idea="as trained", seconds=0.0, **scored(model, job), **baselines(job.data, model.dim))
+        add(model=name, idea="as trained", steps=0, **scored(model, job), **baselines(job.data, model.dim))
         for label, idea in chosen.items():
-            begin = time.process_time()
-            fresh = fitted(model, idea, given.steps, given.seed)
-            seconds = time.process_time() - begin
-            add(model=name, idea=label, seconds=seconds, **scored(fresh, job))
+            fresh, steps = fitted(model, idea, given.seconds, given.seed)
+            add(model=name, idea=label, steps=steps, **scored(fresh, job))
 
 
 if __name__ == "__main__":
