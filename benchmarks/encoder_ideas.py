@@ -1,6 +1,6 @@
 """What makes an encoder find the codes of real images, where G does not move? Ideas, each tried at equal cost.
 
-    python benchmarks/encoder_ideas.py NAME=RUN ... [--seconds 60] [--seed 0] [--only IDEA,...]
+    python benchmarks/encoder_ideas.py NAME=RUN ... [--seconds 60] [--seed 0] [--only IDEA;...]
 
 For each finished run and each idea, an encoder is fitted to the run's frozen G by equation 8 for E alone, on generated
 images and no others, and scored on the run's test images. It takes the steps that fit into `--seconds` of CPU time of
@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -127,6 +127,13 @@ def patches(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
     return nn.Sequential(*made, GaussianHead(nn.Linear(8 * width, dim), nn.Linear(8 * width, dim)))
 
 
+def patches_and_layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
+    """Return an encoder of 64 maps of squares of 4 x 4 pixels, and three hidden layers."""
+    channels, side, _ = shape
+    first = [nn.Conv2d(channels, 64, 4, stride=4), nn.GroupNorm(8, 64), nn.SiLU()]
+    return nn.Sequential(*first, layers((64, side // 4, side // 4), dim, width))
+
+
 @dataclass(frozen=True)
 class Idea:
     """What an encoder is fitted with."""
@@ -142,6 +149,7 @@ class Idea:
     keeps_E: bool = False  # begins with the E that was trained with G, and D's features, all of it trained
 
 
+LAYERS = Idea(trunk=layers, width=1024, precision="bf16")
 IDEAS = {
     "the recipe": Idea(),
     "no noise": Idea(white(0.0)),
@@ -162,8 +170,19 @@ IDEAS = {
     "bf16": Idea(precision="bf16"),
     "half as wide bf16": Idea(width=WIDTH // 2, precision="bf16"),
     "three layers of 512": Idea(trunk=layers, width=512),
-    "three layers of 1024 bf16": Idea(trunk=layers, width=1024, precision="bf16"),
+    "three layers of 1024 bf16": LAYERS,
     "three layers of 2048 bf16": Idea(trunk=layers, width=2048, precision="bf16"),
+    "patches and three layers of 512": replace(LAYERS, precision="no", width=512, trunk=patches_and_layers),
+    "three layers of 1024": replace(LAYERS, precision="no"),
+    "three layers of 256": replace(LAYERS, precision="no", width=256),
+    "layers, noise 0.15": replace(LAYERS, change=white(0.15)),
+    "layers, noise 0.2": replace(LAYERS, change=white(0.2)),
+    "layers, rate 2e-3": replace(LAYERS, rate=2e-3),
+    "layers, rate 5e-4": replace(LAYERS, rate=5e-4),
+    "layers, batches of 64": replace(LAYERS, batch=BATCH // 2),
+    "layers, batches of 256": replace(LAYERS, batch=2 * BATCH),
+    "layers, coarse noise 0.1, 8 x 8": replace(LAYERS, change=coarse(0.1, 8)),
+    "layers, equation 8 unweighted": replace(LAYERS, beta=0.0),
     "patches of 64 maps": Idea(trunk=patches, width=64),
     "patches of 64 maps bf16": Idea(trunk=patches, width=64, precision="bf16"),
     "patches of 128 maps bf16": Idea(trunk=patches, width=128, precision="bf16"),
@@ -249,7 +268,7 @@ def main() -> None:
     parser.add_argument("--only", default="")
     given = parser.parse_args()
     runs = dict(text.split("=", 1) for text in given.runs)
-    chosen = {name: idea for name, idea in IDEAS.items() if not given.only or name in given.only.split(",")}
+    chosen = {name: idea for name, idea in IDEAS.items() if not given.only or name in given.only.split(";")}
     command = (
         f"python benchmarks/encoder_ideas.py {' '.join(f'{name}=RUN' for name in runs)} --seconds {given.seconds:g}"
     )
