@@ -9,7 +9,7 @@ from torch import nn
 from aimgan.errors import near_miss
 from aimgan.networks.gaussian import GaussianHead
 
-WIDTH = 1024  # of the layers
+WIDTH = 512  # of the layers
 DEPTH = 3  # layers
 LARGEST = 32  # pixels: the side above which an image is averaged to a smaller one
 GROUPS, SMALLEST = 8, 4  # of `halving`: groups of a norm, and the side in pixels at which halving ends
