@@ -77,7 +77,7 @@ class LatentVariableModel(nn.Module):
         family = config.family()
         E: nn.Module | None = None
         if config.own_encoder:
-            E = own_encoder(family.shape, family.dim, config.own_encoder)
+            E = own_encoder(family.shape, family.dim, config.own_encoder, config.trunk)
         elif config.posterior is not None:
             E = family.E(config.reads_features, config.posterior)
             if config.reads_features:

@@ -14,8 +14,8 @@ from aimgan.networks.batch_norm import BATCHES, DATA, PRIOR
 from aimgan.networks.own import players_of
 from aimgan.networks.sizes import require_sizes
 
-FORMAT = 4  # of config.json
-READABLE = (2, 3, 4)  # 2 had one set of batch-norm statistics for each network (no G_sees, E_sees), 3 no own_encoder
+FORMAT = 5  # of config.json
+READABLE = (2, 3, 4, 5)  # 2 has one set of batch-norm statistics for each network, 3 no own encoder, 4 one kind of them
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class ModelConfig:
     E_sees: str = PRIOR  # the batches of images that pass through E in training
     players: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # of OwnNetworks; never saved
     own_encoder: int = 0  # the width of an encoder with a trunk of its own (networks/own_encoder.py); 0: the family's E
+    trunk: str = "halving"  # the kind of that trunk
 
     def __post_init__(self) -> None:
         for name in ("G_sees", "E_sees"):
@@ -98,7 +99,7 @@ def warn_of_changes(config: ModelConfig) -> None:
 
 def with_own_encoder(config: ModelConfig, width: int) -> ModelConfig:
     """Return the config of a model whose encoder is replaced by one with a trunk of its own."""
-    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width)
+    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width, trunk="layers")
 
 
 def read_config(path: Path) -> ModelConfig:

@@ -491,7 +491,7 @@ BROKEN = {
     "torn json": (lambda folder: (folder / CONFIG).write_text("{"), "is not a complete model"),
     "binary json": (lambda folder: (folder / CONFIG).write_bytes(b"\xff\xfe"), "is not a complete model"),
     "json list": (lambda folder: (folder / CONFIG).write_text("[]"), "is not a complete model"),
-    "format": (edit(format=5), "is in format 5; this aimgan reads 4: upgrade aimgan"),
+    "format": (edit(format=6), "is in format 6; this aimgan reads 5: upgrade aimgan"),
     "no objective": (edit(objective="gone"), r"KeyError: 'objective'"),
     "family": (edit(networks="mpl"), "unknown network family 'mpl'; did you mean 'mlp'"),
     "argument": (edit(arguments={"widht": 3}), "unknown argument of mlp 'widht'; did you mean 'width'"),

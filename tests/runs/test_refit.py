@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from short_ends import only_the_model
 
 import aimgan
 from aimgan.errors import AimganError, Interrupted
-from aimgan.networks.own_encoder import own_encoder
+from aimgan.networks.own_encoder import TRUNKS, own_encoder
+from aimgan.recipes import RECIPES
+from aimgan.recipes.assemble import config_of
 from aimgan.runs import refit
 
 
@@ -28,13 +31,25 @@ def weights(model: aimgan.LatentVariableModel, name: str) -> dict[str, torch.Ten
     return {key: value for key, value in model.named_parameters() if key.startswith(f"{name}.")}
 
 
-@pytest.mark.parametrize(("shape", "dim"), [((1, 8, 8), 3), ((3, 32, 32), 16), ((1, 28, 28), 5)])
-def test_an_encoder_of_its_own_answers_with_a_gaussian_whatever_the_batch(shape, dim):
-    E = own_encoder(shape, dim, width=8)
+@pytest.mark.parametrize("trunk", TRUNKS)
+@pytest.mark.parametrize(("shape", "dim"), [((1, 8, 8), 3), ((3, 32, 32), 16), ((1, 28, 28), 5), ((3, 96, 96), 2)])
+def test_an_encoder_of_its_own_answers_with_a_gaussian_whatever_the_batch(shape, dim, trunk):
+    E = own_encoder(shape, dim, width=8, trunk=trunk)
     x = torch.rand(4, *shape)
     q = E(x)
     assert q.mean.shape == q.log_variance.shape == (4, dim)
     assert torch.allclose(E(x[:1]).mean, q.mean[:1], atol=1e-5)
+
+
+def test_a_model_of_format_4_has_the_encoder_that_it_was_saved_with(tmp_path):
+    config = replace(config_of(RECIPES["digits/aim"], {}), reads_features=False, own_encoder=8)
+    model = aimgan.LatentVariableModel.build(config)
+    model.save(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written.pop("trunk") == "halving"
+    (tmp_path / "config.json").write_text(json.dumps({**written, "format": 4}))
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(aimgan.load(tmp_path).encode(x).mean, model.encode(x).mean)
 
 
 def test_only_the_encoder_is_another_and_it_knows_the_codes_better(tmp_path):

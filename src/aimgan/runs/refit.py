@@ -64,7 +64,7 @@ class EncoderOfFrozenG:
 def fitting(model: LatentVariableModel, job: Job, width: int = WIDTH) -> tuple[Engine, Tensor]:
     """Return the engine that fits a fresh encoder to the model's G, and its x, of which only the number of rows counts.
 
-    `width` is the number of maps of the encoder's first layer. The statistics of G's batch norm must be final.
+    `width` is that of the encoder's layers. The statistics of G's batch norm must be final.
     """
     seed = job.plan.seed
     with torch.random.fork_rng(devices=[]):
