@@ -11,7 +11,6 @@ to benchmarks/results/encoder_ideas.json and .md.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -107,14 +106,9 @@ def brightness(most: float) -> Change:
 AS_NOW = white(NOISE)
 
 
-def layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
-    """Return an encoder of three hidden layers without convolutions, for images that always fill the same place."""
-    made: list[nn.Module] = [nn.Flatten()]
-    inputs = math.prod(shape)
-    for _ in range(3):
-        made += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
-        inputs = width
-    return nn.Sequential(*made, GaussianHead(nn.Linear(width, dim), nn.Linear(width, dim)))
+def halving(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
+    """Return the encoder of convolutions that the recipe had before."""
+    return own_encoder(shape, dim, width, "halving")
 
 
 def patches(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
@@ -131,7 +125,7 @@ def patches_and_layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Modul
     """Return an encoder of 64 maps of squares of 4 x 4 pixels, and three hidden layers."""
     channels, side, _ = shape
     first = [nn.Conv2d(channels, 64, 4, stride=4), nn.GroupNorm(8, 64), nn.SiLU()]
-    return nn.Sequential(*first, layers((64, side // 4, side // 4), dim, width))
+    return nn.Sequential(*first, own_encoder((64, side // 4, side // 4), dim, width))
 
 
 @dataclass(frozen=True)
@@ -149,9 +143,26 @@ class Idea:
     keeps_E: bool = False  # begins with the E that was trained with G, and D's features, all of it trained
 
 
-LAYERS = Idea(trunk=layers, width=1024, precision="bf16")
+CONVOLUTIONS = Idea(trunk=halving, width=32)
+WIDE = Idea(width=1024, precision="bf16")
+AS_TRAINED = "as trained"
 IDEAS = {
     "the recipe": Idea(),
+    "layers of 1024": Idea(width=1024),
+    "layers of 1024, bf16": WIDE,
+    "layers of 2048, bf16": replace(WIDE, width=2048),
+    "convolutions, 32 maps": CONVOLUTIONS,
+    "convolutions, 32 maps, bf16": replace(CONVOLUTIONS, precision="bf16"),
+    "convolutions, 16 maps": replace(CONVOLUTIONS, width=16),
+    "convolutions, 16 maps, bf16": replace(CONVOLUTIONS, width=16, precision="bf16"),
+    "patches, 64 maps": Idea(trunk=patches, width=64),
+    "patches, 64 maps, bf16": Idea(trunk=patches, width=64, precision="bf16"),
+    "patches, then the recipe's layers": Idea(trunk=patches_and_layers),
+    "begun with the E trained with G": Idea(keeps_E=True),
+    "layers of 1024, bf16, noise 0.15": replace(WIDE, change=white(0.15)),
+    "layers of 1024, bf16, rate 2e-3": replace(WIDE, rate=2e-3),
+    "layers of 1024, bf16, batches of 64": replace(WIDE, batch=BATCH // 2),
+    "layers of 1024, bf16, batches of 256": replace(WIDE, batch=2 * BATCH),
     "no noise": Idea(white(0.0)),
     "noise 0.05": Idea(white(0.05)),
     "noise 0.2": Idea(white(0.2)),
@@ -160,32 +171,8 @@ IDEAS = {
     "mixed with up to 0.2 of another image": Idea(mixed(0.2)),
     "a square of 8 x 8 of another image": Idea(erased(8)),
     "contrast and brightness by up to 0.2": Idea(brightness(0.2)),
-    "half as wide": Idea(width=WIDTH // 2),
-    "twice as wide": Idea(width=2 * WIDTH),
-    "batches of 256": Idea(batch=2 * BATCH),
-    "rate 2e-3": Idea(rate=2e-3),
     "equation 8 unweighted": Idea(beta=0.0),
     "codes from N(0, 1.3^2)": Idea(prior_scale=1.3),
-    "begun with the E trained with G": Idea(keeps_E=True),
-    "bf16": Idea(precision="bf16"),
-    "half as wide bf16": Idea(width=WIDTH // 2, precision="bf16"),
-    "three layers of 512": Idea(trunk=layers, width=512),
-    "three layers of 1024 bf16": LAYERS,
-    "three layers of 2048 bf16": Idea(trunk=layers, width=2048, precision="bf16"),
-    "patches and three layers of 512": replace(LAYERS, precision="no", width=512, trunk=patches_and_layers),
-    "three layers of 1024": replace(LAYERS, precision="no"),
-    "three layers of 256": replace(LAYERS, precision="no", width=256),
-    "layers, noise 0.15": replace(LAYERS, change=white(0.15)),
-    "layers, noise 0.2": replace(LAYERS, change=white(0.2)),
-    "layers, rate 2e-3": replace(LAYERS, rate=2e-3),
-    "layers, rate 5e-4": replace(LAYERS, rate=5e-4),
-    "layers, batches of 64": replace(LAYERS, batch=BATCH // 2),
-    "layers, batches of 256": replace(LAYERS, batch=2 * BATCH),
-    "layers, coarse noise 0.1, 8 x 8": replace(LAYERS, change=coarse(0.1, 8)),
-    "layers, equation 8 unweighted": replace(LAYERS, beta=0.0),
-    "patches of 64 maps": Idea(trunk=patches, width=64),
-    "patches of 64 maps bf16": Idea(trunk=patches, width=64, precision="bf16"),
-    "patches of 128 maps bf16": Idea(trunk=patches, width=128, precision="bf16"),
 }
 
 
@@ -243,21 +230,24 @@ def seconds_a_step(model: LatentVariableModel, idea: Idea, seed: int, timed: int
 
 
 def page(result: dict[str, Any]) -> str:
-    names = list(dict.fromkeys(row["model"] for row in result["rows"]))
-    ideas = list(dict.fromkeys(row["idea"] for row in result["rows"]))
-    found = {(row["model"], row["idea"]): row for row in result["rows"]}
-    heads = ["idea", *(f"{name}: {what}" for name in names for what in ("MSE", "coverage of 80 %", "steps"))]
+    columns = list(dict.fromkeys((row["model"], row["seconds"]) for row in result["rows"]))
+    found = {(row["model"], row["seconds"], row["idea"]): row for row in result["rows"]}
+    heads = ["idea", *(f"{model}, {seconds:g} s" for model, seconds in columns)]
     rows = []
-    for idea in ideas:
-        cells = [idea]
-        for name in names:
-            row = found.get((name, idea))
-            if row is None:
-                cells += ["-"] * 3
-            else:
-                cells += [f"{row['reconstruction_mse']:.4f}", f"{row['coverage_80']:.2f}", f"{row['steps']:,}"]
-        rows.append(cells)
-    return f"{common.origin(result)}. {result['seconds']:g} CPU seconds each.\n\n" + common.table(heads, rows)
+    for idea in (AS_TRAINED, *IDEAS):
+        cells = [cell(found.get((*column, idea))) for column in columns]
+        if any(text != "-" for text in cells):
+            rows.append((idea, *cells))
+    return (
+        f"{common.origin(result)}. Test MSE, and in brackets the coverage of 80 % intervals and the steps that fit into "
+        f"so many CPU seconds of one thread, on a machine with other work.\n\n{common.table(heads, rows)}"
+    )
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    return f"{row['reconstruction_mse']:.4f} ({row['coverage_80']:.2f}; {row['steps']:,})"
 
 
 def main() -> None:
@@ -275,13 +265,15 @@ def main() -> None:
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
 
     def add(**row: Any) -> None:
-        rows[:] = [old for old in rows if (old["model"], old["idea"]) != (row["model"], row["idea"])] + [row]
-        result = {**common.about(command), "seconds": given.seconds, "rows": rows}
+        row["seconds"] = given.seconds
+        key = ("model", "seconds", "idea")
+        rows[:] = [old for old in rows if any(old[name] != row[name] for name in key)] + [row]
+        result = {**common.about(command), "rows": rows}
         common.write(RESULT, result, page(result))
 
     for name, path in runs.items():
         model, job = before_refit(RunDir(Path(path)))
-        add(model=name, idea="as trained", steps=0, **scored(model, job), **baselines(job.data, model.dim))
+        add(model=name, idea=AS_TRAINED, steps=0, **scored(model, job), **baselines(job.data, model.dim))
         for label, idea in chosen.items():
             fresh, steps = fitted(model, idea, given.seconds, given.seed)
             add(model=name, idea=label, steps=steps, **scored(fresh, job))
