@@ -45,6 +45,7 @@ PASSES: dict[str, dict[str, str]] = {
     "ian": {"G": "2F W B", "E": "F W", "D": "3F 3W 2I"},  # and the products of filters, below
     "cyclegan": {"G": "2F W B", "E": "2F W B", "D": "3F 2W I", "D_z": "3F 2W I"},
     "discogan": {"G": "2F W B", "E": "2F W B", "D": "2F 2W I", "D_z": "2F 2W I"},
+    "dualgan": {"G": "4F W B", "E": "2F W B", "D": "7F 6W I", "D_z": "7F 6W I"},  # three moves of the critics
     "inversion": {"G": "2F W I", "E": "F W", "D": "2F 2W I"},
 }
 

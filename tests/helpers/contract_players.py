@@ -106,6 +106,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("unrolled-gan", {"generator": "non-saturating", "unrolling": 2}),
     ("mdgan", {"variant": "manifold-diffusion"}),
     ("cyclegan", {"history": "none", "weight": 0.3}),
+    ("dualgan", {"weight": 0.3, "clip": 0.1, "critic_steps": 1}),
 ]
 # Of D's outputs only differences are in the loss, which therefore leaves D's last bias where it is.
 OF_PAIRS: list[tuple[str, dict[str, Any]]] = [
@@ -127,6 +128,15 @@ def of_cases(cases: list[tuple[str, dict[str, Any]]]) -> pytest.MarkDecorator:
 every_case = of_cases(CASES)
 ONE_AND_MANY = [case for case in CASES if case[0] not in OF_A_WHOLE_BATCH and case != WITH_A_POOL]
 every_split_case = of_cases(ONE_AND_MANY + OF_PAIRS)
+
+
+def last_biases_of_critics(name: str, objective: Any) -> set[str]:
+    """Parameters that a step may leave where they are: a critic's loss is a difference of its outputs."""
+    if name != "dualgan":
+        return set()
+    last = {player: [*dict(getattr(objective, player).named_parameters())][-1] for player in ("D", "D_z")}
+    assert all(key.endswith("bias") for key in last.values())
+    return {f"{player}.{key}" for player, key in last.items()}
 
 
 def engine(objective: Objective, rule: Rule | None = None, ema: float = 0.0, seed: int = 0) -> Engine:

@@ -78,7 +78,7 @@ def test_a_run_that_is_stopped_and_begun_again_has_the_same_bytes(tmp_path: Path
 
 
 def test_points_and_digits_are_translated_by_other_objectives(tmp_path: Path) -> None:
-    for name in ("pairs-points/aim", "pairs-points/discogan", "pairs-digits/alice"):
+    for name in ("pairs-points/aim", "pairs-points/discogan", "pairs-points/dualgan", "pairs-digits/alice"):
         model = library.train(name, tmp_path / name, steps=2)
         scores = json.loads((tmp_path / name / "evaluation.json").read_text())
         assert 0 <= scores["a_to_b_classes"] <= 1

@@ -60,6 +60,11 @@ def squares(a: Rows, b: Rows) -> Tensor:
     return mean(sum((s - t) ** 2 for s, t in row) for row in elements(a, b))
 
 
+def apart(a: Rows, b: Rows) -> Tensor:
+    """The mean of |a - b| over samples and elements."""
+    return mean(abs(s - t) for row in elements(a, b) for s, t in row)
+
+
 def nll_normal(x: Rows, mu: Rows, sigma: float) -> Tensor:
     constant = math.log(2 * math.pi * sigma**2)
     return mean(sum(((s - t) ** 2 / sigma**2 + constant) / 2 for s, t in row) for row in elements(x, mu))
@@ -204,9 +209,6 @@ def cyclegan(o: Any, x: Rows, draw: Draw) -> Stages:
     def off(D: Any, rows: Rows, target: float) -> Tensor:
         return mean((D(row)[0] - target) ** 2 for row in rows)
 
-    def apart(a: Rows, b: Rows) -> Tensor:
-        return mean(abs(s - t) for row in elements(a, b) for s, t in row)
-
     z = draw()
     x_z, z_x = images(o, z), points(o, x)
     cycles = apart(x, images(o, z_x)) + apart(z, points(o, x_z))
@@ -230,6 +232,16 @@ def discogan(o: Any, x: Rows, draw: Draw) -> Stages:
         "D": says_real(o.D, x) + says_generated(o.D, x_z),
         "D_z": says_real(o.D_z, z) + says_generated(o.D_z, z_x),
     }
+
+
+def dualgan(o: Any, x: Rows, draw: Draw) -> Stages:
+    z_x = points(o, x)
+    for _ in range(o.critic_steps):
+        z = draw()
+        x_z = images(o, z)
+        yield {"D": raw(o.D, x_z) - raw(o.D, x), "D_z": raw(o.D_z, z_x) - raw(o.D_z, z)}
+    cycles = apart(x, images(o, z_x)) + apart(z, points(o, x_z))
+    yield {"G E": o.weight * cycles - raw(o.D, x_z) - raw(o.D_z, z_x)}
 
 
 def avb(o: Any, x: Rows, draw: Draw) -> Stages:

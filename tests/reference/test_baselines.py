@@ -55,9 +55,12 @@ def assert_close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
 
 
 @torch.no_grad()
-def descend(networks: tuple[nn.Module, ...], by: list[Tensor]) -> None:
+def descend(networks: tuple[nn.Module, ...], by: list[Tensor], clip: float | None) -> None:
     for parameter, gradient in zip([p for n in networks for p in n.parameters()], by, strict=True):
         parameter -= LR * gradient
+        if clip is not None:
+            parameter[parameter > clip] = clip
+            parameter[parameter < -clip] = -clip
 
 
 CASES: list[tuple[str, Callable[..., naive.Stages], dict[str, Any]]] = [
@@ -78,6 +81,8 @@ CASES: list[tuple[str, Callable[..., naive.Stages], dict[str, Any]]] = [
     ("cyclegan", naive.cyclegan, {"history": "none", "weight": 0.3, "identity": 0.5}),
     ("discogan", naive.discogan, {}),
     ("discogan", naive.discogan, {"weight": 0.3}),
+    ("dualgan", naive.dualgan, {}),
+    ("dualgan", naive.dualgan, {"weight": 0.3, "clip": 0.5, "critic_steps": 2}),
     ("avb", naive.avb, {"sigma": 0.5}),
     ("avb", naive.avb, {"likelihood": "bernoulli"}),
     ("age", naive.age, {"data_weight": 0.3, "code_weight": 7.0}),
@@ -104,14 +109,16 @@ def test_a_step_is_its_algorithm(name: str, algorithm: Callable[..., naive.Stage
         for updates in objective.step(x):
             stage, moves = next(expected), []
             for update in updates if isinstance(updates, tuple) else (updates,):
-                loss = stage.pop(" ".join(named[id(network)] for network in update.networks))
+                moved = " ".join(named[id(network)] for network in update.networks)
+                loss = stage.pop(moved)
                 assert update.rate == 1
+                assert update.clip == (getattr(objective, "clip", None) if moved.startswith("D") else None)
                 assert_close(update.loss, loss, tolerance)
-                moves.append((update.networks, gradients(update.loss, update.networks)))
+                moves.append((update.networks, gradients(update.loss, update.networks), update.clip))
                 assert_close(moves[-1][1], gradients(loss, update.networks), tolerance)
             assert not stage
-            for networks, by in moves:
-                descend(networks, by)
+            for networks, by, clip in moves:
+                descend(networks, by, clip)
     assert next(expected, None) is None
 
 
@@ -211,6 +218,8 @@ def test_unrolled_gans_gradient_goes_through_the_inner_steps(steps: int, generat
         ("mdgan", {"data_weight": -0.1}, "data_weight is -0.1; expected a finite number >= 0"),
         ("age", {"data_weight": -1.0}, "data_weight is -1.0"),
         ("cyclegan", {"history": "pol"}, "unknown value of history 'pol'; did you mean 'pool'"),
+        ("dualgan", {"clip": 0.0}, "clip is 0.0; expected a finite number > 0"),
+        ("dualgan", {"critic_steps": 0}, "critic_steps is 0; expected a number >= 1"),
         ("ian", {"orthogonal_weight": -1.0}, "orthogonal_weight is -1.0; expected a finite number >= 0"),
         ("aae", {"weight": 0.0}, "weight is 0.0; expected a finite number > 0"),
         *((name, {"sigma": 0.0}, "sigma is 0.0; expected a finite number > 0") for name in ("vae", "avb")),

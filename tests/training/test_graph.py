@@ -28,7 +28,7 @@ NETWORKS = Table4(shape=(3, 8, 8), dim=4, width=16)  # batch norm, whose statist
 CASES = [
     ("aim", {}), ("aim", {"weighting": "generator"}), ("gan", {}), ("vae", {}), ("alice", {"cycle": "adversarial"}),
     ("unrolled-gan", {"unrolling": 2}), ("mdgan", {"variant": "manifold-diffusion"}), ("avb", {}),
-    ("cyclegan", {}),
+    ("cyclegan", {}), ("dualgan", {}),
 ]  # fmt: skip
 every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
 

@@ -11,6 +11,7 @@ from aimgan.objectives.base import Batch, Objective, Prior, Update, Updates
 from aimgan.objectives.bigan import BiGAN
 from aimgan.objectives.cyclegan import CycleGAN
 from aimgan.objectives.discogan import DiscoGAN
+from aimgan.objectives.dualgan import DualGAN
 from aimgan.objectives.gan import GAN
 from aimgan.objectives.ian import IAN
 from aimgan.objectives.infogan import InfoGAN
@@ -43,6 +44,7 @@ OBJECTIVES: dict[str, type] = {
     "ian": IAN,
     "cyclegan": CycleGAN,
     "discogan": DiscoGAN,
+    "dualgan": DualGAN,
 }
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "Prior", "Update", "Updates"]

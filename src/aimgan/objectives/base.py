@@ -28,6 +28,7 @@ class Update:
     loss: Tensor  # ()
     terms: Mapping[str, Tensor] = field(default_factory=dict)  # parts of the loss, for the log
     rate: float = 1.0  # multiplies the learning rate, for an algorithm whose players have different ones
+    clip: float | None = None  # after the move each parameter is set to the nearest value in [-clip, clip]
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:

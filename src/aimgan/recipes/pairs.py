@@ -15,7 +15,7 @@ from aimgan.recipes.mixtures import WEIGHTED
 from aimgan.recipes.recipe import Recipe
 
 # The objectives that take any p(z); the others have a term for N(0, I).
-OBJECTIVES = ("cyclegan", "discogan", "aim", "aim-minus", "ali", "alice")
+OBJECTIVES = ("cyclegan", "discogan", "dualgan", "aim", "aim-minus", "ali", "alice")
 
 # Of q(z|x), as log variance. A pixel that never changes has a likelihood without bound: AIM ends in NaN without it.
 FLOOR = -6.0
@@ -59,4 +59,9 @@ IMAGES = Recipe(
 
 def options_of(objective: str, data: Any) -> dict[str, Any]:
     """Return the options of an objective between two data sets: on points AIM's likelihood is weighted, as on grid."""
-    return WEIGHTED if objective == "aim" and isinstance(data, PairedPoints) else {}
+    if not isinstance(data, PairedPoints):
+        return {}
+    if objective == "dualgan":
+        # With its own, 0.01 and 200, the critics of points are too flat, and the loss of the cycles outweighs them.
+        return {"clip": 0.1, "weight": 20.0}
+    return WEIGHTED if objective == "aim" else {}

@@ -184,6 +184,16 @@ class Engine:
             )
         for rate, (parameters, gradients) in by_rate.items():
             self.rule.move(parameters, gradients, sizes.rate(rate))
+        for update in updates:
+            if update.clip is not None:
+                self._clip(update, update.clip)
+
+    @torch.no_grad()
+    def _clip(self, update: Update, bound: float) -> None:
+        """Set each parameter that an update has moved to the nearest value in [-bound, bound]."""
+        for network in update.networks:
+            for parameter in self._parameters[self._name(network)].values():
+                parameter.clamp_(-bound, bound)
 
     def _name(self, network: nn.Module) -> str:
         if id(network) not in self._names:
