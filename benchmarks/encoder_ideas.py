@@ -239,8 +239,8 @@ def page(result: dict[str, Any]) -> str:
         if any(text != "-" for text in cells):
             rows.append((idea, *cells))
     return (
-        f"{common.origin(result)}. Test MSE, and in brackets the coverage of 80 % intervals and the steps that fit into "
-        f"so many CPU seconds of one thread, on a machine with other work.\n\n{common.table(heads, rows)}"
+        f"{common.origin(result)}. Test MSE, and in brackets the coverage of 80 % intervals and the steps that fit "
+        f"into so many CPU seconds of one thread, on a machine with other work.\n\n{common.table(heads, rows)}"
     )
 
 
