@@ -13,7 +13,7 @@ from aimgan.checked import integer, numbers, positive
 from aimgan.errors import AimganError
 from aimgan.networks import MLP, Residual, Table3, Table4
 from aimgan.recipes.presets import PRESETS, with_preset
-from aimgan.recipes.recipe import to_dict
+from aimgan.recipes.recipe import from_dict, to_dict
 from aimgan.recipes.resolving import fitted, prepared
 
 
@@ -109,3 +109,11 @@ def test_a_bernoulli_likelihood_needs_images_in_its_range(recipe, shape, values)
     assert fitted(
         prepared("mnist/vae", settings={"likelihood": "bernoulli"}), SimpleNamespace(shape=(1, 28, 28), epoch_size=9)
     )
+
+
+def test_a_setting_that_came_later_is_recorded_only_where_it_is_set():
+    """So that runs which were begun before it was there go on."""
+    plain = aimgan.RECIPES["grid/aim"]
+    assert "compile" not in to_dict(plain)
+    assert to_dict(replace(plain, compile=True))["compile"] is True
+    assert from_dict(to_dict(replace(plain, compile=True))).compile

@@ -24,6 +24,7 @@ LIMITS: tuple[Limit, ...] = (
     (("samples",), lambda value: value >= 100, "at least 100, since the score is a mean over ten splits of ten"),
     (("batch_size",), lambda value: value >= 2, "at least 2, since batch norm needs a batch"),
 )
+LATER = ("compile",)
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,14 @@ def _require_option(objective: str, name: str) -> None:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as values for run.json: all settings that decide the result."""
+    """Return a recipe as values for run.json: all settings that decide the result.
+
+    A setting of LATER is left out where it has its default, so that runs that were begun before it was there go on.
+    """
     values = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.compare}
+    for f in fields(recipe):
+        if f.name in LATER and values.get(f.name) == f.default:
+            del values[f.name]
     values["data"] = _described(recipe.data, DATA)
     values["networks"] = _described(recipe.networks, NETWORKS)
     values["options"] = dict(recipe.options)
