@@ -48,7 +48,7 @@ _CPU_COLOUR: Settings = {
     "data.size": 32,
     "channels_last": True,  # a sixth faster (benchmarks/results/step.md)
 }
-_CPU_FOLDER: Settings = {  # chosen on two folders (benchmarks/results/folder_search.md)
+_CPU_FOLDER: Settings = {  # chosen on three folders (benchmarks/results/folder_search.md)
     "data.size": 32,
     "networks.width": 64,
     "lr": 1e-3,
