@@ -111,21 +111,24 @@ def halving(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
     return own_encoder(shape, dim, width, "halving")
 
 
+def layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
+    """Return the recipe's layers on the pixels themselves."""
+    made: list[nn.Module] = [nn.Flatten()]
+    inputs = math.prod(shape)
+    for _ in range(3):
+        made += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
+        inputs = width
+    return nn.Sequential(*made, GaussianHead(nn.Linear(width, dim), nn.Linear(width, dim)))
+
+
 def patches(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
-    """Return an encoder that first takes squares of 4 x 4 pixels that do not overlap, and has a wide last layer."""
+    """Return the recipe's patches, a convolution that looks at their neighbours, and one wide layer."""
     channels, side, _ = shape
     side //= 4
     made: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=4), nn.GroupNorm(8, width), nn.SiLU()]
     made += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(8, width), nn.SiLU(), nn.Flatten()]
     made += [nn.Linear(width * side * side, 8 * width), nn.LayerNorm(8 * width), nn.SiLU()]
     return nn.Sequential(*made, GaussianHead(nn.Linear(8 * width, dim), nn.Linear(8 * width, dim)))
-
-
-def patches_and_layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
-    """Return an encoder of 64 maps of squares of 4 x 4 pixels, and three hidden layers."""
-    channels, side, _ = shape
-    first = [nn.Conv2d(channels, 64, 4, stride=4), nn.GroupNorm(8, 64), nn.SiLU()]
-    return nn.Sequential(*first, own_encoder((64, side // 4, side // 4), dim, width))
 
 
 @dataclass(frozen=True)
@@ -144,25 +147,25 @@ class Idea:
 
 
 CONVOLUTIONS = Idea(trunk=halving, width=32)
-WIDE = Idea(width=1024, precision="bf16")
+WIDE = Idea(trunk=layers, width=1024, precision="bf16")
 AS_TRAINED = "as trained"
 IDEAS = {
     "the recipe": Idea(),
-    "layers of 1024": Idea(width=1024),
-    "layers of 1024, bf16": WIDE,
-    "layers of 2048, bf16": replace(WIDE, width=2048),
+    "no patches": Idea(trunk=layers),
+    "no patches, layers of 1024": Idea(trunk=layers, width=1024),
+    "no patches, layers of 1024, bf16": WIDE,
+    "no patches, layers of 2048, bf16": replace(WIDE, width=2048),
     "convolutions, 32 maps": CONVOLUTIONS,
     "convolutions, 32 maps, bf16": replace(CONVOLUTIONS, precision="bf16"),
     "convolutions, 16 maps": replace(CONVOLUTIONS, width=16),
     "convolutions, 16 maps, bf16": replace(CONVOLUTIONS, width=16, precision="bf16"),
-    "patches, 64 maps": Idea(trunk=patches, width=64),
-    "patches, 64 maps, bf16": Idea(trunk=patches, width=64, precision="bf16"),
-    "patches, then the recipe's layers": Idea(trunk=patches_and_layers),
+    "patches and a convolution, 64 maps": Idea(trunk=patches, width=64),
+    "patches and a convolution, 64 maps, bf16": Idea(trunk=patches, width=64, precision="bf16"),
     "begun with the E trained with G": Idea(keeps_E=True),
-    "layers of 1024, bf16, noise 0.15": replace(WIDE, change=white(0.15)),
-    "layers of 1024, bf16, rate 2e-3": replace(WIDE, rate=2e-3),
-    "layers of 1024, bf16, batches of 64": replace(WIDE, batch=BATCH // 2),
-    "layers of 1024, bf16, batches of 256": replace(WIDE, batch=2 * BATCH),
+    "no patches, layers of 1024, bf16, noise 0.15": replace(WIDE, change=white(0.15)),
+    "no patches, layers of 1024, bf16, rate 2e-3": replace(WIDE, rate=2e-3),
+    "no patches, layers of 1024, bf16, batches of 64": replace(WIDE, batch=BATCH // 2),
+    "no patches, layers of 1024, bf16, batches of 256": replace(WIDE, batch=2 * BATCH),
     "no noise": Idea(white(0.0)),
     "noise 0.05": Idea(white(0.05)),
     "noise 0.2": Idea(white(0.2)),

@@ -99,7 +99,7 @@ def warn_of_changes(config: ModelConfig) -> None:
 
 def with_own_encoder(config: ModelConfig, width: int) -> ModelConfig:
     """Return the config of a model whose encoder is replaced by one with a trunk of its own."""
-    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width, trunk="layers")
+    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width, trunk="patches")
 
 
 def read_config(path: Path) -> ModelConfig:
