@@ -11,7 +11,7 @@ from aimgan.networks.gaussian import GaussianHead
 
 WIDTH = 512  # of the layers
 DEPTH = 3  # layers
-MAPS, GRID = 64, 8  # of the patches: numbers for each, and how many there are along a side, about
+MAPS, SQUARE, GRID = 64, 4, 8  # of the patches: numbers for each, the least side in pixels, the most along a side
 GROUPS, SMALLEST = 8, 4  # groups of a norm; and of `halving`: the side in pixels at which it ends
 
 
@@ -34,7 +34,7 @@ def patches(shape: tuple[int, ...], width: int) -> tuple[list[nn.Module], int]:
     equal time the error is lower, on digits and on faces (benchmarks/results/encoder_ideas.md).
     """
     channels, side, _ = shape
-    square = math.ceil(side / GRID)
+    square = max(SQUARE, math.ceil(side / GRID))
     layers = [nn.Conv2d(channels, MAPS, square, stride=square), nn.GroupNorm(GROUPS, MAPS), nn.SiLU(), nn.Flatten()]
     inputs = MAPS * (side // square) ** 2
     for _ in range(DEPTH):

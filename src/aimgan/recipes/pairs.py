@@ -11,7 +11,7 @@ from typing import Any
 
 from aimgan.data import PairedDigits, PairedImages, PairedPoints
 from aimgan.networks import PointTranslator, Translator
-from aimgan.recipes.mixtures import WEIGHTED
+from aimgan.recipes.mixtures import CRITICS_OF_POINTS, WEIGHTED
 from aimgan.recipes.recipe import Recipe
 
 # The objectives that take any p(z); the others have a term for N(0, I).
@@ -62,6 +62,5 @@ def options_of(objective: str, data: Any) -> dict[str, Any]:
     if not isinstance(data, PairedPoints):
         return {}
     if objective == "dualgan":
-        # With its own, 0.01 and 200, the critics of points are too flat, and the loss of the cycles outweighs them.
-        return {"clip": 0.1, "weight": 20.0}
+        return CRITICS_OF_POINTS
     return WEIGHTED if objective == "aim" else {}
