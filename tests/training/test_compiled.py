@@ -117,7 +117,7 @@ def test_a_compiled_step_is_the_eager_one():
     assert_near(fast, eager, 1e-4)
 
 
-def test_without_a_compiler_a_run_says_so_in_one_line_and_trains(monkeypatch, tmp_path, capsys):
+def test_without_a_compiler_a_run_says_so_in_one_line_and_trains(monkeypatch, tmp_path):
     """With the weights of a run that was not to be compiled."""
 
     def failing(*_: object) -> None:

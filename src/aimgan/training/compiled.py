@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from aimgan import noise
 from aimgan.training.adam import StepSizes, as_tensor
-from aimgan.training.graph import Body, Log, layout
+from aimgan.training.graph import Body, Log, layout, listened
 
 
 class CompiledStep:
@@ -33,9 +33,13 @@ class CompiledStep:
         self._body, self._layout = body, layout(x)
         self._state = list({id(tensor): tensor for tensor in state}.values())
         before = [tensor.detach().clone() for tensor in self._state]
+        zero = as_tensor(0.0, x.device)
+        source = noise.RankSource(torch.Generator(x.device).manual_seed(0))
         try:  # both of these take steps
-            draws = self._needs(x)
-            numbers = [number(0.0, x.device) for _ in range(1 + len(self._rates))]
+            _, draws, rates = listened(body, x, source, StepSizes(lambda _: zero, zero))
+            self._rates = sorted(rates)
+            self._draws = [(tuple(draw.shape), draw.dtype) for draw in draws]
+            numbers = [zero.clone() for _ in range(1 + len(rates))]
             given = [x, *numbers, *draws, *self._state]
             graph = make_fx(lambda *given: self._recorded(*given), decomposition_table=DECOMPOSED)(*given)
         finally:
@@ -52,20 +56,6 @@ class CompiledStep:
         with torch.no_grad():
             values = self._program(x, number(sizes.share, x.device), *rates, *draws, *self._state)
         return dict(zip(self._terms, values, strict=True))
-
-    def _needs(self, x: Tensor) -> list[Tensor]:
-        """Take a step eagerly, note what it asks for, and return its draws."""
-        source = noise.Listener(noise.RankSource(torch.Generator(x.device).manual_seed(0)))
-        asked: set[float] = set()
-
-        def rate(value: float) -> Tensor:
-            asked.add(value)
-            return as_tensor(0.0, x.device)
-
-        self._body(x, source, StepSizes(rate, as_tensor(0.0, x.device)))
-        self._rates = sorted(asked)
-        self._draws = [(tuple(draw.shape), draw.dtype) for draw in source.draws]
-        return [draw.clone() for draw in source.draws]
 
     def _recorded(self, x: Tensor, share: Tensor, *given: Tensor) -> list[Tensor]:
         """Take a step; given are what differs between steps, and the state, by which the recorder knows it."""

@@ -99,7 +99,7 @@ class Engine:
         engine = weakref.proxy(self)  # as in use_graph
         body = lambda x, source, sizes: engine._run_step(x, source, sizes)  # noqa: E731
         try:
-            self._compiled = CompiledStep(body, self._state_tensors(), self._laid_out(x))
+            self._compiled = CompiledStep(body, dict(self._tensors()).values(), self._laid_out(x))
         except Exception as reason:  # torch's compilers raise errors of many kinds
             raise AimganError(
                 f"the step cannot be compiled ({type(reason).__name__}: {first_line(reason)})"
@@ -242,23 +242,17 @@ class Engine:
 
     def state(self) -> dict[str, Tensor]:
         """Return all tensors that training changes, by name: parameters, buffers, averages and the rule's moments."""
-        tensors: dict[str, Tensor] = {}
+        return {name: tensor.detach() for name, tensor in self._tensors()}
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the names of `state` with the tensors themselves, of which `state` has views."""
         for name, module in self._modules():
-            for key, value in module.state_dict().items():
-                tensors[f"{name}.{key}"] = value
+            for key, value in module.state_dict(keep_vars=True).items():
+                yield f"{name}.{key}", value
         for name, parameters in self._parameters.items():
             for key, parameter in parameters.items():
                 for moment, value in self.rule.state(parameter).items():
-                    tensors[f"moment.{name}.{key}.{moment}"] = value
-        return tensors
-
-    def _state_tensors(self) -> Iterator[Tensor]:
-        """Yield the tensors themselves that training changes, where `state` has detached views of parameters."""
-        for _, module in self._modules():
-            yield from module.state_dict(keep_vars=True).values()
-        for parameters in self._parameters.values():
-            for parameter in parameters.values():
-                yield from self.rule.state(parameter).values()
+                    yield f"moment.{name}.{key}.{moment}", value
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Copy a saved state into the engine's tensors. Other names in it are ignored.

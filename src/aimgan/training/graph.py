@@ -77,6 +77,18 @@ def layout(tensor: Tensor) -> tuple[torch.Size, torch.dtype, tuple[int, ...]]:
     return tensor.shape, tensor.dtype, tensor.stride()
 
 
+def listened(body: Body, x: Tensor, source: noise.RankSource, sizes: StepSizes) -> tuple[Log, list[Tensor], set[float]]:
+    """Take a step, and return its log with what it asked for: the draws, and the updates' rates."""
+    listener, rates = noise.Listener(source), set()
+
+    def noted(rate: float) -> float | Tensor:
+        rates.add(rate)
+        return sizes.rate(rate)
+
+    log = body(x, listener, StepSizes(noted, sizes.share))
+    return log, listener.draws, rates
+
+
 class StaticStep:
     """Runs `body(x, source of draws, step sizes)`: first eagerly, then as replays of a graph of it.
 
@@ -121,24 +133,17 @@ class StaticStep:
 
     def _warm_up(self, x: Tensor, step: int, lr: float) -> Log:
         """Take a step eagerly, and note what it asks for."""
-        source = noise.Listener(self._stream(step))
-        sizes = step_sizes(lr, self._share(step), self._device)
-        rates = set()
-
-        def noted(rate: float) -> float | Tensor:
-            rates.add(rate)
-            return sizes.rate(rate)
-
+        source, sizes = self._stream(step), step_sizes(lr, self._share(step), self._device)
         with self._capture.warm_up():
-            log = self._body(x, source, StepSizes(noted, sizes.share))
-        needs = (layout(x), [layout(draw) for draw in source.draws], rates)
+            log, draws, rates = listened(self._body, x, source, sizes)
+        needs = (layout(x), [layout(draw) for draw in draws], rates)
         if self._needs not in (None, needs):
             self._give_up("its steps ask for different draws")
         self._needs = needs
         self._seen += 1
         if self._seen == WARM_UP:
             self._x = torch.empty_like(x)
-            self._draws = [torch.empty_like(draw) for draw in source.draws]
+            self._draws = [torch.empty_like(draw) for draw in draws]
             self._rates = {rate: as_tensor(0.0, self._device) for rate in rates}
             self._moved = as_tensor(0.0, self._device)
         return log
