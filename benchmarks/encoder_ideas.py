@@ -11,6 +11,7 @@ to benchmarks/results/encoder_ideas.json and .md.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -30,11 +31,13 @@ from aimgan.evaluation.evaluate import baselines
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import with_own_encoder
 from aimgan.networks.gaussian import GaussianHead
-from aimgan.networks.own_encoder import WIDTH, own_encoder
+from aimgan.networks.own_encoder import WIDTH, fully_connected, own_encoder
 from aimgan.objectives import Update
 from aimgan.objectives.base import Prior
 from aimgan.objectives.terms import gaussian_nll, likelihood_loss
+from aimgan.runs.job import Job
 from aimgan.runs.refit import BATCH, LR, NOISE
+from aimgan.runs.timing import seconds_a_step
 from aimgan.training.adam import Adam
 from aimgan.training.engine import Engine
 from aimgan.training.loop import learning_rate
@@ -113,12 +116,8 @@ def halving(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
 
 def layers(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
     """Return the recipe's layers on the pixels themselves."""
-    made: list[nn.Module] = [nn.Flatten()]
-    inputs = math.prod(shape)
-    for _ in range(3):
-        made += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
-        inputs = width
-    return nn.Sequential(*made, GaussianHead(nn.Linear(width, dim), nn.Linear(width, dim)))
+    made = fully_connected(math.prod(shape), width)
+    return nn.Sequential(nn.Flatten(), *made, GaussianHead(nn.Linear(width, dim), nn.Linear(width, dim)))
 
 
 def patches(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
@@ -202,15 +201,20 @@ class Fit:
         yield Update(self.E, likelihood_loss(gaussian_nll(q, z), q, beta=self.idea.beta))
 
 
-def fitted(model: LatentVariableModel, idea: Idea, seconds: float, seed: int) -> tuple[LatentVariableModel, int]:
-    """Return the model with an encoder that was fitted with an idea, and its steps."""
-    steps = max(1, int(seconds / seconds_a_step(model, idea, seed)))
+def steps_in(seconds: float, model: LatentVariableModel, idea: Idea, job: Job) -> int:
+    """Return how many steps of an idea take so much CPU time."""
+    step = seconds_a_step(engine_of(model, idea, seed=0), torch.empty(idea.batch, 1), job, time.process_time)
+    return max(1, int(seconds / step))
+
+
+def fitted(model: LatentVariableModel, idea: Idea, steps: int, seed: int) -> LatentVariableModel:
+    """Return the model with an encoder that was fitted with an idea."""
     engine = engine_of(model, idea, seed)
     rate = learning_rate("cosine", idea.rate, steps, steps)
     for step in range(steps):
         engine.step(torch.empty(idea.batch, 1), step, rate(step))
     config = model.config if idea.keeps_E else with_own_encoder(model.config, idea.width)
-    return LatentVariableModel(model.G, engine.inference_networks["E"], model.prior, config), steps
+    return LatentVariableModel(model.G, engine.inference_networks["E"], model.prior, config)
 
 
 def engine_of(model: LatentVariableModel, idea: Idea, seed: int) -> Engine:
@@ -220,16 +224,6 @@ def engine_of(model: LatentVariableModel, idea: Idea, seed: int) -> Engine:
     G = deepcopy(model.G).eval().requires_grad_(False)
     objective = Fit(E.requires_grad_(True), G, model.prior, idea, model.value_range or (0.0, 1.0))
     return Engine(objective, Adam(0.9), Processor(idea.precision), seed, ema=0.99)  # type: ignore[arg-type]
-
-
-def seconds_a_step(model: LatentVariableModel, idea: Idea, seed: int, timed: int = 20) -> float:
-    """Return the CPU time of a step."""
-    engine = engine_of(model, idea, seed)
-    for step in range(timed + 3):
-        if step == 3:
-            begin = time.process_time()
-        engine.step(torch.empty(idea.batch, 1), step, idea.rate)
-    return (time.process_time() - begin) / timed
 
 
 def page(result: dict[str, Any]) -> str:
@@ -278,7 +272,8 @@ def main() -> None:
         model, job = before_refit(RunDir(Path(path)))
         add(model=name, idea=AS_TRAINED, steps=0, **scored(model, job), **baselines(job.data, model.dim))
         for label, idea in chosen.items():
-            fresh, steps = fitted(model, idea, given.seconds, given.seed)
+            steps = steps_in(given.seconds, model, idea, job)
+            fresh = fitted(model, idea, steps, given.seed)
             add(model=name, idea=label, steps=steps, **scored(fresh, job))
 
 

@@ -35,12 +35,17 @@ def patches(shape: tuple[int, ...], width: int) -> tuple[list[nn.Module], int]:
     """
     channels, side, _ = shape
     square = max(SQUARE, math.ceil(side / GRID))
-    layers = [nn.Conv2d(channels, MAPS, square, stride=square), nn.GroupNorm(GROUPS, MAPS), nn.SiLU(), nn.Flatten()]
-    inputs = MAPS * (side // square) ** 2
+    numbers = [nn.Conv2d(channels, MAPS, square, stride=square), nn.GroupNorm(GROUPS, MAPS), nn.SiLU(), nn.Flatten()]
+    return [*numbers, *fully_connected(MAPS * (side // square) ** 2, width)], width
+
+
+def fully_connected(inputs: int, width: int) -> list[nn.Module]:
+    """Return DEPTH layers of `width`, each on all numbers of the one before."""
+    layers: list[nn.Module] = []
     for _ in range(DEPTH):
         layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()]
         inputs = width
-    return layers, width
+    return layers
 
 
 def halving(shape: tuple[int, ...], width: int) -> tuple[list[nn.Module], int]:
