@@ -55,8 +55,8 @@ def page(result: dict[str, Any]) -> str:
     for folder in folders:
         heads += [f"{folder}: steps, seeds", f"{folder}: test MSE, and as a share of the mean image's"]
     return (
-        f"{common.origin(result)}. One thread; mean and standard deviation over the seeds; of folder/aim with the "
-        f"fresh encoder that it had until commit 3292df2, of convolutions.\n\n{common.table(heads, rows)}"
+        f"{common.origin(result)}. One thread; mean and standard deviation over the seeds; of folder/aim with its "
+        f"fresh encoder.\n\n{common.table(heads, rows)}"
     )
 
 
