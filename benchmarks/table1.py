@@ -110,7 +110,7 @@ def draw(experiment: Experiment, table: str) -> None:
             continue
         one = replace(experiment, target=target, methods=chosen, seeds=experiment.seeds[:1])
         if target == "figure4":
-            one = replace(one, methods=tuple(figures.with_two_dimensions(method) for method in chosen))
+            one = replace(one, methods=tuple(method.with_settings({"networks.dim": 2}) for method in chosen))
         outcomes = run_all(one.runs, one.folder, one.workers, Console())
         for path in figures.draw(one, outcomes, Console()):
             print(f"wrote {path}")

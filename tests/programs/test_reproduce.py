@@ -15,6 +15,7 @@ from PIL import Image
 
 from aimgan.paper import methods, parallel
 from aimgan.paper.methods import Method
+from aimgan.paper.reproduce import TARGETS, Request, resolved
 from aimgan.paper.table2 import page as page_of
 from aimgan.paper.training_run import Attempt, Outcome, TrainingRun, outcome
 
@@ -101,6 +102,19 @@ def check_results(results) -> None:
     assert {"VEEGAN", "ALI", "PacGAN4"} <= {method["label"] for method in results["references"]}
 
 
+def test_settings_are_of_every_run():
+    """Both in a table, beside a method's own and in the command that the page shows, and in figure 4."""
+    settings = {"weighting": "generator", "lr": "1e-3"}
+    request = Request("table2", ["aim", "aim-weighted"], seeds=1, device="cpu", settings=settings)
+    experiment = resolved(request, TARGETS["table2"])
+    for run in experiment.runs:
+        assert run.settings == settings
+        assert {"--set=weighting=generator", "--set=lr=1e-3"} <= set(run.command)
+    assert experiment.command.endswith("--device cpu --set weighting=generator --set lr=1e-3")
+    (drawn,) = resolved(Request("figure4", settings={"lr": "1e-3"}), TARGETS["figure4"]).methods
+    assert drawn.settings == {"lr": "1e-3", "networks.dim": 2}
+
+
 def test_a_stop_saves_what_runs_and_says_so(aimgan):
     run, folder = TrainingRun("grid/gan", {}, 0, 1_500), Path("out/cells")
 
@@ -136,6 +150,7 @@ def test_a_stop_saves_what_runs_and_says_so(aimgan):
         ("table2 --seeds 0", "--seeds is 0; expected how many, at least 1"),
         ("table2 --seed 1", "table2 has several seeds: pass --seeds N (how many) instead of --seed 1"),
         ("figure3 --seeds 2", "figure3 has one seed: pass --seed N instead of --seeds 2"),
+        ("table2 --set compil=true", "unknown setting of grid/gan 'compil'; did you mean 'compile'?"),
         ("table2 --workers 0", "--workers is 0; expected at least 1"),
         ("table2 --methods gan --output file", "cannot write in file"),
     ],

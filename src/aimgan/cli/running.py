@@ -10,6 +10,15 @@ import typer
 from aimgan.cli.options import Device, Run, Seed, app, console, to_write, wrote
 from aimgan.errors import AimganError
 
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option of the objective, a number of the recipe, networks.* or data.*.",
+    ),
+]
+
 
 @app.command()
 def train(
@@ -24,14 +33,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Steps to train for. [the recipe's]")] = None,
     minutes: Annotated[float | None, typer.Option(help="About how long to train, instead of --steps.")] = None,
     device: Device = "auto",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="An option of the objective, a number of the recipe, networks.* or data.*.",
-        ),
-    ] = None,
+    set_: Set = None,
     preset: Annotated[
         str | None, typer.Option(help="Size and length: paper, quick, cpu, residual, residual-cpu.")
     ] = None,
@@ -54,7 +56,7 @@ def train(
     """  # fmt: skip
     from aimgan.runs.train import train as run
 
-    settings = _settings(set_ or [])
+    settings = _settings(set_)
     run(recipe, output, data=data, data_b=data_b, size=size, seed=seed, steps=steps, minutes=minutes, device=device,
         preset=preset, settings=settings, extend=extend, new_data=new_data, track=track or None,
         console=console())  # fmt: skip
@@ -111,6 +113,7 @@ def reproduce(
     workers: Annotated[int | None, typer.Option(help="Runs at a time. [the cores; 1 on a GPU]")] = None,
     device: Device = "auto",
     retry: Annotated[bool, typer.Option("--retry", help="Repeat runs that diverged, from the start.")] = False,
+    set_: Set = None,
 ) -> None:
     """Make a table or a figure of the paper. To go on after a stop, run the same command again.
 
@@ -118,6 +121,7 @@ def reproduce(
     aimgan reproduce table2 --seeds 5
     aimgan reproduce table2 --methods gan,aim --data ring --seeds 3 --columns modes,high_quality,mode_kl
     aimgan reproduce figure3 --methods ali,aim
+    aimgan reproduce table2 --steps 30000 --set compile=true
     aimgan reproduce table1 --data mnist --images PATH --preset cpu --seeds 3
     aimgan reproduce figure2 --data mnist --images PATH --preset cpu
     """
@@ -137,6 +141,7 @@ def reproduce(
         workers=workers,
         device=device,
         retry=retry,
+        settings=_settings(set_),
     )
     paper.reproduce(request, console())
 
@@ -189,10 +194,10 @@ def compare(
     beside(runs, output, console())
 
 
-def _settings(texts: list[str]) -> dict[str, str]:
+def _settings(texts: list[str] | None) -> dict[str, str]:
     """Return what was passed as --set NAME=VALUE."""
     settings = {}
-    for text in texts:
+    for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise AimganError(f"--set got {text!r}; expected NAME=VALUE, such as --set weight=1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,6 @@ def check(experiment: Experiment) -> None:
             raise AimganError(
                 "figure4 colours codes by class, 0 to 9, which these images do not have: choose --data mnist"
             )
-
-
-def with_two_dimensions(method: Method) -> Method:
-    """Return a method whose codes have two dimensions, for figure 4."""
-    return replace(method, settings={**method.settings, "networks.dim": 2})
 
 
 def _reconstructions(trained: Sequence[Finished], data: Any, caption: str) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aimgan.errors import AimganError, near_miss
@@ -29,6 +29,10 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
     paper: tuple[float, float] | None = None
     pacgan: tuple[float, float, float] | None = None
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Method:
+        """Return the method with further settings, which come before its own."""
+        return replace(self, settings={**self.settings, **settings})
 
     def recipe(self, data: str) -> str:
         """Return the name of the recipe on a data set. Raises AimganError if there is none."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -26,7 +27,7 @@ class Request:
 
     `seeds` is how many seeds (0, 1, ...) a table has, `seed` the one of a figure. `steps` is of each run. `preset` and
     `images` are for images: how large the networks are and how long they train, and where the images are. `columns`
-    are those of a table on the screen and in LaTeX. `retry` repeats runs that diverged.
+    are those of a table on the screen and in LaTeX. `retry` repeats runs that diverged. `settings` are of every run.
     """
 
     target: str
@@ -42,6 +43,7 @@ class Request:
     workers: int | None = None
     device: str = "auto"
     retry: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,10 @@ def resolved(request: Request, target: Target) -> Experiment:
     device = resolved_device(request.device)
     data = _data(request, target)
     methods = chosen(target.methods if request.methods is None else request.methods, data)
+    given = dict(request.settings)
     if request.target == "figure4":
-        methods = [figures.with_two_dimensions(method) for method in methods]
+        given["networks.dim"] = 2  # codes that can be drawn
+    methods = [method.with_settings(given) for method in methods]
     folder = "-".join(filter(None, (target.folder, data, request.preset)))
     return Experiment(
         target=request.target,
@@ -169,6 +173,7 @@ def _command(request: Request, data: str) -> str:
         "device": None if request.device == "auto" else request.device,
     }
     words = [f"--{name} {value}" for name, value in flags.items() if value is not None]
+    words += [f"--set {name}={value}" for name, value in request.settings.items()]
     return " ".join(["aimgan reproduce", request.target, *words])
 
 
