@@ -31,7 +31,7 @@ from aimgan.evaluation.evaluate import baselines
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import with_own_encoder
 from aimgan.networks.gaussian import GaussianHead
-from aimgan.networks.own_encoder import WIDTH, fully_connected, own_encoder
+from aimgan.networks.own_encoder import fully_connected, kind_for, own_encoder
 from aimgan.objectives import Update
 from aimgan.objectives.base import Prior
 from aimgan.objectives.terms import gaussian_nll, likelihood_loss
@@ -107,6 +107,12 @@ def brightness(most: float) -> Change:
 
 
 AS_NOW = white(NOISE)
+WIDTH = kind_for((1, 28, 28)).width
+
+
+def usual(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
+    """Return the recipe's encoder."""
+    return own_encoder(shape, dim, width, kind_for(shape).trunk)
 
 
 def halving(shape: tuple[int, ...], dim: int, width: int) -> nn.Module:
@@ -140,7 +146,7 @@ class Idea:
     rate: float = LR
     beta: float = 1.0  # of the weighting by the variance; 0 is equation 8 as it stands
     prior_scale: float = 1.0  # codes are drawn from N(0, prior_scale^2)
-    trunk: Callable[[tuple[int, ...], int, int], nn.Module] = own_encoder
+    trunk: Callable[[tuple[int, ...], int, int], nn.Module] = usual
     precision: str = "no"
     keeps_E: bool = False  # begins with the E that was trained with G, and D's features, all of it trained
 

@@ -12,6 +12,7 @@ from aimgan.errors import OF_YOUR_OWN, AimganError, near_miss
 from aimgan.networks import NETWORKS, POINTS, Networks, OwnNetworks
 from aimgan.networks.batch_norm import BATCHES, DATA, PRIOR
 from aimgan.networks.own import players_of
+from aimgan.networks.own_encoder import kind_for
 from aimgan.networks.sizes import require_sizes
 
 FORMAT = 5  # of config.json
@@ -97,9 +98,10 @@ def warn_of_changes(config: ModelConfig) -> None:
         family.warn_of_changes()
 
 
-def with_own_encoder(config: ModelConfig, width: int) -> ModelConfig:
-    """Return the config of a model whose encoder is replaced by one with a trunk of its own."""
-    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width, trunk="patches")
+def with_own_encoder(config: ModelConfig, width: int | None = None) -> ModelConfig:
+    """Return the config of a model whose encoder is replaced by one with a trunk of its own (None: the usual width)."""
+    trunk, usual = kind_for(config.family().shape)
+    return replace(config, posterior="gaussian", reads_features=False, own_encoder=width or usual, trunk=trunk)
 
 
 def read_config(path: Path) -> ModelConfig:

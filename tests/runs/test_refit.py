@@ -12,7 +12,8 @@ from short_ends import only_the_model
 
 import aimgan
 from aimgan.errors import AimganError, Interrupted
-from aimgan.networks.own_encoder import TRUNKS, own_encoder
+from aimgan.networks.gaussian import Posterior, StandardNormal
+from aimgan.networks.own_encoder import own_encoder
 from aimgan.recipes import RECIPES
 from aimgan.recipes.assemble import config_of
 from aimgan.runs import refit
@@ -23,6 +24,9 @@ def unscored(monkeypatch) -> None:
     monkeypatch.setattr("aimgan.runs.train.finish", only_the_model)
 
 
+IMAGES = (((1, 8, 8), 3), ((3, 32, 32), 16), ((1, 28, 28), 5), ((3, 96, 96), 2))
+
+
 def run(folder: Path, recipe: str = "digits/aim", **settings: object) -> aimgan.LatentVariableModel:
     return aimgan.train(recipe, folder, steps=60, settings={"refit": 2.5, **settings}, device="cpu")
 
@@ -31,8 +35,14 @@ def weights(model: aimgan.LatentVariableModel, name: str) -> dict[str, torch.Ten
     return {key: value for key, value in model.named_parameters() if key.startswith(f"{name}.")}
 
 
-@pytest.mark.parametrize("trunk", TRUNKS)
-@pytest.mark.parametrize(("shape", "dim"), [((1, 8, 8), 3), ((3, 32, 32), 16), ((1, 28, 28), 5), ((3, 96, 96), 2)])
+@pytest.mark.parametrize(
+    ("shape", "dim", "trunk"),
+    [
+        *((shape, dim, trunk) for trunk in ("patches", "halving") for shape, dim in IMAGES),
+        ((2,), 2, "fourier"),
+        ((5,), 3, "fourier"),
+    ],
+)
 def test_an_encoder_of_its_own_answers_with_a_gaussian_whatever_the_batch(shape, dim, trunk):
     E = own_encoder(shape, dim, width=8, trunk=trunk)
     x = torch.rand(4, *shape)
@@ -95,7 +105,27 @@ def test_steps_of_a_phase_are_above_zero(tmp_path):
         aimgan.train("digits/aim", tmp_path, steps=3, settings={"refit": 0})
 
 
-def test_points_have_no_encoder_of_images(tmp_path):
-    with pytest.raises(AimganError, match=r"refit is 0\.5; expected none, since grid/aim has no images"):
-        aimgan.train("grid/aim", tmp_path / "run", steps=3, settings={"refit": 0.5}, device="cpu")
-    assert not (tmp_path / "run").exists()
+def test_an_encoder_of_points_measures_them_by_their_own_deviation(tmp_path):
+    model = run(tmp_path, "ring/aim", **{"data.radius": 50.0, "data.std": 0.5})
+    x = model.generate(10_000, torch.Generator().manual_seed(1))
+    assert torch.allclose(model.E[0].deviation, x.std(dim=0), rtol=0.05)
+    again = aimgan.load(tmp_path)
+    assert torch.equal(again.encode(x[:5]).mean, model.encode(x[:5]).mean)
+
+
+def test_the_noise_of_points_has_any_strength_up_to_its_deviation(monkeypatch):
+    seen = []
+
+    class E(torch.nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return Posterior(torch.zeros(len(x), 2, requires_grad=True), torch.zeros(len(x), 2))
+
+    G = torch.nn.Linear(2, 2).requires_grad_(False)
+    for values in G.parameters():
+        torch.nn.init.zeros_(values)
+    deviation = torch.tensor([1.0, 3.0])
+    fit = refit.EncoderOfFrozenG(E(), G, StandardNormal(2), deviation, any_strength=True)
+    list(fit.step(torch.empty(100_000, 1)))
+    assert torch.allclose(seen[0].std(dim=0), deviation / 3**0.5, rtol=0.02)  # E u^2 is 1/3
+    assert (seen[0] / deviation).abs().pow(4).mean() > 3.5 / 9  # heavier tails than one Gaussian's 3 / 9

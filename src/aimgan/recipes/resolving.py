@@ -240,8 +240,10 @@ def fitted(recipe: Recipe, batches: Any) -> Recipe:
     """Return the recipe with networks of the data's shape, and a batch that a small data set can fill."""
     if batches.epoch_size < 2:
         raise AimganError(f"there is {batches.epoch_size} image to train on; expected at least 2")
-    if recipe.refit and len(batches.shape) != 3:
-        raise AimganError(f"refit is {recipe.refit}; expected none, since {recipe.name} has no images")
+    if recipe.refit and len(batches.shape) not in (1, 3):
+        raise AimganError(
+            f"refit is {recipe.refit}; expected none, since the samples of {recipe.name} are neither images nor points"
+        )
     recipe = fit_networks(recipe, batches.shape, getattr(batches, "training_samples_of_b", None))
     values = recipe.networks.value_range
     if recipe.options.get("likelihood") == "bernoulli" and values != (0.0, 1.0):

@@ -19,7 +19,6 @@ from aimgan.devices import on_device
 from aimgan.evaluation.feature_networks import FeatureNetwork, require_digits
 from aimgan.model import LatentVariableModel, to_range
 from aimgan.model_config import with_own_encoder
-from aimgan.networks.own_encoder import WIDTH
 from aimgan.recipes.assemble import config_of
 from aimgan.recipes.resolving import Plan
 from aimgan.runs.loading import loaded, network_for, say_what_was_read
@@ -121,7 +120,7 @@ class Job:
         tensors = load(self.folder.path, networks=self._own_networks).state_dict() if self.processes.first else {}
         config = config_of(self.plan.recipe, {})
         if self.plan.recipe.refit:
-            config = with_own_encoder(config, WIDTH)
+            config = with_own_encoder(config)
         model = LatentVariableModel.build(config)
         model.load_state_dict(self.processes.tensors(tensors))
         return model

@@ -59,8 +59,8 @@ def steps_in(minutes: float, job: Job, done: int = 0, clock: Callable[[], float]
     step = seconds_a_step(engine, job.batch(0), job, clock)
     refit = 0.0
     if recipe.refit:
-        encoder, x = fitting(model_of(engine, config_of(recipe, {})), job)
-        refit = recipe.refit * seconds_a_step(encoder, x, job, clock)
+        encoder = fitting(model_of(engine, config_of(recipe, {})), job)
+        refit = recipe.refit * seconds_a_step(encoder.engine, encoder.x, job, clock)
     steps = max(1.0, (SHARE * 60 * minutes - refit * done) / (step + refit))
     return int(float(f"{steps:.2g}"))
 
