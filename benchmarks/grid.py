@@ -1,6 +1,8 @@
 """How often AIM succeeds on Table 2's grid: 25 modes, and 95 % of the samples of high quality.
 
     python benchmarks/grid.py success      grid/aim and the paper's loss, seeds 10 to 29, which nothing was chosen on
+    python benchmarks/grid.py refined      --preset refined: the grid, seeds 200 to 219, which nothing was chosen on; the
+                                           ring and the unbalanced grid, seeds 200 to 202
     python benchmarks/grid.py seeds        grid/aim, the paper's loss and weighting in G only, seeds 0 to 4; AIM-, GAN
 
 Each run is an `aimgan train` on one thread, one run a core. A run that is done is not done again; the runs are kept in
@@ -25,16 +27,21 @@ from aimgan.paper.training_run import Outcome, TrainingRun
 FOLDER = common.ROOT / "runs" / "reproduce" / "table2-grid" / "cells"
 MODES, QUALITY = 25, 0.95  # what a run needs to succeed
 AIM, PAPER = "AIM, weighted likelihood (grid/aim)", "AIM, the paper's loss"
+REFINED = {f"{data}/aim --preset refined": f"{data}/aim" for data in ("grid", "ring", "unbalanced")}
 RECIPES = {  # a row's recipe and settings
     AIM: ("grid/aim", {}),
     PAPER: ("grid/aim", {"weighting": "none"}),
     "AIM, weighted in G only": ("grid/aim", {"weighting": "generator"}),
     "AIM-": ("grid/aim-minus", {}),
     "GAN": ("grid/gan", {}),
+    **{row: (recipe, {}) for row, recipe in REFINED.items()},
 }
 SEEDS = {  # of each row, by the name of the set
     "success": {AIM: range(10, 30), PAPER: range(10, 30)},
-    "seeds": {name: range(5 if recipe == "grid/aim" else 1) for name, (recipe, _) in RECIPES.items()},
+    "refined": {row: range(200, 220 if recipe == "grid/aim" else 203) for row, recipe in REFINED.items()},
+    "seeds": {
+        name: range(5 if recipe == "grid/aim" else 1) for name, (recipe, _) in RECIPES.items() if name not in REFINED
+    },
 }
 Scores = Mapping[str, Any]
 Shown = dict[str, Callable[[Scores], Any]]
@@ -147,7 +154,11 @@ def markdown(result: dict[str, Any], table: bool = True) -> str:
 
 def cells(name: str) -> list[tuple[str, TrainingRun]]:
     """Return a set's runs, each with its row's name."""
-    return [(row, TrainingRun(*RECIPES[row], seed)) for row, seeds in SEEDS[name].items() for seed in seeds]
+    return [
+        (row, TrainingRun(*RECIPES[row], seed, preset="refined" if row in REFINED else None))
+        for row, seeds in SEEDS[name].items()
+        for seed in seeds
+    ]
 
 
 def main() -> None:

@@ -34,6 +34,9 @@ def test_presets_are_the_same_networks_smaller_or_shorter():
     beyond = with_preset(aimgan.RECIPES["cifar10/gan"], "residual-cpu")
     assert beyond.networks == Residual()
     assert beyond.options == {"value": "relativistic", "penalty": 1.0}
+    refined = with_preset(aimgan.RECIPES["ring/aim"], "refined")
+    assert refined.options == {"weighting": "generator", "weight": 3.0}
+    assert refined.networks == aimgan.RECIPES["ring/aim"].networks
 
 
 def test_a_flag_is_stronger_than_the_preset():
@@ -46,6 +49,8 @@ def test_what_there_is_no_preset_of_is_told():
         prepared("mnist/aim", preset="cpus")
     with pytest.raises(aimgan.AimganError, match="preset 'residual' is for aim and gan: ali has no option 'penalty'"):
         prepared("cifar10/ali", preset="residual")
+    with pytest.raises(aimgan.AimganError, match="preset 'refined' is for aim: veegan has no option 'weighting'"):
+        prepared("grid/veegan", preset="refined")
     with pytest.raises(
         aimgan.AimganError, match="preset 'cpu' is not available for grid/aim; expected a recipe of mnist"
     ):

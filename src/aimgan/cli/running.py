@@ -35,7 +35,7 @@ def train(
     device: Device = "auto",
     set_: Set = None,
     preset: Annotated[
-        str | None, typer.Option(help="Size and length: paper, quick, cpu, residual, residual-cpu.")
+        str | None, typer.Option(help="Size and length: paper, quick, cpu, refined, residual, residual-cpu.")
     ] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Allow more steps than the run had before.")] = False,
     new_data: Annotated[bool, typer.Option("--new-data", help="Allow other images than the run had before.")] = False,
