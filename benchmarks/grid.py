@@ -1,8 +1,8 @@
 """How often AIM succeeds on Table 2's grid: 25 modes, and 95 % of the samples of high quality.
 
     python benchmarks/grid.py success      grid/aim and the paper's loss, seeds 10 to 29, which nothing was chosen on
-    python benchmarks/grid.py refined      --preset refined: the grid, seeds 200 to 219, which nothing was chosen on; the
-                                           ring and the unbalanced grid, seeds 200 to 202
+    python benchmarks/grid.py refined      --preset refined, on seeds that chose nothing: 200 to 219 of the grid, and
+                                           200 to 202 of the ring and of the unbalanced grid
     python benchmarks/grid.py seeds        grid/aim, the paper's loss and weighting in G only, seeds 0 to 4; AIM-, GAN
 
 Each run is an `aimgan train` on one thread, one run a core. A run that is done is not done again; the runs are kept in

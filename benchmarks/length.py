@@ -2,7 +2,7 @@
 
     python benchmarks/length.py run GROUP ... [--mnist PATH] [--cifar10 PATH] [--folder FOLDER]
     python benchmarks/length.py keep [--folder FOLDER]
-    python benchmarks/length.py state | page
+    python benchmarks/length.py state | page | rates
 
 `run` does the cells of the groups, one after the other, each an `aimgan train` on one thread, which goes on where it
 was stopped; start it from a clone at a fixed commit, with `nice -n 19`. A cell that is finished is kept as one JSON in
@@ -29,7 +29,7 @@ from typing import Any
 from rich.console import Console
 
 from aimgan.pages.tables import pipes
-from aimgan.paper.methods import chosen
+from aimgan.paper.methods import METHODS, chosen
 from aimgan.paper.parallel import run_all
 from aimgan.paper.training_run import TrainingRun
 
@@ -159,9 +159,43 @@ def page() -> str:
     return text + pipes(heads, rows) + "\n"
 
 
+def rates() -> str:
+    """Return what each learning rate of Table 2 came to, as docs/comparison.md shows it."""
+    rows, machines = [], set()
+    every = groups("PATH", "PATH")
+    cells = [cell for name in ("lr", "lr-unrolled", "lr-finalists") for cell in every[name] if kept(cell).exists()]
+    for cell in sorted(cells, key=lambda cell: (labelled(cell), float(cell.settings["lr"]), cell.seed)):
+        found = json.loads(kept(cell).read_text())
+        machine, scores = found["environment"], found["scores"]
+        machines.add(f"{machine['processor']}, torch {machine['torch']}")
+        start = (labelled(cell), f"{cell.settings['lr']:g}", str(cell.seed))
+        if scores is None:
+            step = re.search(r"at step (\d+)", found["stopped"])
+            rows.append((*start, f"diverged after {int(step[1]):,} steps" if step else "diverged", "-", "-", "-"))
+            continue
+        error = f"{scores['reconstruction_mse']:.4f}" if "reconstruction_mse" in scores else "-"
+        quality = f"{100 * scores['high_quality']:.1f}"
+        rows.append((*start, str(scores["modes"]), quality, f"{scores['mode_kl']:.4f}", error))
+    text = (
+        "`python benchmarks/length.py run lr lr-finalists lr-unrolled` and `python benchmarks/length.py rates`: 30,000 "
+        f"steps of the grid, one thread a run, {'; '.join(sorted(machines))}.\n\n"
+    )
+    return text + pipes(("method", "rate", "seed", "modes", "HQ %", "KL", "MSE"), rows) + "\n"
+
+
+def labelled(cell: TrainingRun) -> str:
+    """Return a method's name for a cell of the grid."""
+    own = {name: value for name, value in cell.settings.items() if name not in ("lr", "compile")}
+    return next(
+        method.label
+        for method in METHODS.values()
+        if cell.recipe == f"grid/{method.objective}" and own == dict(method.settings)
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "keep", "state", "page"))
+    parser.add_argument("what", choices=("run", "keep", "state", "page", "rates"))
     parser.add_argument("groups", nargs="*")
     parser.add_argument("--mnist", default="/work/shared/data/mnist")
     parser.add_argument("--cifar10", default=str(HERE.parent / ".data" / "cifar10"))
@@ -171,6 +205,8 @@ def main() -> None:
         print(pipes(("group or cell", "state", "modes", "HQ", "MSE"), [*state()]))
     elif given.what == "page":
         (HERE / "results" / "length.md").write_text(page())
+    elif given.what == "rates":
+        (HERE / "results" / "length-rates.md").write_text(rates())
     elif given.what == "keep":
         print("\n".join(keep(given.folder)))
     else:

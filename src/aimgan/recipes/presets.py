@@ -58,8 +58,8 @@ _CPU_FOLDER: Settings = {  # chosen on three folders (benchmarks/results/folder_
     "channels_last": True,
     "evaluate_every": 25,
 }
-# The weighted likelihood is weak where q(z|x) is narrow, so lambda is above the paper's 1/2, and E keeps equation 8. The
-# averages are of 5,000 steps, since G's modes change their width from step to step (docs/objectives/aim.md).
+# The weighted likelihood is weak where q(z|x) is narrow, so lambda is above the paper's 1/2, and E keeps equation 8.
+# Averages are of 5,000 steps, since the width of G's modes changes from step to step (docs/objectives/aim.md).
 _REFINED: Settings = {
     "weighting": "generator",
     "weight": 3.0,
