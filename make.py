@@ -70,7 +70,8 @@ def test() -> None:
     install("dev", *group("dev"))
     for check in (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), ("codespell_lib", ".")):
         run(PYTHON, "-m", *check)
-    run(PYTHON, "-m", "pytest", "-q", *sys.argv[2:])
+    one_file_a_core = ("-n", "auto", "--dist", "loadfile")
+    run(PYTHON, "-m", "pytest", "-q", *one_file_a_core, *sys.argv[2:])
 
 
 def oldest() -> None:

@@ -113,6 +113,11 @@ def test_an_encoder_of_points_measures_them_by_their_own_deviation(tmp_path):
     assert torch.equal(again.encode(x[:5]).mean, model.encode(x[:5]).mean)
 
 
+def test_points_that_do_not_differ_have_an_encoder_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(aimgan.LatentVariableModel, "generate", lambda self, n, generator=None: torch.ones(n, 2))
+    assert run(tmp_path, "ring/aim").encode(torch.rand(3, 2)).mean.isfinite().all()
+
+
 def test_the_noise_of_points_has_any_strength_up_to_its_deviation(monkeypatch):
     seen = []
 

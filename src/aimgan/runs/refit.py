@@ -89,6 +89,7 @@ def fitting(model: LatentVariableModel, job: Job, width: int | None = None) -> F
         E = own_encoder(model.shape, model.dim, width or usual, trunk).to(model.device)
     if len(model.shape) == 1:
         deviation = model.generate(SAMPLES, noise.generator(seed, "refit")).std(dim=0)
+        deviation = torch.where(deviation > 0, deviation, 1.0)  # a coordinate that G does not vary
         next(module for module in E.modules() if isinstance(module, FourierFeatures)).deviation.copy_(deviation)
         objective = EncoderOfFrozenG(E, G, model.prior, NOISE_OF_POINTS * deviation, any_strength=True)
         batch, rate = BATCH_OF_POINTS, LR_OF_POINTS
