@@ -26,6 +26,7 @@ from aimgan.paper.training_run import Outcome, TrainingRun
 
 FOLDER = common.ROOT / "runs" / "reproduce" / "table2-grid" / "cells"
 MODES, QUALITY = 25, 0.95  # what a run needs to succeed
+Scores = Mapping[str, Any]
 AIM, PAPER = "AIM, weighted likelihood (grid/aim)", "AIM, the paper's loss"
 REFINED = {f"{data}/aim --preset refined": f"{data}/aim" for data in ("grid", "ring", "unbalanced")}
 RECIPES = {  # a row's recipe and settings
@@ -43,7 +44,13 @@ SEEDS = {  # of each row, by the name of the set
         name: range(5 if recipe == "grid/aim" else 1) for name, (recipe, _) in RECIPES.items() if name not in REFINED
     },
 }
-Scores = Mapping[str, Any]
+GOALS: dict[str, Callable[[Scores], bool]] = {  # of the refined runs
+    "all modes": lambda s: s["modes"] == len(s["mode_counts"]),
+    "high quality of 97.5 % or more": lambda s: s["high_quality"] >= 0.975,
+    "spreads of all modes in 0.85 to 1.15": lambda s: 0.85 <= min(s["mode_spread"]) <= max(s["mode_spread"]) <= 1.15,
+    "R² of 0.8 or more": lambda s: s["within_mode_r2"] >= 0.8,
+    "at most 0.1 % in the wrong mode": lambda s: s["wrong_mode"] <= 0.001,
+}
 Shown = dict[str, Callable[[Scores], Any]]
 COLUMNS: Shown = {  # of the table
     "modes": lambda s: s["modes"],
@@ -136,6 +143,15 @@ def success(name: str, rows: list[dict[str, Any]]) -> str:
     return text + (f"; in those: {over_runs(complete, COMPLETE)}." if complete else ".")
 
 
+def goals(name: str, rows: list[dict[str, Any]]) -> str:
+    """Say how many of a row's runs reach each of the goals."""
+    found = [
+        f"{sum('failed' not in row and met(row['scores']) for row in rows)} of {len(rows)} have {what}"
+        for what, met in GOALS.items()
+    ]
+    return f"**{name}**: {'; '.join(found)}. Median (lowest to highest): {over_runs(rows, COMPLETE)}."
+
+
 def markdown(result: dict[str, Any], table: bool = True) -> str:
     """Return the page of a results file; without the table, only what it comes to."""
     rows = result["rows"]
@@ -147,6 +163,9 @@ def markdown(result: dict[str, Any], table: bool = True) -> str:
         parts.append(f"Success: {MODES} modes and high quality of {100 * QUALITY:g} % or more.")
         for name in dict.fromkeys(row["row"] for row in rows):
             parts.append(success(name, [row for row in rows if row["row"] == name]))
+    if "refined" in result["command"]:
+        for name in dict.fromkeys(row["row"] for row in rows):
+            parts.append(goals(name, [row for row in rows if row["row"] == name]))
     if table:
         parts.append(common.table(("row", "seed", *COLUMNS), [line(row) for row in rows]).rstrip())
     return "\n\n".join(parts) + "\n"

@@ -58,9 +58,9 @@ _CPU_FOLDER: Settings = {  # chosen on three folders (benchmarks/results/folder_
     "channels_last": True,
     "evaluate_every": 25,
 }
-# The paper's loss finds every mode, and spoils them once q(z|x) is narrow: its pull on G is divided by the variance. With
-# a floor under the variance both are had (docs/objectives/aim.md). Averages are of 5,000 steps, since the width of G's
-# modes changes from step to step.
+# The paper's loss finds every mode, and spoils them once q(z|x) is narrow: its pull on G is divided by the variance.
+# With a floor under the variance they stay (docs/objectives/aim.md). Averages are of 5,000 steps, since the width of
+# G's modes changes from step to step.
 _REFINED: Settings = {
     "weighting": "none",
     "networks.min_log_variance": -1.5,
