@@ -3,6 +3,7 @@
     python benchmarks/grid.py success      grid/aim and the paper's loss, seeds 10 to 29, which nothing was chosen on
     python benchmarks/grid.py refined      --preset refined, on seeds that chose nothing: 204 to 215 of the grid, and
                                            200 and 201 of the ring and of the unbalanced grid
+    python benchmarks/grid.py ideas        what --preset refined was chosen from, on seeds 200 to 203
     python benchmarks/grid.py seeds        grid/aim, the paper's loss and weighting in G only, seeds 0 to 4; AIM-, GAN
 
 Each run is an `aimgan train` on one thread, one run a core. A run that is done is not done again; the runs are kept in
@@ -29,6 +30,18 @@ MODES, QUALITY = 25, 0.95  # what a run needs to succeed
 Scores = Mapping[str, Any]
 AIM, PAPER = "AIM, weighted likelihood (grid/aim)", "AIM, the paper's loss"
 REFINED = {f"{data}/aim --preset refined": f"{data}/aim" for data in ("grid", "ring", "unbalanced")}
+LONGER = {"schedule": "cosine", "final_lr": 0.1, "ema": 0.9998, "compile": True}
+IDEAS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {  # settings, steps, seeds
+    "weighted in G only, lambda 3, 45,000 steps": (
+        {"weighting": "generator", "weight": 3.0, **LONGER, "refit": 0.07}, 45_000, (200, 201, 202, 203)
+    ),
+    "the paper's loss, log variance above -2, 36,000 steps": (
+        {"weighting": "none", "networks.min_log_variance": -2.0, **LONGER, "refit": 0.08}, 36_000, (201, 203)
+    ),
+    "the paper's loss, log variance above -1.5, 36,000 steps": (
+        {"weighting": "none", "networks.min_log_variance": -1.5, **LONGER, "refit": 0.08}, 36_000, (201, 203)
+    ),
+}  # fmt: skip
 RECIPES = {  # a row's recipe and settings
     AIM: ("grid/aim", {}),
     PAPER: ("grid/aim", {"weighting": "none"}),
@@ -173,6 +186,12 @@ def markdown(result: dict[str, Any], table: bool = True) -> str:
 
 def cells(name: str) -> list[tuple[str, TrainingRun]]:
     """Return a set's runs, each with its row's name."""
+    if name == "ideas":
+        return [
+            (row, TrainingRun("grid/aim", settings, seed, steps))
+            for row, (settings, steps, seeds) in IDEAS.items()
+            for seed in seeds
+        ]
     return [
         (row, TrainingRun(*RECIPES[row], seed, preset="refined" if row in REFINED else None))
         for row, seeds in SEEDS[name].items()
@@ -182,7 +201,7 @@ def cells(name: str) -> list[tuple[str, TrainingRun]]:
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("set", choices=SEEDS)
+    parser.add_argument("set", choices=[*SEEDS, "ideas"])
     name = parser.parse_args().set
     todo = cells(name)
     outcomes = run_all([cell for _, cell in todo], FOLDER, cores(), Console())
@@ -191,8 +210,8 @@ def main() -> None:
     rows = [row_of(*run, outcome) for run, outcome in zip(todo, outcomes, strict=True)]
     result = {**common.about(), "rows": rows}
     common.write(common.RESULTS / f"grid-{name}.json", result, markdown(result))
-    if name == "success":
-        (common.RESULTS / "grid-success-short.md").write_text(markdown(result, table=False), encoding="utf-8")
+    if name in ("success", "refined"):
+        (common.RESULTS / f"grid-{name}-short.md").write_text(markdown(result, table=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from functools import reduce
 from operator import add
@@ -81,9 +82,10 @@ def _inference(model: LatentVariableModel, data: Data, seed: int) -> dict[str, A
     scores: dict[str, Any] = {}
     parts = [model.encode(x) for x in data.chunks()]
     if parts:
-        scores |= reconstruction(model, data)
+        means = [q.mean for q in parts]
+        scores |= reconstruction(model, data, means)
         if len(data.shape) == 3:
-            scores |= renormalised(model, data, seed)
+            scores |= renormalised(model, data, seed, means)
             scores |= baselines(data, model.dim)
         elif isinstance(data, Mixture):
             scores |= within_modes(model, data, seed)
@@ -114,9 +116,15 @@ def modes(samples: Tensor, data: Mixture) -> dict[str, Any]:
     return scores
 
 
-def reconstruction(model: LatentVariableModel, data: Data) -> dict[str, Any]:
-    """Return held-out data's reconstruction error: on [0, 1] and on [-1, 1] for images, in squared units for points."""
-    errors = [ReconstructionError.of(x.to(model.device), model.reconstruct(x)) for x in data.chunks()]
+def reconstruction(model: LatentVariableModel, data: Data, means: Iterable[Tensor] | None = None) -> dict[str, Any]:
+    """Return held-out data's reconstruction error: on [0, 1] and on [-1, 1] for images, in squared units for points.
+
+    `means` are the codes mu(x) of each of the data's chunks, where they are known.
+    """
+    if means is None:
+        means = (model.encode(x).mean for x in data.chunks())
+    pairs = zip(data.chunks(), means, strict=True)
+    errors = [ReconstructionError.of(x.to(model.device), model.decode(z, inferred=True)) for x, z in pairs]
     scores = reduce(add, errors).compute()
     return with_signed_scale(scores) if len(data.shape) == 3 else scores
 
@@ -147,12 +155,14 @@ def image_errors(model: LatentVariableModel, data: Data) -> Float[Tensor, "n"]:
     return torch.cat(parts).cpu()
 
 
-def renormalised(model: LatentVariableModel, data: Data, seed: int) -> dict[str, float]:
+def renormalised(
+    model: LatentVariableModel, data: Data, seed: int, means: Iterable[Tensor] | None = None
+) -> dict[str, float]:
     """Return the reconstruction error with G normalised by the codes mu(x) of training images.
 
     It is reported beside `reconstruction_mse` so that rankings do not depend on batch-norm statistics: with objectives
-    such as AIM and ALI, G never gets a code of data in training. Returns nothing if G has no batch norm, or if there is
-    only one training image, which has no variance.
+    such as AIM and ALI, G never gets a code of data in training. `means` are as in `reconstruction`. Returns nothing if
+    G has no batch norm, or if there is only one training image, which has no variance.
     """
     if not batch_norms(model.G) or data.epoch_size < 2:
         return {}
@@ -161,7 +171,7 @@ def renormalised(model: LatentVariableModel, data: Data, seed: int) -> dict[str,
     size = min(100, data.epoch_size)
     codes = (model.encode(data.batch(seed, k, size)).mean for k in range(50))
     reestimate(G, G, codes)
-    return {"reconstruction_mse_renormalised": reconstruction(model, data)["reconstruction_mse"]}
+    return {"reconstruction_mse_renormalised": reconstruction(model, data, means)["reconstruction_mse"]}
 
 
 def baselines(data: Data, dim: int) -> dict[str, Any]:
