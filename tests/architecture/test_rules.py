@@ -77,6 +77,7 @@ CLI = {
     "encode": {"run", "data", "--output", "-o", "--device"},
     "reproduce": {
         "target",
+        "--set",
         "--methods",
         "--seeds",
         "--seed",

@@ -127,22 +127,11 @@ def reproduce(
     """
     from aimgan.paper import reproduce as paper
 
+    listed = lambda names: None if names is None else names.split(",")  # noqa: E731
     request = paper.Request(
-        target,
-        None if methods is None else methods.split(","),
-        seeds=seeds,
-        seed=seed,
-        steps=steps,
-        data=data,
-        preset=preset,
-        images=images,
-        columns=None if columns is None else columns.split(","),
-        output=output,
-        workers=workers,
-        device=device,
-        retry=retry,
-        settings=_settings(set_),
-    )
+        target, listed(methods), seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, images=images,
+        columns=listed(columns), output=output, workers=workers, device=device, retry=retry, settings=_settings(set_),
+    )  # fmt: skip
     paper.reproduce(request, console())
 
 
