@@ -42,7 +42,8 @@ IDEAS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {  # settings, s
         {"weighting": "none", "networks.min_log_variance": -1.5, **LONGER, "refit": 0.08}, 36_000, (201, 203)
     ),
     "the paper's loss, log variance above -1.5, 45,000 steps": (
-        {"weighting": "none", "networks.min_log_variance": -1.5, **LONGER, "refit": 0.07}, 45_000, tuple(range(204, 216))
+        {"weighting": "none", "networks.min_log_variance": -1.5, **LONGER, "refit": 0.07}, 45_000,
+        tuple(range(204, 216)),
     ),
     "weighted by the deviation (beta 0.5), 36,000 steps": (
         {"weighting": "both", "beta": 0.5, **LONGER, "refit": 0.08}, 36_000, (201, 204, 212, 213)

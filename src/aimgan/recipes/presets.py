@@ -58,9 +58,9 @@ _CPU_FOLDER: Settings = {  # chosen on three folders (benchmarks/results/folder_
     "channels_last": True,
     "evaluate_every": 25,
 }
-# The paper's loss finds every mode and spoils them once q(z|x) is narrow, since its pull on G is divided by the variance;
-# weighted by the variance it often loses a row. Weighted by the deviation, it is between them (docs/objectives/aim.md).
-# Averages are of 5,000 steps, since the width of G's modes changes from step to step.
+# The paper's loss finds every mode and spoils them once q(z|x) is narrow, since its pull on G is divided by the
+# variance; weighted by the variance it often loses a row. Weighted by the deviation, it is between them
+# (docs/objectives/aim.md). Averages are of 5,000 steps, since the width of G's modes changes from step to step.
 _REFINED: Settings = {
     "weighting": "both",
     "beta": 0.5,
