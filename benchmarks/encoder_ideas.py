@@ -262,15 +262,14 @@ def main() -> None:
     given = parser.parse_args()
     runs = dict(text.split("=", 1) for text in given.runs)
     chosen = {name: idea for name, idea in IDEAS.items() if not given.only or name in given.only.split(";")}
-    command = (
-        f"python benchmarks/encoder_ideas.py {' '.join(f'{name}=RUN' for name in runs)} --seconds {given.seconds:g}"
-    )
     rows: list[dict[str, Any]] = common.kept(RESULT).get("rows", [])
 
     def add(**row: Any) -> None:
         row["seconds"] = given.seconds
         key = ("model", "seconds", "idea")
         rows[:] = [old for old in rows if any(old[name] != row[name] for name in key)] + [row]
+        times = " or ".join(f"{seconds:g}" for seconds in sorted({row["seconds"] for row in rows}))
+        command = f"python benchmarks/encoder_ideas.py NAME=RUN ... --seconds {times}"
         result = {**common.about(command), "rows": rows}
         common.write(RESULT, result, page(result))
 

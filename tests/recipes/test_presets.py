@@ -35,8 +35,8 @@ def test_presets_are_the_same_networks_smaller_or_shorter():
     assert beyond.networks == Residual()
     assert beyond.options == {"value": "relativistic", "penalty": 1.0}
     refined = with_preset(aimgan.RECIPES["ring/aim"], "refined")
-    assert refined.options == {"weighting": "both", "beta": 0.5}
-    assert refined.networks == aimgan.RECIPES["ring/aim"].networks
+    assert refined.options == {"weighting": "none"}
+    assert refined.networks == replace(aimgan.RECIPES["ring/aim"].networks, min_log_variance=-1.5)
 
 
 def test_a_flag_is_stronger_than_the_preset():
