@@ -3,7 +3,7 @@
     python benchmarks/grid.py success      grid/aim and the paper's loss, seeds 10 to 29, which nothing was chosen on
     python benchmarks/grid.py refined      --preset refined, on seeds that chose nothing: 204 to 215 of the grid, and
                                            200 and 201 of the ring and of the unbalanced grid
-    python benchmarks/grid.py ideas        what --preset refined was chosen from, beside it
+    python benchmarks/grid.py ideas        what --preset refined was chosen from, and tried beside it
     python benchmarks/grid.py seeds        grid/aim, the paper's loss and weighting in G only, seeds 0 to 4; AIM-, GAN
 
 Each run is an `aimgan train` on one thread, one run a core. A run that is done is not done again; the runs are kept in
@@ -13,7 +13,7 @@ benchmarks/results/grid-NAME.json and .md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -29,38 +29,56 @@ FOLDER = common.ROOT / "runs" / "reproduce" / "table2-grid" / "cells"
 MODES, QUALITY = 25, 0.95  # what a run needs to succeed
 Scores = Mapping[str, Any]
 AIM, PAPER = "AIM, weighted likelihood (grid/aim)", "AIM, the paper's loss"
-REFINED = {f"{data}/aim --preset refined": f"{data}/aim" for data in ("grid", "ring", "unbalanced")}
-LONGER = {"schedule": "cosine", "final_lr": 0.1, "ema": 0.9998, "compile": True}
-IDEAS: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {  # settings, steps, seeds
-    "weighted in G only, lambda 3, 45,000 steps": (
-        {"weighting": "generator", "weight": 3.0, **LONGER, "refit": 0.07}, 45_000, (200, 201, 202, 203)
-    ),
-    "the paper's loss, log variance above -2, 36,000 steps": (
-        {"weighting": "none", "networks.min_log_variance": -2.0, **LONGER, "refit": 0.08}, 36_000, (201, 203)
-    ),
-    "the paper's loss, log variance above -1.5, 36,000 steps": (
-        {"weighting": "none", "networks.min_log_variance": -1.5, **LONGER, "refit": 0.08}, 36_000, (201, 203)
-    ),
-    "weighted by the deviation (beta 0.5), 36,000 steps": (
-        {"weighting": "both", "beta": 0.5, **LONGER, "refit": 0.08}, 36_000, (201, 204, 212, 213)
-    ),
-    "weighted by the deviation (beta 0.5), 45,000 steps": (
-        {"weighting": "both", "beta": 0.5, **LONGER, "refit": 0.07}, 45_000, (216, 217, 218, 219)
-    ),
-}  # fmt: skip
-RECIPES = {  # a row's recipe and settings
-    AIM: ("grid/aim", {}),
-    PAPER: ("grid/aim", {"weighting": "none"}),
-    "AIM, weighted in G only": ("grid/aim", {"weighting": "generator"}),
-    "AIM-": ("grid/aim-minus", {}),
-    "GAN": ("grid/gan", {}),
-    **{row: (recipe, {}) for row, recipe in REFINED.items()},
-}
-SEEDS = {  # of each row, by the name of the set
-    "success": {AIM: range(10, 30), PAPER: range(10, 30)},
-    "refined": {row: (range(204, 216) if recipe == "grid/aim" else range(200, 202)) for row, recipe in REFINED.items()},
+Rows = dict[str, list[TrainingRun]]  # the runs of each row
+
+
+def runs(recipe: str, seeds: Sequence[int], steps: int | None = None, **settings: Any) -> list[TrainingRun]:
+    """Return the runs of a recipe with these seeds and settings."""
+    return [TrainingRun(recipe, settings, seed, steps) for seed in seeds]
+
+
+def refined(data: str, seeds: Sequence[int]) -> Rows:
+    """Return the runs of --preset refined on a data set."""
+    recipe = f"{data}/aim"
+    return {f"{recipe} --preset refined": [TrainingRun(recipe, seed=seed, preset="refined") for seed in seeds]}
+
+
+def idea(steps: int, refit: float, seeds: Sequence[int], **settings: Any) -> list[TrainingRun]:
+    """Return runs that differ from --preset refined in the settings that are given."""
+    longer = {"schedule": "cosine", "final_lr": 0.1, "ema": 0.9998, "compile": True, "refit": refit}
+    return runs("grid/aim", seeds, steps, **settings, **longer)
+
+
+SETS: dict[str, Rows] = {
+    "success": {AIM: runs("grid/aim", range(10, 30)), PAPER: runs("grid/aim", range(10, 30), weighting="none")},
+    "refined": {
+        **refined("grid", range(204, 216)),
+        **refined("ring", range(200, 202)),
+        **refined("unbalanced", range(200, 202)),
+    },
+    "ideas": {
+        "weighted in G only, lambda 3, 45,000 steps": idea(
+            45_000, 0.07, range(200, 204), weighting="generator", weight=3.0
+        ),
+        "the paper's loss, log variance above -2, 36,000 steps": idea(
+            36_000, 0.08, (201, 203), weighting="none", **{"networks.min_log_variance": -2.0}
+        ),
+        "the paper's loss, log variance above -1.5, 36,000 steps": idea(
+            36_000, 0.08, (201, 203), weighting="none", **{"networks.min_log_variance": -1.5}
+        ),
+        "weighted by the deviation (beta 0.5), 36,000 steps": idea(
+            36_000, 0.08, (201, 204, 212, 213), weighting="both", beta=0.5
+        ),
+        "weighted by the deviation (beta 0.5), 45,000 steps": idea(
+            45_000, 0.07, range(216, 220), weighting="both", beta=0.5
+        ),
+    },
     "seeds": {
-        name: range(5 if recipe == "grid/aim" else 1) for name, (recipe, _) in RECIPES.items() if name not in REFINED
+        AIM: runs("grid/aim", range(5)),
+        PAPER: runs("grid/aim", range(5), weighting="none"),
+        "AIM, weighted in G only": runs("grid/aim", range(5), weighting="generator"),
+        "AIM-": runs("grid/aim-minus", range(1)),
+        "GAN": runs("grid/gan", range(1)),
     },
 }
 GOALS: dict[str, Callable[[Scores], bool]] = {  # of the refined runs
@@ -171,6 +189,9 @@ def goals(name: str, rows: list[dict[str, Any]]) -> str:
     return f"**{name}**: {'; '.join(found)}. Median (lowest to highest): {over_runs(rows, COMPLETE)}."
 
 
+SUMMARIES = {"success": success, "refined": goals}  # of a set's rows
+
+
 def markdown(result: dict[str, Any], table: bool = True) -> str:
     """Return the page of a results file; without the table, only what it comes to."""
     rows = result["rows"]
@@ -180,11 +201,10 @@ def markdown(result: dict[str, Any], table: bool = True) -> str:
     ]
     if "success" in result["command"]:
         parts.append(f"Success: {MODES} modes and high quality of {100 * QUALITY:g} % or more.")
-        for name in dict.fromkeys(row["row"] for row in rows):
-            parts.append(success(name, [row for row in rows if row["row"] == name]))
-    if "refined" in result["command"]:
-        for name in dict.fromkeys(row["row"] for row in rows):
-            parts.append(goals(name, [row for row in rows if row["row"] == name]))
+    for name, told in SUMMARIES.items():
+        if name in result["command"]:
+            by_row = {row["row"]: [other for other in rows if other["row"] == row["row"]] for row in rows}
+            parts += [told(*one) for one in by_row.items()]
     if table:
         parts.append(common.table(("row", "seed", *COLUMNS), [line(row) for row in rows]).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -192,22 +212,12 @@ def markdown(result: dict[str, Any], table: bool = True) -> str:
 
 def cells(name: str) -> list[tuple[str, TrainingRun]]:
     """Return a set's runs, each with its row's name."""
-    if name == "ideas":
-        return [
-            (row, TrainingRun("grid/aim", settings, seed, steps))
-            for row, (settings, steps, seeds) in IDEAS.items()
-            for seed in seeds
-        ]
-    return [
-        (row, TrainingRun(*RECIPES[row], seed, preset="refined" if row in REFINED else None))
-        for row, seeds in SEEDS[name].items()
-        for seed in seeds
-    ]
+    return [(row, run) for row, found in SETS[name].items() for run in found]
 
 
 def main() -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("set", choices=[*SEEDS, "ideas"])
+    parser.add_argument("set", choices=SETS)
     name = parser.parse_args().set
     todo = cells(name)
     outcomes = run_all([cell for _, cell in todo], FOLDER, cores(), Console())
@@ -216,7 +226,7 @@ def main() -> None:
     rows = [row_of(*run, outcome) for run, outcome in zip(todo, outcomes, strict=True)]
     result = {**common.about(), "rows": rows}
     common.write(common.RESULTS / f"grid-{name}.json", result, markdown(result))
-    if name in ("success", "refined"):
+    if name in SUMMARIES:
         (common.RESULTS / f"grid-{name}-short.md").write_text(markdown(result, table=False), encoding="utf-8")
 
 

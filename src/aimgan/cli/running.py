@@ -127,10 +127,9 @@ def reproduce(
     """
     from aimgan.paper import reproduce as paper
 
-    listed = lambda names: None if names is None else names.split(",")  # noqa: E731
     request = paper.Request(
-        target, listed(methods), seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, images=images,
-        columns=listed(columns), output=output, workers=workers, device=device, retry=retry, settings=_settings(set_),
+        target, _listed(methods), seeds=seeds, seed=seed, steps=steps, data=data, preset=preset, images=images,
+        columns=_listed(columns), output=output, workers=workers, device=device, retry=retry, settings=_settings(set_),
     )  # fmt: skip
     paper.reproduce(request, console())
 
@@ -181,6 +180,11 @@ def compare(
     from aimgan.pages.compare import compare as beside
 
     beside(runs, output, console())
+
+
+def _listed(names: str | None) -> list[str] | None:
+    """Return names that were passed with commas between."""
+    return None if names is None else names.split(",")
 
 
 def _settings(texts: list[str] | None) -> dict[str, str]:

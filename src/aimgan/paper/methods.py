@@ -31,7 +31,7 @@ class Method:
     pacgan: tuple[float, float, float] | None = None
 
     def with_settings(self, settings: Mapping[str, Any]) -> Method:
-        """Return the method with further settings, which come before its own."""
+        """Return the method with further settings, which replace those of its own with the same name."""
         return replace(self, settings={**self.settings, **settings})
 
     def recipe(self, data: str) -> str:

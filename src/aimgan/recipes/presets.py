@@ -14,13 +14,13 @@ residual, residual-cpu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aimgan.errors import AimganError, near_miss
 from aimgan.networks import Networks, Residual
 from aimgan.objectives import OBJECTIVES
-from aimgan.recipes.recipe import Recipe, objective_options, with_settings
+from aimgan.recipes.recipe import Recipe, objective_options, setting_names, with_settings
 
 Settings = Mapping[str, Any]
 
@@ -104,8 +104,7 @@ def preset_of(recipe: Recipe, preset: str) -> Preset:
 def with_preset(recipe: Recipe, preset: str) -> Recipe:
     """Return the recipe with a preset's settings. Raises AimganError if the preset is not available for it."""
     found = preset_of(recipe, preset)
-    of_recipes = {f.name for f in fields(Recipe)}
-    options = {name for name in found.settings if "." not in name} - of_recipes
+    options = {name for name in found.settings if "." not in name} - {*setting_names(recipe)}
     unknown = sorted(options - objective_options(recipe.objective))
     if unknown:
         having = " and ".join(name for name in sorted(OBJECTIVES) if options <= objective_options(name))

@@ -20,7 +20,7 @@ from aimgan import console as screen
 from aimgan import noise
 from aimgan.model import LatentVariableModel
 from aimgan.model_config import with_own_encoder
-from aimgan.networks.own_encoder import FourierFeatures, kind_for, own_encoder
+from aimgan.networks.own_encoder import own_encoder
 from aimgan.objectives import Update
 from aimgan.objectives.base import Prior
 from aimgan.objectives.terms import gaussian_nll, likelihood_loss
@@ -83,14 +83,14 @@ def fitting(model: LatentVariableModel, job: Job, width: int | None = None) -> F
     """
     seed = job.plan.seed
     G = deepcopy(model.G).eval().requires_grad_(False)
-    trunk, usual = kind_for(model.shape)
+    config = with_own_encoder(model.config, width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(noise.mix(seed, "weights", "own encoder") >> 1)
-        E = own_encoder(model.shape, model.dim, width or usual, trunk).to(model.device)
+        E = own_encoder(model.shape, model.dim, config.own_encoder, config.trunk).to(model.device)
     if len(model.shape) == 1:
         deviation = model.generate(SAMPLES, noise.generator(seed, "refit")).std(dim=0)
         deviation = torch.where(deviation > 0, deviation, 1.0)  # a coordinate that G does not vary
-        next(module for module in E.modules() if isinstance(module, FourierFeatures)).deviation.copy_(deviation)
+        E.get_buffer("0.deviation").copy_(deviation)  # of FourierFeatures
         objective = EncoderOfFrozenG(E, G, model.prior, NOISE_OF_POINTS * deviation, any_strength=True)
         batch, rate = BATCH_OF_POINTS, LR_OF_POINTS
     else:
